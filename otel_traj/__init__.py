@@ -1,0 +1,1 @@
+"""Trajectories of AI agents from OpenTelemetry spans."""

@@ -1,0 +1,165 @@
+"""Every attribute name that we write or read as our own or as current OpenTelemetry GenAI.
+
+One spec version at a time: the development channel of the GenAI conventions, which lives at
+https://github.com/open-telemetry/semantic-conventions-genai. The names in
+`opentelemetry.semconv._incubating` are frozen and marked deprecated there, hence this file.
+What *other* instrumentors call the same things stands in `otel_traj.dialects`, one table each.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SPEC_VERSION: Final = "1.45.0-dev"
+
+# --- OpenTelemetry GenAI: spans ----------------------------------------------------------------
+
+OPERATION: Final = "gen_ai.operation.name"
+OP_CHAT: Final = "chat"
+OP_TEXT_COMPLETION: Final = "text_completion"
+OP_GENERATE_CONTENT: Final = "generate_content"
+OP_EMBEDDINGS: Final = "embeddings"
+OP_RETRIEVAL: Final = "retrieval"
+OP_INVOKE_AGENT: Final = "invoke_agent"
+OP_INVOKE_WORKFLOW: Final = "invoke_workflow"
+OP_CREATE_AGENT: Final = "create_agent"
+OP_EXECUTE_TOOL: Final = "execute_tool"
+OP_PLAN: Final = "plan"
+
+PROVIDER: Final = "gen_ai.provider.name"
+CONVERSATION_ID: Final = "gen_ai.conversation.id"
+AGENT_NAME: Final = "gen_ai.agent.name"
+AGENT_ID: Final = "gen_ai.agent.id"
+AGENT_VERSION: Final = "gen_ai.agent.version"
+AGENT_DESCRIPTION: Final = "gen_ai.agent.description"
+WORKFLOW_NAME: Final = "gen_ai.workflow.name"
+
+REQUEST_MODEL: Final = "gen_ai.request.model"
+REQUEST_TEMPERATURE: Final = "gen_ai.request.temperature"
+REQUEST_TOP_P: Final = "gen_ai.request.top_p"
+REQUEST_TOP_K: Final = "gen_ai.request.top_k"
+REQUEST_MAX_TOKENS: Final = "gen_ai.request.max_tokens"
+REQUEST_SEED: Final = "gen_ai.request.seed"
+REQUEST_STOP_SEQUENCES: Final = "gen_ai.request.stop_sequences"
+REQUEST_FREQUENCY_PENALTY: Final = "gen_ai.request.frequency_penalty"
+REQUEST_PRESENCE_PENALTY: Final = "gen_ai.request.presence_penalty"
+REQUEST_CHOICE_COUNT: Final = "gen_ai.request.choice.count"
+REQUEST_STREAM: Final = "gen_ai.request.stream"
+REQUEST_REASONING_LEVEL: Final = "gen_ai.request.reasoning.level"
+REQUEST_PREVIOUS_RESPONSE_ID: Final = "gen_ai.request.previous_response.id"
+OUTPUT_TYPE: Final = "gen_ai.output.type"
+
+RESPONSE_ID: Final = "gen_ai.response.id"
+RESPONSE_MODEL: Final = "gen_ai.response.model"
+FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+TIME_TO_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chunk"  # seconds
+
+INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"  # cached tokens included
+OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"  # reasoning tokens included
+CACHE_READ_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+CACHE_WRITE_TOKENS: Final = "gen_ai.usage.cache_write.input_tokens"
+REASONING_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
+
+SYSTEM_INSTRUCTIONS: Final = "gen_ai.system_instructions"
+INPUT_MESSAGES: Final = "gen_ai.input.messages"
+OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
+TOOL_DEFINITIONS: Final = "gen_ai.tool.definitions"
+
+TOOL_NAME: Final = "gen_ai.tool.name"
+TOOL_TYPE: Final = "gen_ai.tool.type"
+TOOL_DESCRIPTION: Final = "gen_ai.tool.description"
+TOOL_CALL_ID: Final = "gen_ai.tool.call.id"
+TOOL_CALL_ARGUMENTS: Final = "gen_ai.tool.call.arguments"
+TOOL_CALL_RESULT: Final = "gen_ai.tool.call.result"
+
+RETRIEVAL_QUERY: Final = "gen_ai.retrieval.query.text"
+RETRIEVAL_DOCUMENTS: Final = "gen_ai.retrieval.documents"
+RETRIEVAL_TOP_K: Final = "gen_ai.retrieval.top_k"
+DATA_SOURCE_ID: Final = "gen_ai.data_source.id"
+
+TRANSFER_TARGET: Final = "gen_ai.transfer.target.name"  # proposed, PR 447
+TRANSFER_MODE: Final = "gen_ai.transfer.mode"  # proposed, PR 447
+
+ERROR_TYPE: Final = "error.type"
+EXCEPTION_EVENT: Final = "exception"
+EXCEPTION_TYPE: Final = "exception.type"
+EXCEPTION_MESSAGE: Final = "exception.message"
+EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
+
+# --- OpenTelemetry GenAI: events (log records) --------------------------------------------------
+
+EVENT_NAME: Final = "event.name"  # attribute form, before log records had the field
+EVENT_INFERENCE_DETAILS: Final = "gen_ai.client.inference.operation.details"
+EVENT_OPERATION_EXCEPTION: Final = "gen_ai.client.operation.exception"
+EVENT_EVALUATION: Final = "gen_ai.evaluation.result"
+EVALUATION_NAME: Final = "gen_ai.evaluation.name"
+EVALUATION_VALUE: Final = "gen_ai.evaluation.score.value"
+EVALUATION_LABEL: Final = "gen_ai.evaluation.score.label"
+EVALUATION_EXPLANATION: Final = "gen_ai.evaluation.explanation"
+
+# --- resource -----------------------------------------------------------------------------------
+
+SERVICE_NAME: Final = "service.name"
+SERVICE_INSTANCE_ID: Final = "service.instance.id"
+USER_ID: Final = "user.id"
+SESSION_ID: Final = "session.id"
+
+# --- ours: what the API writes where OpenTelemetry has no name ----------------------------------
+
+TRAJECTORY_ID: Final = "traj.trajectory.id"
+TASK: Final = "traj.task.text"
+TASK_ID: Final = "traj.task.id"
+VARIANT_ID: Final = "traj.variant.id"
+PROMPT_VERSION: Final = "traj.prompt.version"
+GUIDELINE_IDS: Final = "traj.guideline.ids"  # string[]
+ARM: Final = "traj.arm"
+PARENT_TRAJECTORY_ID: Final = "traj.parent.id"
+RELATION: Final = "traj.relation"
+GENERATION: Final = "traj.generation"  # int
+OPERATOR: Final = "traj.operator"
+FORK_AT: Final = "traj.fork.at"
+INITIAL_STATE: Final = "traj.initial_state"  # JSON text
+METADATA_PREFIX: Final = "traj.metadata."
+
+OUTCOME: Final = "traj.outcome"  # success, failure, partial, error, unknown
+REWARD: Final = "traj.reward"  # double
+REWARD_SOURCE: Final = "traj.reward_source"
+FAILURE_RATIONALE: Final = "traj.failure_rationale"
+ERROR_CATEGORY: Final = "traj.error_category"
+FIX_APPLIED: Final = "traj.fix_applied"
+ANNOTATION_SOURCE: Final = "traj.source"  # on evaluation events: "explicit" or who else said it
+
+TOOL_EFFECT: Final = "traj.tool.effect"  # read, idempotent, effect, unknown
+STEP_REASONING: Final = "traj.step.reasoning"
+STEP_REWARD: Final = "traj.step.reward"
+STEP_CUMULATIVE_REWARD: Final = "traj.step.cumulative_reward"
+STEP_DONE: Final = "traj.step.done"  # bool
+STEP_OBSERVATION: Final = "traj.step.observation"  # JSON text
+STEP_TEST_PASS_RATE: Final = "traj.step.test_pass_rate"  # double in [0, 1]
+STEP_SECURITY_FLAGS: Final = "traj.step.security_flags"  # string[]
+STEP_JUSTIFICATION: Final = "traj.step.justification"
+
+EVENT_FILE_CHANGE: Final = "traj.file_change"
+FILE_PATH: Final = "traj.file.path"
+FILE_OLD_PATH: Final = "traj.file.old_path"
+FILE_SHA256_BEFORE: Final = "traj.file.sha256_before"
+FILE_SHA256_AFTER: Final = "traj.file.sha256_after"
+FILE_ADDED: Final = "traj.file.added"
+FILE_REMOVED: Final = "traj.file.removed"
+FILE_BINARY: Final = "traj.file.binary"
+FILE_DIFF: Final = "traj.file.diff"
+FILE_BEFORE: Final = "traj.file.before"
+FILE_AFTER: Final = "traj.file.after"
+
+EVENT_CHECKPOINT: Final = "traj.checkpoint"
+CHECKPOINT_ID: Final = "traj.checkpoint.id"
+CHECKPOINT_NAME: Final = "traj.checkpoint.name"
+CHECKPOINT_STATE: Final = "traj.checkpoint.state"  # canonical JSON
+
+EVENT_SPAN_START: Final = "traj.span.start"
+SPAN_START_NAME: Final = "traj.span.name"
+SPAN_START_PARENT: Final = "traj.span.parent_id"
+
+TRUNCATED_PREFIX: Final = "traj.truncated."  # + key: original length in bytes
+HASH_PREFIX: Final = "traj.hash."  # + key: SHA-256 of the whole value
+STRUCTURED: Final = "traj.structured"  # keys whose value came structured, not as JSON text
