@@ -57,7 +57,9 @@ class MissingExtraError(ConfigurationError, ImportError):
     """An optional package is needed; the message names the extra that installs it."""
 
     def __init__(self, what: str, package: str, extra: str) -> None:
-        super().__init__(f"{what} needs {package}. Install it with: pip install 'otel-traj[{extra}]'")
+        super().__init__(
+            f"{what} needs {package}. Install it with: pip install 'otel-traj[{extra}]'"
+        )
 
 
 class InputError(OtelTrajError):

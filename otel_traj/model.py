@@ -382,6 +382,4 @@ class Assembly:
 
 def columns(row_type: type[Any]) -> tuple[str, ...]:
     """Names of the table columns of a row class, in order."""
-    return tuple(
-        f.name for f in dataclasses.fields(row_type) if f.metadata.get("column", True)
-    )
+    return tuple(f.name for f in dataclasses.fields(row_type) if f.metadata.get("column", True))

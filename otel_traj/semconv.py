@@ -162,4 +162,5 @@ SPAN_START_PARENT: Final = "traj.span.parent_id"
 
 TRUNCATED_PREFIX: Final = "traj.truncated."  # + key: original length in bytes
 HASH_PREFIX: Final = "traj.hash."  # + key: SHA-256 of the whole value
+REPAIRED: Final = "traj.repaired"  # string[]: what was missing on the wire and made up by us
 STRUCTURED: Final = "traj.structured"  # keys whose value came structured, not as JSON text
