@@ -1,0 +1,1 @@
+"""The directory of Parquet files that holds trajectories."""
