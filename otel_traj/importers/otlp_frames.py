@@ -20,10 +20,8 @@ NAME: Final = "OTLP frames"
 def recognises(head: bytes) -> bool:
     """The length of a frame, and behind it a request."""
     length, body = int.from_bytes(head[:4]), head[4:]
-    return (
-        length >= 2
-        and body != b""
-        and (body.startswith(ZSTD) or otlp_protobuf.recognises(body) or otlp_json.recognises(body))
+    return length >= 2 and (
+        body.startswith(ZSTD) or otlp_protobuf.recognises(body) or otlp_json.recognises(body)
     )
 
 

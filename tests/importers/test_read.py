@@ -1,4 +1,4 @@
-"""Every encoding of the same telemetry gives the same records."""
+"""Every encoding of the same telemetry gives the same records; what is broken is named."""
 
 import gzip
 import io
@@ -414,4 +414,4 @@ def test_reading_streams(spans: Path) -> None:
     part = next(otlp_json.parts(stream))
 
     assert not isinstance(part, importers.Flaw)
-    assert next(iter(part.records))
+    assert isinstance(next(iter(part.records)), SpanRecord)
