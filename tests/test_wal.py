@@ -1,0 +1,395 @@
+"""What is appended is read back, whatever happened to the writer; what is encoded decodes equal."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otel_traj import wal
+from otel_traj.errors import (
+    InputError,
+    StoreDamagedError,
+    StoreNotWritableError,
+    StoreVersionError,
+)
+from otel_traj.model import Annotation, Close, LogRecord, SpanEvent, SpanLink, SpanRecord
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    path = tmp_path / "traces"
+    wal.initialise(path)
+    return path
+
+
+def bodies(store: Path) -> list[bytes]:
+    return [
+        frame.body
+        for segment in wal.segments(store)
+        for frame in wal.frames(segment)
+        if isinstance(frame, wal.Frame)
+    ]
+
+
+# --- frames ------------------------------------------------------------------------------------
+
+
+def test_what_was_appended_is_read_back(store: Path) -> None:
+    writer = wal.WalWriter(store)
+
+    writer.append(b"one\n")
+    writer.append(b"\x00\xff" * 3, "otlp-traces")
+
+    (segment,) = wal.segments(store)
+    frames = list(wal.frames(segment))
+    assert frames == [
+        wal.Frame("json", b"one\n", 21),
+        wal.Frame("otlp-traces", b"\x00\xff" * 3, 21 + 24 + 6),
+    ]
+    assert list(wal.frames(segment, offset=21)) == frames[1:]
+    writer.close()
+
+
+def test_lock_tells_whether_the_writer_lives(store: Path) -> None:
+    writer = wal.WalWriter(store)
+    writer.append(b"x")
+    (segment,) = wal.segments(store)
+
+    assert not wal.is_abandoned(segment)
+    writer.close()
+    assert wal.is_abandoned(segment)
+
+
+@pytest.mark.parametrize("tail", [b"", b"\0" * 9, b"123", b"#", b"#0000", os.urandom(40)])
+def test_tail_torn_at_any_byte_ends_the_segment_silently(store: Path, tail: bytes) -> None:
+    writer = wal.WalWriter(store)
+    writer.append(b"whole\n")
+    writer.append(b"torn\n" * 3, "otlp-logs")
+    writer.close()
+    (segment,) = wal.segments(store)
+    content = segment.read_bytes()
+    whole = next(wal.frames(segment))
+    assert isinstance(whole, wal.Frame)
+
+    for cut in range(whole.end, len(content)):
+        segment.write_bytes(content[:cut] + tail)
+        assert list(wal.frames(segment)) == [whole]
+
+
+@pytest.mark.parametrize("broken", ["body", "length", "mark"])
+def test_damage_inside_a_segment_is_reported_and_skipped(store: Path, broken: str) -> None:
+    writer = wal.WalWriter(store)
+    for body in (b"first\n", b"second\n", b"third\n"):
+        writer.append(body)
+    writer.close()
+    (segment,) = wal.segments(store)
+    first, second, third = (f for f in wal.frames(segment) if isinstance(f, wal.Frame))
+    content = bytearray(segment.read_bytes())
+    at = {"body": second.end - 3, "length": first.end + 10, "mark": first.end}[broken]
+    content[at] ^= 0x04
+    segment.write_bytes(content)
+
+    assert list(wal.frames(segment)) == [first, wal.Damage(first.end, second.end), third]
+
+
+def test_new_segment_above_the_limit(store: Path) -> None:
+    writer = wal.WalWriter(store, durability="os")
+    large = b"x" * wal.SEGMENT_BYTES
+
+    for body in (large, b"a", b"b"):
+        writer.append(body)
+
+    assert len(wal.segments(store)) == 2
+    assert bodies(store) == [large, b"a", b"b"]
+    writer.close()
+
+
+def test_threads_share_a_writer(store: Path) -> None:
+    writer = wal.WalWriter(store, durability="os")
+
+    def write(n: int) -> None:
+        for i in range(50):
+            writer.append(b"%d-%d" % (n, i))
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(bodies(store)) == sorted(b"%d-%d" % (n, i) for n in range(4) for i in range(50))
+    writer.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_forked_child_writes_its_own_segment(store: Path) -> None:
+    writer = wal.WalWriter(store)
+    writer.append(b"parent\n")
+
+    child = os.fork()
+    if not child:
+        writer.append(b"child\n")
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    writer.append(b"parent again\n")
+
+    assert len(wal.segments(store)) == 2
+    assert sorted(bodies(store)) == [b"child\n", b"parent\n", b"parent again\n"]
+    writer.close()
+    assert all(wal.is_abandoned(segment) for segment in wal.segments(store))
+
+
+def test_acknowledged_frames_survive_a_kill(store: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from otel_traj import wal\n"
+        "writer = wal.WalWriter(Path(sys.argv[1]))\n"
+        "for i in range(1_000_000):\n"
+        "    writer.append(b'%d' % i); print(i, flush=True)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(store)], stdout=subprocess.PIPE, env=environment()
+    )
+    assert process.stdout is not None
+    acknowledged = [process.stdout.readline().strip() for _ in range(20)]
+
+    process.send_signal(signal.SIGKILL)
+    rest, _ = process.communicate()
+
+    acknowledged += rest.splitlines()
+    assert bodies(store)[: len(acknowledged)] == acknowledged
+    assert all(wal.is_abandoned(segment) for segment in wal.segments(store))
+
+
+def test_full_disk_raises_and_space_found_again_is_used(store: Path) -> None:
+    writer = wal.WalWriter(store)
+    writer.append(b"before\n")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(OSError):  # noqa: PT011 - whichever errno the system gives
+            writer.append(b"x" * 1000)
+        writer.append(b"small\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    writer.append(b"after\n")
+    writer.close()
+
+    assert bodies(store) == [b"before\n", b"small\n", b"after\n"]
+
+
+def environment() -> dict[str, str]:
+    """The environment for a subprocess that imports this checkout (or the installed package)."""
+    return {**os.environ, "PYTHONPATH": str(Path(wal.__file__).parents[1])}
+
+
+# --- the folder --------------------------------------------------------------------------------
+
+
+def test_initialise_twice_keeps_the_identity(store: Path) -> None:
+    before = (store / "format.json").read_bytes()
+
+    wal.initialise(store)
+
+    assert (store / "format.json").read_bytes() == before
+    assert sorted(path.name for path in store.iterdir()) == ["_wal", "format.json"]
+    assert json.loads(before).items() >= {"format": 1, "min_reader": 1, "min_writer": 1}.items()
+
+
+def test_newer_store_is_refused(store: Path) -> None:
+    (store / "format.json").write_text('{"format": 2, "min_reader": 1, "min_writer": 2}')
+
+    with pytest.raises(StoreVersionError, match="needs format 2"):
+        wal.initialise(store)
+    wal.check_format(store, "min_reader")
+
+
+def test_unwritable_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(StoreNotWritableError, match="OTEL_TRAJ_STORE"):
+        wal.initialise(tmp_path / "file" / "traces")
+
+
+def test_unreadable_format_is_told(store: Path) -> None:
+    (store / "format.json").write_text("{")
+
+    with pytest.raises(StoreDamagedError, match=r"format\.json"):
+        wal.initialise(store)
+
+
+# --- the JSON form -----------------------------------------------------------------------------
+
+INT64 = st.integers(-(2**63), 2**63 - 1)
+TEXT = st.text(st.characters(), max_size=20)  # surrogates and control characters included
+SCALARS = st.none() | st.booleans() | INT64 | st.floats() | TEXT | st.binary(max_size=20)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(TEXT | st.sampled_from(["$b64", "$f", "$$f", "$"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+ATTRIBUTES = st.dictionaries(TEXT, VALUES, max_size=4)
+HEX = "0123456789abcdef"
+TRACE_IDS = st.text(HEX, min_size=32, max_size=32)
+SPAN_IDS = st.text(HEX, min_size=16, max_size=16)
+COUNTS = st.integers(0, 2**32 - 1)
+NAMES = st.none() | TEXT
+
+SPANS = st.builds(
+    SpanRecord,
+    trace_id=TRACE_IDS,
+    span_id=SPAN_IDS,
+    parent_span_id=st.none() | SPAN_IDS,
+    name=TEXT,
+    start_ns=INT64,
+    end_ns=st.none() | INT64,
+    kind=st.sampled_from(["UNSPECIFIED", "INTERNAL", "CLIENT"]),
+    status=st.sampled_from(["UNSET", "OK", "ERROR"]),
+    status_message=NAMES,
+    attributes=ATTRIBUTES,
+    events=st.lists(st.builds(SpanEvent, INT64, TEXT, ATTRIBUTES), max_size=2).map(tuple),
+    links=st.lists(st.builds(SpanLink, TRACE_IDS, SPAN_IDS, ATTRIBUTES), max_size=2).map(tuple),
+    resource=ATTRIBUTES,
+    scope_name=NAMES,
+    scope_version=NAMES,
+    scope_attributes=ATTRIBUTES,
+    schema_url=NAMES,
+    trace_state=NAMES,
+    flags=st.none() | COUNTS,
+    dropped_attributes=COUNTS,
+    dropped_events=COUNTS,
+    dropped_links=COUNTS,
+    start_seq=st.none() | COUNTS,
+)
+LOGS = st.builds(
+    LogRecord,
+    trace_id=st.none() | TRACE_IDS,
+    span_id=st.none() | SPAN_IDS,
+    time_ns=st.none() | INT64,
+    observed_ns=st.none() | INT64,
+    event_name=NAMES,
+    severity=NAMES,
+    body=VALUES,
+    attributes=ATTRIBUTES,
+    scope_name=NAMES,
+    resource=ATTRIBUTES,
+)
+ANNOTATIONS = st.builds(
+    Annotation,
+    annotation_id=TEXT,
+    target=st.sampled_from(["trajectory", "step", "span"]),
+    trajectory_id=NAMES,
+    trace_id=st.none() | TRACE_IDS,
+    span_id=st.none() | SPAN_IDS,
+    tool_call_id=NAMES,
+    name=TEXT,
+    kind=st.sampled_from(["reward", "outcome"]),
+    value_num=st.none() | st.floats(),
+    value_text=NAMES,
+    value_json=NAMES,
+    source=TEXT,
+    annotator=NAMES,
+    created=st.datetimes(timezones=st.just(UTC), allow_imaginary=False).map(
+        lambda t: t.replace(fold=0)
+    ),
+    deleted=st.booleans(),
+)
+CLOSES = st.builds(
+    Close,
+    trajectory_id=TEXT,
+    trace_ids=st.lists(TRACE_IDS, max_size=2).map(tuple),
+    root_span_id=st.none() | SPAN_IDS,
+    n_open=COUNTS,
+    dropped_spans=COUNTS,
+    dropped_logs=COUNTS,
+)
+
+
+@given(st.lists(SPANS | LOGS | ANNOTATIONS | CLOSES, max_size=4))
+def test_records_survive_encoding(records: list[Any]) -> None:
+    body = wal.encode(records)
+
+    assert repr(list(wal.decode(body))) == repr(records)  # repr, as NaN is not equal to itself
+    assert body.isascii()
+    assert body.count(b"\n") == len(records)
+
+
+@given(VALUES)
+def test_values_survive_encoding(value: Any) -> None:
+    assert repr(wal.loads(wal.dumps(value))) == repr(value)
+
+
+class Foreign:
+    def __repr__(self) -> str:
+        return "Foreign()"
+
+
+class Rude:
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+CIRCULAR: list[Any] = [1]
+CIRCULAR += [CIRCULAR, CIRCULAR]
+DEEP: Any = 0
+for _ in range(5000):
+    DEEP = [DEEP]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (Foreign(), "Foreign()"),
+        ({"a": Foreign(), "n": math.inf}, {"a": "Foreign()", "n": math.inf}),
+        ({b"k": 1, None: 2, 3: 4, True: 5}, {"b'k'": 1, "null": 2, "3": 4, "true": 5}),
+        ((1, (2,)), [1, [2]]),
+        ({7}, [7]),
+        (2**63, str(2**63)),
+        ([-(2**70), math.inf], [str(-(2**70)), math.inf]),
+        (10**5000, hex(10**5000)),
+        (Rude(), "<Rude: repr raised RuntimeError>"),
+        (CIRCULAR, [1, "<circular>", "<circular>"]),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_values_that_json_has_not_are_told_in_words(value: Any, expected: Any) -> None:
+    assert wal.loads(wal.dumps(value)) == expected
+
+
+def test_depth_is_bounded() -> None:
+    assert "deeper than 100" in wal.dumps(DEEP)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"[]", b"{", b'{"k":"span"}', b'{"k":"other"}', b'{"k":"close","n":1}', b"\xff", b'"x"'],
+)
+def test_line_that_is_no_record_is_told(line: bytes) -> None:
+    with pytest.raises(InputError, match="Not a record"):
+        list(wal.decode(line))
+
+
+def test_instants_keep_their_offset() -> None:
+    created = datetime(2026, 11, 21, 9, 30, 0, 5, tzinfo=UTC) + timedelta(microseconds=1)
+    note = Annotation(
+        "a", "trajectory", "t", None, None, None, "reward", "reward", 1.0, None, None, "me", None,
+        created,
+    )  # fmt: skip
+
+    assert b'"created":"2026-11-21T09:30:00.000006+00:00"' in wal.encode([note])
