@@ -1,0 +1,37 @@
+"""Run in an environment with otel-traj and no extra: what needs one must say which."""
+
+import subprocess
+import sys
+import sysconfig
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import otel_traj
+from otel_traj import analysis, exporters
+
+# Command -> the extra without which it cannot work.
+NEEDS = {("demo",): "demo"}
+OPTIONAL = ("openai", "opentelemetry-instrumentation")
+
+COMMAND = Path(sysconfig.get_path("scripts")) / "otel-traj"
+
+
+def main() -> None:
+    for package in OPTIONAL:
+        try:
+            sys.exit(f"{package} {version(package)} is installed: this tests nothing")
+        except PackageNotFoundError:
+            pass
+    assert otel_traj.__all__
+    assert analysis.names()
+    assert exporters.load("parquet")
+    for arguments, extra in NEEDS.items():
+        ran = subprocess.run([COMMAND, *arguments], capture_output=True, text=True, check=False)
+        assert ran.returncode == 2, ran
+        assert f"pip install 'otel-traj[{extra}]'" in ran.stderr, ran
+        assert "Traceback" not in ran.stderr, ran
+        print(ran.stderr.strip())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""Write the pages of docs/ that are taken from the code; `--check` only says whether they are current."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from otel_traj import analysis
+from otel_traj.cli import main as command_line
+from otel_traj.store import schema
+
+DOCS = Path(__file__).parent
+
+
+def schema_page() -> str:
+    """Every public view with its columns."""
+    return page(
+        "Tables",
+        "docs/generate.py from otel_traj/store/schema.py",
+        "What `otel-traj sql` and `open_store().sql` may read. The Parquet files of a table hold the"
+        " same columns, except those marked *view*, which are computed when read."
+        " Unknown is NULL, never 0 and never ''. Names are public: they change only with a version"
+        " that says so.",
+        *(section for name in schema.VIEW_COLUMNS for section in view(name)),
+    )
+
+
+def view(name: str) -> Iterator[str]:
+    """One public view: what a row is, and a table of its columns."""
+    table = schema.TABLES.get(name)
+    computed = {column.name for column in table.view_columns} if table else set()
+    yield f"## {name}"
+    yield f"{schema.VIEW_MEANINGS[name]}."
+    yield markdown_table(
+        ("column", "type", "unit", "meaning"),
+        (
+            (
+                f"`{column.name}`" + (" *view*" if column.name in computed else ""),
+                column.duckdb_type.replace('"', ""),
+                column.unit,
+                column.meaning,
+            )
+            for column in schema.VIEW_COLUMNS[name]
+        ),
+    )
+
+
+def command_page() -> str:
+    """The help of every command, as the terminal shows it."""
+    return page(
+        "Command line",
+        "docs/generate.py from the commands' own help",
+        "Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 found problems,"
+        " 2 wrong use.",
+        *(
+            section
+            for name, command in commands()
+            for section in (f"## {name}", help_of(name, command))
+        ),
+    )
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """The program and its commands, by the words that call them."""
+    assert isinstance(command_line, click.Group)
+    yield "otel-traj", command_line
+    context = click.Context(command_line, info_name="otel-traj")
+    for name in command_line.list_commands(context):
+        command = command_line.get_command(context, name)
+        assert command is not None
+        yield f"otel-traj {name}", command
+
+
+def help_of(name: str, command: click.Command) -> str:
+    """What `--help` prints, at a width of its own: not that of the terminal where this runs."""
+    context = click.Context(command, info_name=name, terminal_width=100, max_content_width=100)
+    return f"```text\n{command.get_help(context)}\n```"
+
+
+def analysis_page() -> str:
+    """Every shipped analysis: its grain, parameters and columns, from the header of its file."""
+    return page(
+        "Analyses",
+        "docs/generate.py from the headers of analysis/otel_traj_analysis/sql/*.sql",
+        "`otel-traj analyze NAME`, `otel_traj.analysis.run(store, NAME, **parameters)`, or the file"
+        " itself in any DuckDB after `.read views.sql`.",
+        *(section for name in analysis.names() for section in one_analysis(name)),
+    )
+
+
+def one_analysis(name: str) -> Iterator[str]:
+    """One analysis as its header describes it."""
+    described = analysis.describe(name)
+    yield f"## {name}"
+    yield described.meaning
+    yield f"Grain: {described.grain}."
+    if described.parameters:
+        yield markdown_table(
+            ("parameter", "type", "default", "meaning"),
+            ((f"`{p.name}`", p.type, f"`{p.default}`", p.meaning) for p in described.parameters),
+        )
+    yield markdown_table(
+        ("column", "type", "meaning"),
+        ((f"`{c.name}`", c.type, c.meaning) for c in described.columns),
+    )
+
+
+def page(title: str, source: str, *paragraphs: str) -> str:
+    """A page that says where it comes from."""
+    notice = f"<!-- Written by {source}. Do not edit: `make docs`. -->"
+    return "\n\n".join([f"# {title}", notice, *paragraphs]) + "\n"
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table whose cells may hold pipes."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(
+        "| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines
+    )
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "schema.md": schema_page,
+    "cli.md": command_page,
+    "analyses.md": analysis_page,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the pages, or with `--check` print how they differ and return 1."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing, exit 1 if a page is stale"
+    )
+    check = parser.parse_args(arguments).check
+    stale = 0
+    for name, text in PAGES.items():
+        path = DOCS / name
+        kept = path.read_text("utf-8") if path.exists() else ""
+        current = text()
+        if kept == current:
+            continue
+        stale += 1
+        if check:
+            sys.stdout.writelines(
+                difflib.unified_diff(
+                    kept.splitlines(keepends=True),
+                    current.splitlines(keepends=True),
+                    str(path),
+                    "now",
+                )
+            )
+        else:
+            path.write_text(current, "utf-8")
+            print(f"wrote {path}")
+    if check and stale:
+        print(f"{stale} page(s) are stale: run `make docs`", file=sys.stderr)
+    return int(check and stale > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

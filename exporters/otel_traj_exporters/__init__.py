@@ -1,0 +1,106 @@
+"""Writing trajectories for other tools: one exporter per target, found by its name.
+
+An exporter is a plug-in: a package of anybody's registers a class under the entry-point group
+`otel_traj.exporter`, and `export(trajectories, "its-name", path)` writes with it. Ours register there
+too, so that the contract (`Exporter`) is used by us first.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from otel_traj.errors import ConfigurationError, UnknownNameError
+from otel_traj.model import Trajectory
+
+__all__ = ["Exporter", "export", "load", "names"]
+
+GROUP = "otel_traj.exporter"
+
+# A checkout that was never installed has no entry points. tests/exporters compares this with pyproject.toml.
+_BUNDLED = {"parquet": "otel_traj_exporters.parquet:ParquetExporter"}
+
+
+@runtime_checkable
+class Exporter(Protocol):
+    """Writes trajectories in the form of one target; made without arguments.
+
+    Who calls: `export`, once per call of the user's, on the user's thread, with a fresh instance. An
+    exporter may keep state on itself, but no trajectory longer than it needs it: `trajectories` is
+    read once, lazily, and may not fit into memory.
+
+    Options are keyword arguments of `export` with defaults, so that a wrong one is refused before
+    anything is written.
+
+    Failure: a trajectory that the target cannot express is left out and not counted; it never ends
+    the export. `InputError` and `OSError` are for what makes the whole of it impossible, and then
+    nothing half-written may stand at `path`.
+    """
+
+    def export(self, trajectories: Iterable[Trajectory], path: Path, /) -> int:
+        """Write `trajectories` to the file or folder `path`; return how many were written."""
+        ...
+
+
+def names() -> list[str]:
+    """Names that `export` and `load` accept, sorted; imports no exporter."""
+    return sorted(_entry_points())
+
+
+def load(name: str) -> Exporter:
+    """Make the exporter of that name.
+
+    Raises:
+        UnknownNameError: Nothing is registered under it; the message lists what is.
+        ConfigurationError: What is registered cannot be imported or is no exporter.
+    """
+    registered = _entry_points()
+    if name not in registered:
+        raise UnknownNameError("exporter", name, registered)
+    try:
+        exporter = registered[name].load()()
+    except ConfigurationError:
+        raise
+    except Exception as error:  # a stranger's module: whatever it raises is about that package
+        raise ConfigurationError(
+            f"Exporter {name!r} ({registered[name].value}) does not load: {error}"
+        ) from error
+    if not isinstance(exporter, Exporter):
+        raise ConfigurationError(
+            f"Exporter {name!r} ({registered[name].value}) has no method `export`"
+        )
+    return exporter
+
+
+def export(
+    trajectories: Iterable[Trajectory], format: str, path: str | Path, **options: Any
+) -> int:
+    """Write trajectories for another tool.
+
+    Args:
+        trajectories: What to write, read once: `store.trajectories(outcome="success")`, or any others.
+        format: One of `names()`.
+        path: File or folder to write, as the exporter says.
+        options: What the exporter takes beyond that.
+
+    Returns:
+        Number of trajectories written.
+
+    Raises:
+        UnknownNameError: No exporter, or no option of it, has that name.
+    """
+    exporter = load(format)
+    accepted = inspect.signature(exporter.export).parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
+        keywords = [name for name, p in accepted.items() if p.kind is p.KEYWORD_ONLY]
+        for name in options.keys() - set(keywords):
+            raise UnknownNameError(f"option of exporter {format!r}", name, keywords)
+    return exporter.export(trajectories, Path(path), **options)
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    bundled = {name: EntryPoint(name, value, GROUP) for name, value in _BUNDLED.items()}
+    return bundled | {point.name: point for point in entry_points(group=GROUP)}

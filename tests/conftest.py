@@ -1,0 +1,15 @@
+"""What every test may rely on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout, or the folder into which tests and docs were copied to test a wheel."""
+    return ROOT
