@@ -1,4 +1,4 @@
-"""Print the oldest version that pyproject.toml allows of each dependency, as constraints for pip."""
+"""Print the oldest version that pyproject.toml allows of each dependency, as pip constraints."""
 
 import re
 import tomllib

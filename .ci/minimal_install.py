@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import sysconfig
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -18,10 +19,8 @@ COMMAND = Path(sysconfig.get_path("scripts")) / "otel-traj"
 
 def main() -> None:
     for package in OPTIONAL:
-        try:
+        with suppress(PackageNotFoundError):
             sys.exit(f"{package} {version(package)} is installed: this tests nothing")
-        except PackageNotFoundError:
-            pass
     assert otel_traj.__all__
     assert analysis.names()
     assert exporters.load("parquet")

@@ -1,9 +1,8 @@
-"""Write the pages of docs/ that are taken from the code; `--check` only says whether they are current."""
+"""Write the pages of docs/ that are taken from the code; `--check` only compares."""
 
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -22,10 +21,9 @@ def schema_page() -> str:
     return page(
         "Tables",
         "docs/generate.py from otel_traj/store/schema.py",
-        "What `otel-traj sql` and `open_store().sql` may read. The Parquet files of a table hold the"
-        " same columns, except those marked *view*, which are computed when read."
-        " Unknown is NULL, never 0 and never ''. Names are public: they change only with a version"
-        " that says so.",
+        "What `otel-traj sql` and `open_store().sql` may read. The Parquet files of a table hold"
+        " the same columns, except those marked *view*, which are computed when read. Unknown is"
+        " NULL, never 0 and never ''. Names are public and stay.",
         *(section for name in schema.VIEW_COLUMNS for section in view(name)),
     )
 
@@ -119,9 +117,8 @@ def page(title: str, source: str, *paragraphs: str) -> str:
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table whose cells may hold pipes."""
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(
-        "| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines
-    )
+    cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
 PAGES: dict[str, Callable[[], str]] = {
@@ -132,35 +129,19 @@ PAGES: dict[str, Callable[[], str]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the pages, or with `--check` print how they differ and return 1."""
+    """Write the stale pages, or with `--check` name them and return 1."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--check", action="store_true", help="write nothing, exit 1 if a page is stale"
+        "--check", action="store_true", help="write nothing; exit 1 for a stale page"
     )
     check = parser.parse_args(arguments).check
-    stale = 0
-    for name, text in PAGES.items():
-        path = DOCS / name
-        kept = path.read_text("utf-8") if path.exists() else ""
-        current = text()
-        if kept == current:
-            continue
-        stale += 1
-        if check:
-            sys.stdout.writelines(
-                difflib.unified_diff(
-                    kept.splitlines(keepends=True),
-                    current.splitlines(keepends=True),
-                    str(path),
-                    "now",
-                )
-            )
-        else:
-            path.write_text(current, "utf-8")
-            print(f"wrote {path}")
-    if check and stale:
-        print(f"{stale} page(s) are stale: run `make docs`", file=sys.stderr)
-    return int(check and stale > 0)
+    current = {DOCS / name: text() for name, text in PAGES.items()}
+    stale = [p for p, text in current.items() if not p.exists() or p.read_text("utf-8") != text]
+    for path in stale:
+        if not check:
+            path.write_text(current[path], "utf-8")
+        print(f"{path.name} is stale: run `make docs`" if check else f"wrote {path.name}")
+    return 1 if check and stale else 0
 
 
 if __name__ == "__main__":

@@ -22,9 +22,7 @@ PACKAGES = [Path(p.__file__).parent for p in (otel_traj, otel_traj_analysis, ote
 
 def lint_imports(folder: Path, config: Path) -> subprocess.CompletedProcess[str]:
     """Run import-linter on the packages in `folder` and nowhere else."""
-    command = (
-        "import sys; from importlinter.cli import lint_imports_command; lint_imports_command()"
-    )
+    command = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     return subprocess.run(
         [sys.executable, "-P", "-c", command, "--config", str(config), "--no-cache"],
         cwd=folder,

@@ -1,8 +1,8 @@
 """Writing trajectories for other tools: one exporter per target, found by its name.
 
-An exporter is a plug-in: a package of anybody's registers a class under the entry-point group
-`otel_traj.exporter`, and `export(trajectories, "its-name", path)` writes with it. Ours register there
-too, so that the contract (`Exporter`) is used by us first.
+An exporter is a plug-in: anybody's package registers a class under the entry-point group
+`otel_traj.exporter`, and `export(trajectories, "its-name", path)` writes with it. Ours register
+there too, so that the contract (`Exporter`) is used by us first.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Exporter", "export", "load", "names"]
 
 GROUP = "otel_traj.exporter"
 
-# A checkout that was never installed has no entry points. tests/exporters compares this with pyproject.toml.
+# A checkout that was never installed has no entry points. A test compares with pyproject.toml.
 _BUNDLED = {"parquet": "otel_traj_exporters.parquet:ParquetExporter"}
 
 
@@ -28,9 +28,9 @@ _BUNDLED = {"parquet": "otel_traj_exporters.parquet:ParquetExporter"}
 class Exporter(Protocol):
     """Writes trajectories in the form of one target; made without arguments.
 
-    Who calls: `export`, once per call of the user's, on the user's thread, with a fresh instance. An
-    exporter may keep state on itself, but no trajectory longer than it needs it: `trajectories` is
-    read once, lazily, and may not fit into memory.
+    Who calls: `export`, once per call of the user's, on the user's thread, with a fresh instance.
+    An exporter may keep state on itself, but no trajectory longer than it needs it: `trajectories`
+    is read once, lazily, and may not fit into memory.
 
     Options are keyword arguments of `export` with defaults, so that a wrong one is refused before
     anything is written.
@@ -81,7 +81,7 @@ def export(
     """Write trajectories for another tool.
 
     Args:
-        trajectories: What to write, read once: `store.trajectories(outcome="success")`, or any others.
+        trajectories: What to write, read once: `store.trajectories(agent="support")`, or any.
         format: One of `names()`.
         path: File or folder to write, as the exporter says.
         options: What the exporter takes beyond that.
