@@ -2,16 +2,40 @@
 
 `assemble` is a pure function: the same records, in whatever order, batches or multiplicity, give the
 same rows. Processor, receiver, importer and sealer all call it; `tests/assembly` proves the property.
+
+The way of a run through this package: `tree` links spans, `runs` says which of them are one run,
+`calls` finds what happened, each once, `actors` who did it, `told` adds what only messages tell,
+`handoffs` who handed over to whom, `rows` writes it down.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
+from otel_traj import semconv
+from otel_traj.assembly.actors import assign_actors
+from otel_traj.assembly.calls import Call, find_calls, in_order
+from otel_traj.assembly.handoffs import find_handoffs, rename_after_transfers
 from otel_traj.assembly.lifecycle import IDLE_S, LINGER_S, OpenTrace
+from otel_traj.assembly.rows import DERIVE_VERSION, Ids, to_rows
+from otel_traj.assembly.runs import WINDOW_NS, Relations, Run, relations, resource_key, split_runs
+from otel_traj.assembly.told import complete_tools
+from otel_traj.assembly.tree import build
+from otel_traj.assembly.users import user_messages
 from otel_traj.model import Assembly, LogRecord, SpanRecord
 
-__all__ = ["IDLE_S", "LINGER_S", "OpenTrace", "assemble"]
+__all__ = [
+    "DERIVE_VERSION",
+    "IDLE_S",
+    "LINGER_S",
+    "WINDOW_NS",
+    "OpenTrace",
+    "Relations",
+    "assemble",
+    "related",
+    "resource_key",
+]
 
 
 def assemble(
@@ -24,13 +48,44 @@ def assemble(
     """Derive the trajectories that these spans and logs tell of.
 
     Args:
-        spans: All spans of the traces in question; duplicates are dropped (first wins), open ones
-            (`end_ns` None) count as pending.
+        spans: All spans of the traces in question; duplicates are dropped, open ones (`end_ns`
+            None) count as pending.
         logs: Log records; those of other traces are ignored.
         known_ids: Trace id -> trajectory id of rows that exist already: they keep their id.
         open_traces: Traces that still run: their trajectories get status `open`, `complete=False`.
 
     Returns:
-        One `Assembly` per trajectory, by start time; none for traces without steps.
+        One `Assembly` per trajectory, by start time; none for runs without steps that `trajectory()`
+        did not record.
     """
-    raise NotImplementedError
+    runs = split_runs(build(spans, logs))
+    shares = Counter(trace_id for run in runs for trace_id in run.trace_ids)
+    assemblies = []
+    for run in runs:
+        calls = _derive(run)
+        if not calls and not _is_declared(run):
+            continue
+        is_open = any(trace_id in open_traces for trace_id in run.trace_ids)
+        ids = Ids(run, known_ids or {}, is_part_of_trace=shares[run.trace_ids[0]] > 1)
+        assemblies.append(to_rows(run, calls, ids=ids, is_open=is_open))
+    return assemblies
+
+
+def related(spans: Iterable[SpanRecord], logs: Iterable[LogRecord] = ()) -> Relations | None:
+    """What else must be read from a store before these spans are assembled; None for no spans."""
+    return relations(build(spans, logs))
+
+
+def _derive(run: Run) -> list[Call]:
+    """The calls of a run, complete and in order."""
+    calls = find_calls(run.nodes)
+    assign_actors(calls)
+    calls = in_order([*calls, *complete_tools(calls)])
+    find_handoffs(calls)
+    rename_after_transfers(calls)
+    return in_order([*calls, *user_messages(calls)])
+
+
+def _is_declared(run: Run) -> bool:
+    """Whether our own API says that this is a trajectory, steps or not."""
+    return any(semconv.TASK in node.span.attributes for node in run.nodes)

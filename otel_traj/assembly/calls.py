@@ -1,0 +1,197 @@
+"""Calls: what happened, each once, whoever told of it and however often.
+
+A `Call` is a step to be. Its owner is the span that tells of it from outside; spans of the same call
+further in, or in a trace of their own, are merged into it and fill its gaps.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from otel_traj.assembly.tree import Node
+from otel_traj.dialects import Facts
+from otel_traj.dialects.messages import Part
+
+CallKind = Literal["user", "llm", "tool", "handoff", "retrieval", "memory"]
+
+_STEP_KINDS: Final[dict[str, CallKind]] = {
+    "llm": "llm",
+    "tool": "tool",
+    "handoff": "handoff",
+    "retrieval": "retrieval",
+    "memory": "memory",
+}
+
+
+@dataclass(eq=False, slots=True)
+class Actor:
+    """One invocation of an agent, or (`top` None) what runs without one. Compared by identity."""
+
+    name: str | None
+    top: Node | None = None
+    above: Actor | None = None
+    index: int = -1
+
+
+@dataclass(eq=False, slots=True)
+class Call:
+    """One thing that happened. Compared by identity.
+
+    Attributes:
+        node: The span that owns it; of a tool told only by messages, that of the model call.
+        facts: What all its spans tell together.
+        start_ns: When it began; never before the call that asked for it.
+        merged: (span, rule, confidence) of the other spans that told of it.
+        asked_by: The model call that asked for this tool.
+        position: Place among the calls that this model call asked for.
+        told_by: "span", or "messages" where no span of its own tells of it.
+        seen: What the next request carries as its result.
+    """
+
+    kind: CallKind
+    node: Node
+    facts: Facts
+    start_ns: int
+    end_ns: int | None
+    told_by: Literal["span", "messages"] = "span"
+    merged: list[tuple[Node, str, float]] = field(default_factory=list)
+    asked_by: Call | None = None
+    position: int = 0
+    seen: Part | None = None
+    actor: Actor | None = None
+    handoff_mode: Literal["transfer", "delegate"] | None = None
+    inferred: list[str] = field(default_factory=list)
+
+    @property
+    def order(self) -> tuple[int, int, int, int]:
+        """Sort key: time, then cause; tools before the model call that sees their results."""
+        is_answer = self.kind == "llm"
+        return self.start_ns, is_answer, self.position, self.node.span.start_seq or 0
+
+    @property
+    def asks(self) -> list[Part]:
+        """The tool calls in a model call's output."""
+        return [part for message in self.facts.output or () for part in message.tool_calls]
+
+
+def find_calls(nodes: Iterable[Node]) -> list[Call]:
+    """One call per thing that these spans tell of, by start time."""
+    by_kind: dict[str, list[Node]] = defaultdict(list)
+    for node in nodes:
+        by_kind[node.facts.kind].append(node)
+    calls = _merge_nested(_model_calls(by_kind["llm"]), stops=("tool", "agent", "handoff"))
+    calls = _merge_same_response(calls)
+    for kind in ("tool", "handoff", "retrieval", "memory"):
+        calls += _merge_nested(by_kind[kind], stops=("llm", "agent"))
+    return in_order(calls)
+
+
+def in_order(calls: Iterable[Call]) -> list[Call]:
+    """Calls by time and cause."""
+    return sorted(calls, key=lambda call: call.order)
+
+
+def _model_calls(nodes: list[Node]) -> list[Node]:
+    """Model call spans, without those that only hold several other model calls."""
+    return [node for node in nodes if not _holds_several(node)]
+
+
+def _holds_several(node: Node) -> bool:
+    inner = [
+        below
+        for below in node.subtree()
+        if below is not node and below.facts.kind == "llm" and below.facts.response_id
+    ]
+    return len({below.facts.response_id for below in inner}) > 1
+
+
+def _merge_nested(nodes: list[Node], stops: tuple[str, ...]) -> list[Call]:
+    """The outermost span of a call owns it; spans of the same call below it are merged."""
+    calls: dict[Node, Call] = {}
+    for node in sorted(nodes, key=lambda n: sum(1 for _ in n.ancestors())):
+        outer = _outer(node, calls, stops)
+        if outer is None:
+            calls[node] = _call(node)
+        else:
+            _merge(outer, node, "nested", 0.95)
+            calls[node] = outer
+    return list(dict.fromkeys(calls.values()))
+
+
+def _outer(node: Node, calls: dict[Node, Call], stops: tuple[str, ...]) -> Call | None:
+    for above in node.ancestors():
+        call = calls.get(above)
+        if call is not None:
+            return call if _same_call(above.facts, node.facts) else None
+        if above.facts.kind in stops:
+            return None
+    return None
+
+
+def _same_call(outer: Facts, inner: Facts) -> bool:
+    """Whether a span inside another one may tell of the same call."""
+    if outer.kind == "tool":
+        return _bare(outer.tool_name) == _bare(inner.tool_name)
+    if outer.kind == "llm":
+        return None in (outer.response_id, inner.response_id) or (
+            outer.response_id == inner.response_id
+        )
+    return True
+
+
+def _bare(name: str | None) -> str | None:
+    """A tool's own name: `mcp__server__tool` is `tool`."""
+    return name.rsplit("__", 1)[-1] if name and name.startswith("mcp__") else name
+
+
+def _call(node: Node) -> Call:
+    kind = _STEP_KINDS[node.facts.kind]
+    end = None if node.span.is_open else node.end_ns
+    return Call(kind, node, dataclasses.replace(node.facts), node.start_ns, end)
+
+
+def _merge(call: Call, node: Node, rule: str, confidence: float) -> None:
+    call.facts.fill(node.facts)
+    call.merged.append((node, rule, confidence))
+
+
+def _merge_same_response(calls: list[Call]) -> list[Call]:
+    """Model calls with one response id are one call, if they overlap in time and place.
+
+    Ids repeat in the wild (test servers, replays), so the id alone joins nothing.
+    """
+    kept: list[Call] = []
+    by_id: dict[str, list[Call]] = defaultdict(list)
+    for call in sorted(calls, key=_owner_order):
+        twin = next(
+            (
+                other
+                for other in by_id.get(call.facts.response_id or "", ())
+                if _is_told_twice(other, call)
+            ),
+            None,
+        )
+        if twin is None:
+            kept.append(call)
+            if call.facts.response_id:
+                by_id[call.facts.response_id].append(call)
+            continue
+        _merge(twin, call.node, "response_id", 0.99)
+        twin.merged += call.merged
+    return kept
+
+
+def _owner_order(call: Call) -> tuple[bool, int, int]:
+    """Owners first: inside an agent's run before alone, then the earlier start."""
+    return call.node.parent is None, call.start_ns, -(call.end_ns or 0)
+
+
+def _is_told_twice(left: Call, right: Call) -> bool:
+    a, b = left.node, right.node
+    overlap = a.start_ns <= b.end_ns and b.start_ns <= a.end_ns
+    near = a.span.trace_id == b.span.trace_id or a.span.resource == b.span.resource
+    return overlap and near

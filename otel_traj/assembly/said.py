@@ -1,0 +1,144 @@
+"""What a run says of itself: outcome, rewards, evaluations, file changes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from otel_traj import semconv
+from otel_traj.assembly.tree import Node
+from otel_traj.dialects.convert import amount, count, flag, text
+from otel_traj.model import Annotation, AnnotationKind, AnnotationTarget, FileChange
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_KINDS: Final[Mapping[str, AnnotationKind]] = {"outcome": "outcome", "reward": "reward"}
+
+
+def annotations_of(trajectory_id: str, nodes: Iterable[Node]) -> tuple[Annotation, ...]:
+    """Outcome and reward attributes and evaluation events, as annotation rows.
+
+    The id of a row is a hash of what it says, so that deriving again adds nothing.
+    """
+    found: dict[str, Annotation] = {}
+    for node in nodes:
+        for annotation in (*_of_attributes(trajectory_id, node), *_of_events(trajectory_id, node)):
+            found[annotation.annotation_id] = annotation
+    return tuple(sorted(found.values(), key=lambda a: (a.created, a.annotation_id)))
+
+
+def _of_attributes(trajectory_id: str, node: Node) -> Iterable[Annotation]:
+    own = node.span.attributes
+    source = text(own.get(semconv.REWARD_SOURCE)) or "explicit"
+    outcome = text(own.get(semconv.OUTCOME))
+    reward = amount(own.get(semconv.REWARD))
+    when = node.span.end_ns or node.span.start_ns
+    if outcome:
+        yield _annotation(
+            trajectory_id, node, "trajectory", "outcome", "explicit", when, value_text=outcome
+        )
+    if reward is not None:
+        yield _annotation(
+            trajectory_id, node, "trajectory", "reward", source, when, value_num=reward
+        )
+
+
+def _of_events(trajectory_id: str, node: Node) -> Iterable[Annotation]:
+    events = [
+        (log.time_ns or log.observed_ns or 0, log.event_name, _told(log)) for log in node.logs
+    ]
+    events += [(event.time_ns, event.name, event.attributes) for event in node.span.events]
+    whole = semconv.TASK in node.span.attributes or node.parent is None
+    for when, name, told in events:
+        if name != semconv.EVENT_EVALUATION:
+            continue
+        evaluation = text(told.get(semconv.EVALUATION_NAME)) or "evaluation"
+        yield _annotation(
+            trajectory_id,
+            node,
+            "trajectory" if whole else "step",
+            evaluation,
+            text(told.get(semconv.ANNOTATION_SOURCE)) or "evaluation",
+            when,
+            value_num=amount(told.get(semconv.EVALUATION_VALUE)),
+            value_text=text(told.get(semconv.EVALUATION_LABEL)),
+            explanation=text(told.get(semconv.EVALUATION_EXPLANATION)),
+        )
+
+
+def _told(log: Any) -> Mapping[str, Any]:
+    body = log.body if isinstance(log.body, Mapping) else {}
+    return {**body, **log.attributes}
+
+
+def _annotation(
+    trajectory_id: str,
+    node: Node,
+    target: AnnotationTarget,
+    name: str,
+    source: str,
+    when_ns: int,
+    *,
+    value_num: float | None = None,
+    value_text: str | None = None,
+    explanation: str | None = None,
+) -> Annotation:
+    span = node.span
+    key = repr((span.trace_id, span.span_id, name, source, value_num, value_text, when_ns))
+    return Annotation(
+        annotation_id=hashlib.sha256(key.encode()).hexdigest()[:32],
+        target=target,
+        trajectory_id=trajectory_id,
+        trace_id=span.trace_id,
+        span_id=span.span_id,
+        tool_call_id=node.facts.tool_call_id if target == "step" else None,
+        name=name,
+        kind=_KINDS.get(name, "score" if value_num is not None else "label"),
+        value_num=value_num,
+        value_text=value_text if value_text is not None else explanation,
+        value_json=None,
+        source=source,
+        annotator=None,
+        created=_EPOCH + timedelta(microseconds=when_ns // 1000),
+    )
+
+
+def file_changes_of(
+    trajectory_id: str, nodes: Sequence[Node], step_of: Mapping[tuple[str, str], int]
+) -> tuple[FileChange, ...]:
+    """File change events, by step and time; those of spans that are no step are the step above's."""
+    changes = []
+    for node in nodes:
+        step = next(
+            (step_of[up.key] for up in (node, *node.ancestors()) if up.key in step_of), None
+        )
+        for log in node.logs:
+            if log.event_name == semconv.EVENT_FILE_CHANGE:
+                change = _file_change(trajectory_id, step or 0, _told(log))
+                changes.append((step or 0, log.time_ns or log.observed_ns or 0, change))
+    changes.sort(key=lambda item: item[:2] + (item[2].path,))
+    return tuple(change for _, _, change in changes)
+
+
+def _file_change(trajectory_id: str, step: int, told: Mapping[str, Any]) -> FileChange:
+    return FileChange(
+        trajectory_id=trajectory_id,
+        step=step,
+        path=str(told.get(semconv.FILE_PATH) or ""),
+        old_path=text(told.get(semconv.FILE_OLD_PATH)),
+        sha256_before=text(told.get(semconv.FILE_SHA256_BEFORE)),
+        sha256_after=text(told.get(semconv.FILE_SHA256_AFTER)),
+        added=count(told.get(semconv.FILE_ADDED)),
+        removed=count(told.get(semconv.FILE_REMOVED)),
+        is_binary=bool(flag(told.get(semconv.FILE_BINARY))),
+        diff=_content(told, semconv.FILE_DIFF),
+        content_before=_content(told, semconv.FILE_BEFORE),
+        content_after=_content(told, semconv.FILE_AFTER),
+    )
+
+
+def _content(told: Mapping[str, Any], key: str) -> str | None:
+    """A file's text as it is: an empty file is "", not unknown."""
+    value = told.get(key)
+    return value if isinstance(value, str) else None

@@ -1,0 +1,250 @@
+"""What only messages tell: tools that ran without a span, their arguments, their results.
+
+A model call's output names the tools it wants; the next request carries what they answered. Both
+are matched with the tool spans that there are: by call id, else by name and arguments, else by name,
+in order of time, among the calls asked for before the tool began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from otel_traj.assembly.calls import Call
+from otel_traj.dialects import Facts
+from otel_traj.dialects.messages import Part, as_text, loads
+
+FINAL_ANSWER_TOOLS: Final = frozenset({"final_answer", "final_result"})
+"""Built-in pseudo tools by which frameworks let a model answer; they are no tool calls."""
+
+_TOOL_FINISH: Final = frozenset({"tool_calls", "tool_call", "tool_use", "tool-calls"})
+
+
+@dataclass(eq=False, slots=True)
+class Ask:
+    """A tool call in a model call's output, and the tool that answered it."""
+
+    llm: Call
+    position: int
+    part: Part
+    tool: Call | None = None
+
+
+def complete_tools(calls: list[Call]) -> list[Call]:
+    """Match tools with what asked for them; add the tools that only messages tell.
+
+    Args:
+        calls: All calls of one run, by start time; tool calls among them are completed in place.
+
+    Returns:
+        The tools that no span tells.
+    """
+    llms = [call for call in calls if call.kind == "llm"]
+    tools = [call for call in calls if call.kind in ("tool", "handoff")]
+    asks = [
+        Ask(llm, position, part)
+        for llm in llms
+        for position, part in enumerate(llm.asks)
+        if part.name not in FINAL_ANSWER_TOOLS
+    ]
+    _match(tools, asks)
+    for ask in asks:
+        if ask.tool is not None:
+            _adopt(ask.tool, ask)
+    added = [_told(ask) for ask in asks if ask.tool is None and _went_on(ask.llm, llms)]
+    added += _nameless(llms, tools)
+    for tool in (*tools, *added):
+        # Clocks of two processes differ: an answer is never before its question.
+        if tool.asked_by is not None and tool.start_ns < tool.asked_by.start_ns:
+            tool.start_ns = tool.asked_by.start_ns
+            tool.inferred.append("start_time: after the call that asked")
+    _give_results([*tools, *added], llms)
+    return added
+
+
+# --- matching ----------------------------------------------------------------------------------
+
+
+def _match(tools: Sequence[Call], asks: Sequence[Ask]) -> None:
+    for tool in tools:
+        if tool.facts.tool_call_id:
+            _take(tool, [a for a in asks if a.part.id == tool.facts.tool_call_id])
+    waiting = [tool for tool in tools if tool.asked_by is None and tool.kind == "tool"]
+    for same_arguments in (True, False):
+        for tool in waiting:
+            if tool.asked_by is None:
+                _take(tool, [a for a in asks if _fits(tool, a, same_arguments)])
+
+
+def _fits(tool: Call, ask: Ask, same_arguments: bool) -> bool:
+    if tool.facts.tool_call_id and ask.part.id:
+        return False  # both know their id, and it is another one
+    if tool.facts.tool_name != ask.part.name:
+        return False
+    return not same_arguments or are_equal(tool.facts.arguments, ask.part.value)
+
+
+def _take(tool: Call, candidates: Iterable[Ask]) -> None:
+    """The latest model call before the tool; among its calls the first that is free."""
+    free = [
+        ask for ask in candidates if ask.tool is None and ask.llm.node.start_ns <= tool.node.end_ns
+    ]
+    if not free:
+        return
+    same_actor = [ask for ask in free if ask.llm.actor is tool.actor] or free
+    begun = [ask for ask in same_actor if ask.llm.node.start_ns <= tool.node.start_ns] or same_actor
+    latest = max(ask.llm.order for ask in begun)
+    ask = next(ask for ask in begun if ask.llm.order == latest)
+    ask.tool, tool.asked_by, tool.position = tool, ask.llm, ask.position
+
+
+def are_equal(told: Any, asked: Any) -> bool:
+    """Whether two arguments say the same; nothing, {} and "" are equal.
+
+    One-argument tools are sometimes told by the bare value of their argument.
+    """
+    told, asked = loads(told) or None, loads(asked) or None
+    if told == asked:
+        return True
+    if isinstance(asked, dict) and len(asked) == 1 and not isinstance(told, dict):
+        return bool(str(next(iter(asked.values()))) == str(told))
+    return False
+
+
+def _adopt(tool: Call, ask: Ask) -> None:
+    """Take from the model's own call what the tool's span does not tell, or tells worse."""
+    facts, part = tool.facts, ask.part
+    if facts.tool_call_id is None and part.id:
+        facts.tool_call_id = part.id
+        tool.inferred.append("tool_call_id: name, arguments and order")
+    if facts.tool_name is None and part.name:
+        facts.tool_name = part.name
+        tool.inferred.append("tool_name: the call that asked")
+    if part.name and facts.tool_name != part.name:
+        facts.tool_name = part.name  # the name the model used; the server's own is in the span
+    if part.value is not None and not isinstance(facts.arguments, dict):
+        if facts.arguments is None or are_equal(facts.arguments, part.value):
+            facts.arguments = part.value
+            tool.inferred.append("arguments: the call that asked")
+
+
+# --- tools without a span ----------------------------------------------------------------------
+
+
+def _went_on(llm: Call, llms: Sequence[Call]) -> bool:
+    """Whether the run went on after this model call: then what it asked for was done."""
+    return any(other is not llm and other.start_ns >= llm.start_ns for other in llms)
+
+
+def _told(ask: Ask) -> Call:
+    facts = Facts(
+        kind="tool",
+        dialects=ask.llm.facts.dialects,
+        tool_name=ask.part.name,
+        tool_call_id=ask.part.id,
+        arguments=ask.part.value,
+    )
+    return _spanless(ask.llm, ask.position, facts, "tool: asked for by the model, the run went on")
+
+
+def _spanless(llm: Call, position: int, facts: Facts, why: str) -> Call:
+    when = llm.end_ns or llm.start_ns
+    call = Call("tool", llm.node, facts, when, None, told_by="messages", asked_by=llm)
+    call.position, call.actor = position, llm.actor
+    call.inferred.append(why)
+    return call
+
+
+def _nameless(llms: Sequence[Call], tools: Sequence[Call]) -> list[Call]:
+    """Tools that ran although contents are off: only the finish reason tells of them."""
+    added = []
+    for llm, following in zip(llms, llms[1:], strict=False):
+        if llm.facts.output is not None or llm.facts.finish_reason not in _TOOL_FINISH:
+            continue
+        answered = [
+            tool
+            for tool in tools
+            if tool.asked_by is llm or llm.start_ns <= tool.start_ns <= following.start_ns
+        ]
+        if not answered:
+            added.append(
+                _spanless(llm, 0, Facts(kind="tool"), "tool: finish reason, the run went on")
+            )
+    return added
+
+
+# --- results -----------------------------------------------------------------------------------
+
+
+def _give_results(tools: Sequence[Call], llms: Sequence[Call]) -> None:
+    """Give each tool what the next request carries as its answer."""
+    for tool in tools:
+        tool.seen = _answer_by_id(tool, llms)
+        if tool.seen is None:
+            tool.seen = _answer_by_order(tool, tools, llms)
+            if tool.seen is not None and tool.seen.id is not None and tool.told_by == "messages":
+                # The request told an item's id; the answer names the call's.
+                tool.facts.tool_call_id = tool.seen.id
+                tool.inferred.append("tool_call_id: the answer, by order")
+        if tool.seen is None or tool.kind != "tool":
+            continue
+        if tool.facts.result is None and not tool.facts.failed:
+            tool.facts.result = tool.seen.value
+            tool.inferred.append("result: the next request")
+        if tool.told_by == "messages":
+            _judge_by_text(tool, tool.seen)
+
+
+def _answer_by_id(tool: Call, llms: Sequence[Call]) -> Part | None:
+    wanted = tool.facts.tool_call_id
+    if wanted is None:
+        return None
+    for llm in _later(tool, llms):
+        for message in llm.facts.input or ():
+            for part in message.tool_results:
+                if part.id == wanted:
+                    return part
+    return None
+
+
+def _answer_by_order(tool: Call, tools: Sequence[Call], llms: Sequence[Call]) -> Part | None:
+    """Where the answers name ids that nobody asked with: the n-th call gets the n-th answer."""
+    if tool.asked_by is None:
+        return None
+    siblings = sorted(
+        (other for other in tools if other.asked_by is tool.asked_by), key=lambda t: t.position
+    )
+    asked = {part.id for llm in llms for part in llm.asks}
+    for llm in _later(tool, llms):
+        answers = [part for part in _last_answers(llm) if part.id is None or part.id not in asked]
+        if len(answers) == len(siblings):
+            return answers[siblings.index(tool)]
+        if llm.facts.input:
+            return None
+    return None
+
+
+def _last_answers(llm: Call) -> list[Part]:
+    """The tool results after the last thing the model said."""
+    answers: list[Part] = []
+    for message in llm.facts.input or ():
+        if message.role == "assistant":
+            answers = []
+        answers += message.tool_results
+    return answers
+
+
+def _later(tool: Call, llms: Sequence[Call]) -> list[Call]:
+    after = tool.asked_by.order if tool.asked_by is not None else tool.order
+    return [llm for llm in llms if llm.order > after and llm is not tool.asked_by]
+
+
+def _judge_by_text(tool: Call, seen: Part) -> None:
+    """A tool without a span failed if its answer says so; a text that begins so is a guess."""
+    text = as_text(seen.value) or ""
+    if seen.failed is None and text.lstrip().startswith(("Error", "Exception")):
+        tool.facts.failed, tool.facts.error_message = True, text
+        tool.inferred.append("error_message: the text of the result")
+    elif seen.failed:
+        tool.facts.failed, tool.facts.error_message = True, text

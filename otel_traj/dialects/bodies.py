@@ -1,0 +1,142 @@
+"""Facts in a provider's own request and response JSON.
+
+Instrumentors that keep the raw bodies keep what their attributes drop: the whole history, empty
+arguments, the requested model of a call that failed, the response id, reasoning. Bodies of OpenAI
+(chat, Responses), Anthropic, Gemini and LangChain's dumps are told apart by their keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from otel_traj.dialects.facts import Facts
+from otel_traj.dialects.messages import as_text, decode, loads
+
+
+def read_request(value: Any) -> Facts:
+    """Facts of a request body; none when it is not recognised as one."""
+    body = loads(value)
+    facts = Facts()
+    if not isinstance(body, Mapping):
+        return facts
+    inner = next(
+        (loads(body[key]) for key in ("messages", "input", "contents", "prompt") if body.get(key)),
+        None,
+    )
+    if inner is not None:
+        facts.input = decode(inner) or None
+    facts.model = _text(body.get("model") or body.get("model_name"))
+    system = body.get("instructions") or body.get("system") or body.get("systemInstruction")
+    facts.system = system_text(system)
+    facts.tool_definitions = body.get("tools") or None
+    facts.previous_response_id = _text(body.get("previous_response_id"))
+    stream = body.get("stream")
+    facts.stream = stream if isinstance(stream, bool) else None
+    return facts
+
+
+def read_response(value: Any) -> Facts:
+    """Facts of a response body; none when it is not recognised as one."""
+    body = loads(value)
+    facts = Facts()
+    if not isinstance(body, Mapping):
+        return facts
+    if "generations" in body:
+        return _read_generations(body)
+    if isinstance(body.get("response"), Mapping):
+        body = body["response"]
+    if not any(key in body for key in ("choices", "output", "content", "candidates")):
+        return facts
+    said = body.get("output") if isinstance(body.get("output"), Sequence) else body
+    facts.output = decode(said, "assistant") or None
+    facts.response_id = _text(body.get("id") or body.get("responseId"))
+    facts.response_model = _text(body.get("model") or body.get("modelVersion"))
+    facts.finish_reason = _text(body.get("stop_reason")) or _finish(facts)
+    _read_usage(facts, body.get("usage") or body.get("usageMetadata"))
+    return facts
+
+
+def system_text(value: Any) -> str | None:
+    """System instructions given as text, parts or blocks, as one text."""
+    if value is None or value == "" or value == []:
+        return None
+    messages = decode(value, "system")
+    texts = [message.text for message in messages if message.text]
+    return "\n".join(texts) or as_text(value)
+
+
+def _read_generations(body: Mapping[str, Any]) -> Facts:
+    """LangChain's `LLMResult`: what the provider said lies in the message's metadata."""
+    facts = Facts()
+    facts.output = decode(body["generations"], "assistant") or None
+    metadata = _metadata(body["generations"])
+    overall = body.get("llm_output") if isinstance(body.get("llm_output"), Mapping) else {}
+    facts.response_id = _text(metadata.get("id") or (overall or {}).get("id"))
+    facts.response_model = _text(
+        metadata.get("model_name")
+        or metadata.get("model")
+        or (overall or {}).get("model_name")
+        or (overall or {}).get("model")
+    )
+    facts.finish_reason = _text(metadata.get("finish_reason") or metadata.get("stop_reason"))
+    _read_usage(facts, metadata.get("token_usage") or metadata.get("usage"))
+    return facts
+
+
+def _metadata(generations: Any) -> Mapping[str, Any]:
+    item = generations
+    while isinstance(item, Sequence) and not isinstance(item, str) and item:
+        item = item[0]
+    message = item.get("message") if isinstance(item, Mapping) else None
+    if not isinstance(message, Mapping):
+        return {}
+    for wrapper in ("kwargs", "data"):
+        if isinstance(message.get(wrapper), Mapping):
+            message = message[wrapper]
+    found = message.get("response_metadata")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _finish(facts: Facts) -> str | None:
+    return next((m.finish_reason for m in facts.output or () if m.finish_reason), None)
+
+
+def _read_usage(facts: Facts, usage: Any) -> None:
+    if not isinstance(usage, Mapping):
+        return
+    facts.input_tokens = _count(
+        usage, "prompt_tokens", "input_tokens", "promptTokenCount", "inputTokens"
+    )
+    facts.output_tokens = _count(
+        usage, "completion_tokens", "output_tokens", "candidatesTokenCount", "outputTokens"
+    )
+    read, written = (
+        _count(usage, "cache_read_input_tokens"),
+        _count(usage, "cache_creation_input_tokens"),
+    )
+    if facts.input_tokens is not None and (read is not None or written is not None):
+        # Anthropic counts cached input apart; everywhere else it is part of the input.
+        facts.input_tokens += (read or 0) + (written or 0)
+    details_in = usage.get("prompt_tokens_details") or usage.get("input_tokens_details") or {}
+    details_out = usage.get("completion_tokens_details") or usage.get("output_tokens_details") or {}
+    facts.cache_read_tokens = read if read is not None else _count(details_in, "cached_tokens")
+    facts.cache_write_tokens = written
+    facts.reasoning_tokens = _count(details_out, "reasoning_tokens")
+
+
+def _count(usage: Any, *keys: str) -> int | None:
+    if not isinstance(usage, Mapping):
+        return None
+    return next(
+        (
+            usage[key]
+            for key in keys
+            if isinstance(usage.get(key), int) and not isinstance(usage[key], bool)
+        ),
+        None,
+    )
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,75 @@
+"""Contents that travel as events: on the span, or as log records with the span's context.
+
+The form of the conventions up to 1.36: one event per message (`gen_ai.user.message`, …), one
+`gen_ai.choice` per answer; before that two events with the whole prompt and completion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from otel_traj.dialects.facts import Facts
+from otel_traj.dialects.messages import Message, Messages, decode, loads
+from otel_traj.model import LogRecord, SpanEvent, SpanRecord
+
+_ROLES: Final = {
+    "gen_ai.system.message": "system",
+    "gen_ai.user.message": "user",
+    "gen_ai.assistant.message": "assistant",
+    "gen_ai.tool.message": "tool",
+}
+_CHOICE: Final = "gen_ai.choice"
+_PROMPT: Final = ("gen_ai.content.prompt", "gen_ai.prompt")
+_COMPLETION: Final = ("gen_ai.content.completion", "gen_ai.completion")
+
+
+def read_events(span: SpanRecord, logs: Iterable[LogRecord]) -> Facts:
+    """Input and output messages that the events of a span tell."""
+    entries = [_of_span_event(event) for event in span.events]
+    entries += [_of_log(log) for log in logs]
+    entries.sort(key=lambda entry: (entry[0], str(entry[1]), repr(entry[2])))
+    given: list[Message] = []
+    said: list[Message] = []
+    for _, name, body in entries:
+        if name in _ROLES:
+            given += _message(body, _ROLES[name])
+        elif name == _CHOICE:
+            said += _choice(body)
+        elif name in _PROMPT:
+            given += decode(body.get("gen_ai.prompt"), "user")
+        elif name in _COMPLETION:
+            said += decode(body.get("gen_ai.completion"), "assistant")
+    return Facts(input=tuple(given) or None, output=tuple(said) or None)
+
+
+def _of_span_event(event: SpanEvent) -> tuple[int, str, Mapping[str, Any]]:
+    body = {
+        key: loads(value) if key != "content" else value for key, value in event.attributes.items()
+    }
+    return event.time_ns, event.name, body
+
+
+def _of_log(log: LogRecord) -> tuple[int, str, Mapping[str, Any]]:
+    body = loads(log.body)
+    told = body if isinstance(body, Mapping) else {"content": body} if body else {}
+    return log.time_ns or log.observed_ns or 0, log.event_name or "", told
+
+
+def _message(body: Mapping[str, Any], role: str) -> Messages:
+    return decode({"role": role, **body}, role)
+
+
+def _choice(body: Mapping[str, Any]) -> Messages:
+    """The message of a choice; it may lie inside, beside, or (content off) be missing."""
+    message = loads(body.get("message"))
+    inner = dict(message) if isinstance(message, Mapping) else {}
+    if isinstance(message, str):
+        inner["content"] = message
+    for key in ("tool_calls", "content"):
+        if key in body and key not in inner:
+            inner[key] = loads(body[key]) if key == "tool_calls" else body[key]
+    said = decode(
+        {"role": "assistant", **inner, "finish_reason": body.get("finish_reason")}, "assistant"
+    )
+    return said

@@ -1,0 +1,95 @@
+"""What one span says, in our words, whichever dialect it says it in."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from otel_traj.dialects.messages import Messages
+
+Kind = Literal[
+    "llm",
+    "tool",
+    "agent",
+    "handoff",
+    "goto",
+    "retrieval",
+    "memory",
+    "embedding",
+    "workflow",
+    "wrapper",
+    "setup",
+    "evaluation",
+]
+"""What a span is. Only llm, tool, handoff, retrieval and memory become steps; `goto` names the
+target of a hand-over that another span tells; `setup` (an agent or graph being built) and
+`evaluation` are not part of what the agent did."""
+
+
+@dataclass(slots=True)
+class Facts:
+    """Facts of one call, gathered from one span and its logs, then from other spans of that call.
+
+    None is "not told". `input` and `output` are the messages of a model call as the span tells them;
+    `said_input` and `said_output` are whatever a wrapper says it was given and gave back.
+    """
+
+    kind: Kind = "wrapper"
+    dialects: tuple[str, ...] = ()
+    agent_name: str | None = None
+    acting_agent: str | None = None
+    agent_id: str | None = None
+    agent_version: str | None = None
+    workflow_name: str | None = None
+    conversation_id: str | None = None
+    session_id: str | None = None
+    user_id: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    response_model: str | None = None
+    response_id: str | None = None
+    previous_response_id: str | None = None
+    finish_reason: str | None = None
+    stream: bool | None = None
+    ttft_us: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cost_usd: float | None = None
+    input: Messages | None = None
+    output: Messages | None = None
+    system: str | None = None
+    tool_definitions: Any = None
+    tool_name: str | None = None
+    tool_call_id: str | None = None
+    tool_type: str | None = None
+    arguments: Any = None
+    result: Any = None
+    handoff_from: str | None = None
+    handoff_to: str | None = None
+    query: Any = None
+    documents: Any = None
+    said_input: Any = None
+    said_output: Any = None
+    failed: bool = False
+    error_type: str | None = None
+    error_message: str | None = None
+    is_control_flow: bool = False
+    cut_keys: tuple[str, ...] = ()
+    inferred: list[str] = field(default_factory=list)
+
+    def fill(self, other: Facts) -> None:
+        """Take from `other` what is not told here; nothing that is told is changed."""
+        for name in _FILLABLE:
+            if getattr(self, name) in (None, (), False):
+                setattr(self, name, getattr(other, name))
+        self.dialects = tuple(dict.fromkeys((*self.dialects, *other.dialects)))
+
+
+_FILLABLE = [
+    f.name for f in dataclasses.fields(Facts) if f.name not in ("kind", "dialects", "inferred")
+]
+FACT_NAMES = frozenset(_FILLABLE)

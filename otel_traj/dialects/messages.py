@@ -1,0 +1,526 @@
+"""One decoder for messages, in whatever shape an instrumentation writes them.
+
+Everything ends as `Message`s made of `Part`s, which `to_json` writes in the form of the OpenTelemetry
+GenAI schemas. Shapes are told by their structure, never by who sent them: OTel parts, OpenAI chat and
+Responses, Anthropic and Gemini content blocks, LangChain dumps, per-message events, flattened index
+keys, JSON in JSON. What no rule knows stays as a part of kind `other` with its value untouched.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+PartKind = Literal["text", "reasoning", "tool_call", "tool_result", "media", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a message.
+
+    `text` belongs to text and reasoning. `id` and `name` belong to tool calls and tool results.
+    `value` is the arguments of a call, the result of a tool, or the undecoded block. `failed` is what
+    a tool result says of itself, None where its form has no place for that.
+    """
+
+    kind: PartKind
+    text: str | None = None
+    id: str | None = None
+    name: str | None = None
+    value: Any = None
+    failed: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Who said what. `role` is system, user, assistant, tool or what the source calls it."""
+
+    role: str
+    parts: tuple[Part, ...]
+    finish_reason: str | None = None
+
+    @property
+    def text(self) -> str | None:
+        """The text parts, joined; None when there is none."""
+        texts = [part.text for part in self.parts if part.kind == "text" and part.text]
+        return "\n".join(texts) or None
+
+    @property
+    def reasoning(self) -> str | None:
+        """The reasoning parts, joined; None when there is none."""
+        texts = [part.text for part in self.parts if part.kind == "reasoning" and part.text]
+        return "\n".join(texts) or None
+
+    @property
+    def tool_calls(self) -> list[Part]:
+        """What the model asked for, in its order."""
+        return [part for part in self.parts if part.kind == "tool_call"]
+
+    @property
+    def tool_results(self) -> list[Part]:
+        """Answers to tool calls, in order."""
+        return [part for part in self.parts if part.kind == "tool_result"]
+
+
+Messages = tuple[Message, ...]
+
+
+# --- JSON, as strangers write it ---------------------------------------------------------------
+
+
+def loads(value: Any) -> Any:
+    """A JSON container or quoted text as its value, as often as it was encoded; else as it is.
+
+    Plain numbers and words stay text: a tool result "42" is a text. A JSON text that was cut off
+    gives all its whole values and no half one.
+    """
+    for _ in range(3):
+        if not isinstance(value, str):
+            return value
+        text = value.strip()
+        if not text or text[0] not in '{["':
+            return value
+        try:
+            value = json.loads(text)
+        except ValueError:
+            return value if text[0] == '"' else _loads_cut(text, value)
+        except RecursionError:
+            return value
+    return value
+
+
+def is_cut(value: Any) -> bool:
+    """Whether a text starts as a JSON container and ends before its end."""
+    if not isinstance(value, str) or value[:1] not in ("{", "["):
+        return False
+    try:
+        json.loads(value)
+    except ValueError:
+        return _loads_cut(value, None) is not None
+    except RecursionError:
+        return False
+    return False
+
+
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+
+
+def _loads_cut(text: str, otherwise: Any) -> Any:
+    """The whole values of a JSON container that was cut off; `otherwise` if it is none."""
+    closers: list[str] = []
+    whole = ""  # the text up to the last whole value, closed
+    after_key = False
+    last_end = 0
+    for token in _TOKEN.finditer(text):
+        if text[last_end : token.start()].strip():
+            break
+        last_end = token.end()
+        mark = token[0]
+        if mark in "{[":
+            closers.append("}" if mark == "{" else "]")
+            after_key = False
+        elif mark in "}]":
+            if not closers or closers.pop() != mark:
+                return otherwise
+            if not closers:
+                return otherwise
+            whole = text[:last_end] + "".join(reversed(closers))
+            after_key = False
+        elif mark == ":":
+            after_key = True
+        elif mark != ",":
+            is_key = closers[-1:] == ["}"] and not after_key
+            # A number at the very end may be the first half of a longer one.
+            if not is_key and (mark[0] == '"' or last_end < len(text)):
+                whole = text[:last_end] + "".join(reversed(closers))
+            if not is_key:
+                after_key = False
+    try:
+        return json.loads(whole)
+    except ValueError:
+        return otherwise
+
+
+def dumps(value: Any) -> str:
+    """Compact JSON text; what JSON cannot say is written as text."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+def as_text(value: Any) -> str | None:
+    """A text as it is, anything else as JSON text, None as None."""
+    return value if value is None or isinstance(value, str) else dumps(value)
+
+
+def unflatten(attributes: Mapping[str, Any], prefix: str) -> list[Any]:
+    """Values under `prefix.N.…` as the list of objects they were flattened from.
+
+    Gaps (dropped attributes) are closed: the list has one item per index that is there.
+    """
+    root: dict[str, Any] = {}
+    start = len(prefix) + 1
+    for key, value in attributes.items():
+        if not key.startswith(prefix + "."):
+            continue
+        node = root
+        *path, leaf = key[start:].split(".")
+        for name in path:
+            child = node.get(name)
+            if not isinstance(child, dict):
+                child = node[name] = {}
+            node = child
+        node[leaf] = value
+    items = _lists(root)
+    return items if isinstance(items, list) else []
+
+
+def _lists(node: Any) -> Any:
+    """Objects whose keys are all numbers become lists."""
+    if not isinstance(node, dict):
+        return node
+    if node and all(key.isdigit() for key in node):
+        return [_lists(node[key]) for key in sorted(node, key=int)]
+    return {key: _lists(value) for key, value in node.items()}
+
+
+# --- messages ----------------------------------------------------------------------------------
+
+_ROLES: Final = {
+    "human": "user",
+    "ai": "assistant",
+    "model": "assistant",
+    "developer": "system",
+    "function": "tool",
+    "tool-call": "assistant",
+    "tool-response": "tool",
+    "humanmessage": "user",
+    "humanmessagechunk": "user",
+    "aimessage": "assistant",
+    "aimessagechunk": "assistant",
+    "systemmessage": "system",
+    "toolmessage": "tool",
+    "functionmessage": "tool",
+    "chatmessage": "user",
+}
+_LANGCHAIN_TYPES: Final = {"human", "ai", "system", "tool", "function"}
+_CONTAINERS: Final = ("messages", "input", "contents", "outputs", "output", "inputs", "update")
+
+
+def role_of(name: Any) -> str:
+    """A role in the words of the conventions: `MessageRole.USER`, `human` and `user` are one."""
+    text = str(name).rsplit(".", 1)[-1].lower()
+    return _ROLES.get(text, text)
+
+
+def decode(value: Any, role: str = "user") -> Messages:
+    """Messages in any known shape; a bare text is one message of `role`.
+
+    Args:
+        value: Structured value or JSON text; None gives no messages.
+        role: Who speaks where the value does not say.
+    """
+    value = loads(value)
+    if value is None or value == "":
+        return ()
+    if isinstance(value, str):
+        return (Message(role, (Part("text", text=value),)),)
+    if isinstance(value, Mapping):
+        return _decode_object(value, role)
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
+        return _decode_list(value, role)
+    return (Message(role, (Part("other", value=value),)),)
+
+
+def _decode_list(items: Sequence[Any], role: str) -> Messages:
+    if items and all(_is_block(item) for item in items):
+        return (Message(role, tuple(part for item in items for part in _parts(item))),)
+    return tuple(message for item in items for message in decode(item, role))
+
+
+def _decode_object(value: Mapping[str, Any], role: str) -> Messages:
+    value = _unwrapped(value)
+    if "choices" in value and isinstance(value["choices"], Sequence):
+        return tuple(m for choice in value["choices"] for m in decode(choice, "assistant"))
+    if "candidates" in value and isinstance(value["candidates"], Sequence):
+        return tuple(m for item in value["candidates"] for m in decode(item, "assistant"))
+    if "generations" in value:
+        return decode(value["generations"], "assistant")
+    if isinstance(value.get("message"), Mapping | str):
+        return _of_choice(value, role)
+    if _is_item(value):
+        return (_of_item(value, role),)
+    if "role" in value or "parts" in value or "content" in value or "tool_calls" in value:
+        return (_of_message(value, role),)
+    for key in _CONTAINERS:
+        if isinstance(loads(value.get(key)), Mapping | list):
+            return decode(value[key], role)
+    if _is_block(value):
+        return (Message(role, tuple(_parts(value))),)
+    return (Message(role, (Part("other", value=value),)),)
+
+
+def _unwrapped(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A dumped LangChain message as a plain one."""
+    if value.get("type") == "constructor" and isinstance(value.get("kwargs"), Mapping):
+        name = str((value.get("id") or [""])[-1])
+        return {"role": name, **value["kwargs"]}
+    if value.get("type") in _LANGCHAIN_TYPES:
+        inner = value.get("data") if isinstance(value.get("data"), Mapping) else value
+        return {**inner, "role": value["type"]}  # type: ignore[dict-item]
+    return value
+
+
+def _of_choice(value: Mapping[str, Any], role: str) -> Messages:
+    """A choice, a generation or a flattened entry: the message lies inside, some facts beside it."""
+    inner = loads(value["message"])
+    if isinstance(inner, Mapping):
+        beside = {
+            key: value[key] for key in ("tool_calls", "role") if key in value and key not in inner
+        }
+        inner = {**_unwrapped(inner), **beside}
+    reason = value.get("finish_reason") or (value.get("generation_info") or {}).get("finish_reason")
+    return tuple(
+        Message(message.role, message.parts, message.finish_reason or _word(reason))
+        for message in decode(inner, role)
+    )
+
+
+def _is_item(value: Mapping[str, Any]) -> bool:
+    """An item of OpenAI's Responses API that is no message."""
+    return (
+        str(value.get("type", "")).startswith(("function_call", "custom_tool_call", "reasoning"))
+        and "role" not in value
+    )
+
+
+def _of_item(value: Mapping[str, Any], role: str) -> Message:
+    kind = value["type"]
+    if str(kind).endswith("_output"):
+        return Message("tool", tuple(_parts(value)))
+    return Message("assistant", tuple(_parts(value)))
+
+
+def _of_message(value: Mapping[str, Any], role: str) -> Message:
+    said = role_of(value["role"]) if value.get("role") else role
+    parts: list[Part] = []
+    if value.get("reasoning_content"):
+        parts.append(Part("reasoning", text=as_text(value["reasoning_content"])))
+    blocks = next(
+        (value[k] for k in ("parts", "contents", "content") if value.get(k) is not None), None
+    )
+    call_id = value.get("tool_call_id") or (value.get("id") if said == "tool" else None)
+    holds_results = any(part.kind == "tool_result" for part in _content(blocks))
+    if said == "tool" and not holds_results and (blocks is not None or call_id):
+        parts.append(
+            Part(
+                "tool_result",
+                id=_word(call_id),
+                name=_word(value.get("name")),
+                value=_plain(blocks),
+                failed=_failed(value),
+            )
+        )
+    else:
+        parts.extend(_content(blocks))
+    parts.extend(_calls_beside(value, parts))
+    return Message(
+        said, tuple(parts), _word(value.get("finish_reason") or value.get("stop_reason"))
+    )
+
+
+def _calls_beside(value: Mapping[str, Any], parts: list[Part]) -> Iterable[Part]:
+    """Tool calls told beside the content, but for those that the content tells as well."""
+    listed = loads(value.get("tool_calls")) or loads(
+        (value.get("additional_kwargs") or {}).get("tool_calls")
+    )
+    legacy = value.get("function_call")
+    calls = [loads(call) for call in listed] if isinstance(listed, list) else []
+    if isinstance(legacy, Mapping):
+        calls.append(legacy)
+    known = {(part.id, part.name) for part in parts if part.kind == "tool_call"}
+    for call in calls:
+        if isinstance(call, Mapping):
+            part = _call(
+                call.get("tool_call") if isinstance(call.get("tool_call"), Mapping) else call
+            )
+            if (part.id, part.name) not in known:
+                yield part
+
+
+def _content(blocks: Any) -> list[Part]:
+    blocks = loads(blocks) if isinstance(blocks, str) and blocks[:2] in ("[{", '["') else blocks
+    if blocks is None or blocks == "" or blocks == '""':
+        return []
+    if isinstance(blocks, Mapping):
+        return _parts(blocks)
+    if isinstance(blocks, Sequence) and not isinstance(blocks, str | bytes):
+        return [part for block in blocks for part in _parts(block)]
+    return [Part("text", text=as_text(blocks))]
+
+
+def _plain(blocks: Any) -> Any:
+    """A tool's answer: text blocks as one text, anything else as it is."""
+    blocks = loads(blocks) if isinstance(blocks, str) and blocks.startswith("[{") else blocks
+    parts = _content(blocks) if isinstance(blocks, list | Mapping) else []
+    if parts and all(part.kind == "text" for part in parts):
+        return "\n".join(part.text or "" for part in parts)
+    return blocks
+
+
+# --- parts -------------------------------------------------------------------------------------
+
+
+def _is_block(value: Any) -> bool:
+    """A content block: it has a type that no message has, and nobody who speaks."""
+    return (
+        isinstance(value, Mapping)
+        and "role" not in value
+        and isinstance(value.get("type"), str)
+        and value["type"] in _PART_OF
+    )
+
+
+def _parts(block: Any) -> list[Part]:
+    block = loads(block) if isinstance(block, str) and block.startswith("{") else block
+    if isinstance(block, str):
+        return [Part("text", text=block)] if block else []
+    if not isinstance(block, Mapping):
+        return [Part("other", value=block)]
+    if isinstance(block.get("tool_call"), Mapping):  # flattened OpenInference
+        return [_call(block["tool_call"])]
+    if isinstance(block.get("message_content"), Mapping):
+        return _parts(block["message_content"])
+    if isinstance(block.get("functionCall"), Mapping):  # Gemini
+        return [_call(block["functionCall"])]
+    if isinstance(block.get("functionResponse"), Mapping):
+        return [_result(block["functionResponse"])]
+    decoder = _PART_OF.get(str(block.get("type")))
+    if decoder is not None:
+        part = decoder(block)
+        is_empty = part.kind == "tool_call" and part.name is None and part.id is None
+        return [] if is_empty else [part]
+    if isinstance(block.get("text"), str) and not block.get("thought"):
+        return [Part("text", text=block["text"])]
+    if isinstance(block.get("text"), str):
+        return [Part("reasoning", text=block["text"])]
+    return [Part("other", value=block)]
+
+
+def _text(block: Mapping[str, Any]) -> Part:
+    return Part("text", text=as_text(_first(block, "content", "text", "value")))
+
+
+def _reasoning(block: Mapping[str, Any]) -> Part:
+    said = _first(block, "content", "text", "thinking", "reasoning", "summary")
+    if isinstance(said, Sequence) and not isinstance(said, str):
+        said = "\n".join(
+            str(item.get("text", "")) if isinstance(item, Mapping) else str(item) for item in said
+        )
+    return Part("reasoning", text=as_text(said) or None)
+
+
+def _call(block: Mapping[str, Any]) -> Part:
+    function = block.get("function")
+    inner: Mapping[str, Any] = function if isinstance(function, Mapping) else block
+    if isinstance(inner.get("tool_call"), Mapping):
+        inner = inner["tool_call"]
+    arguments = _first(inner, "arguments", "args", "input", "parameters")
+    return Part(
+        "tool_call",
+        # `call_id` is what the answer will name; `id` is then the item's own.
+        id=_word(_first(block, "call_id", "id", "tool_call_id", "toolCallId", "tool_use_id")),
+        name=_word(_first(inner, "name", "tool_name", "toolName")),
+        value=loads(arguments),
+    )
+
+
+def _result(block: Mapping[str, Any]) -> Part:
+    return Part(
+        "tool_result",
+        id=_word(_first(block, "call_id", "tool_use_id", "tool_call_id", "toolCallId", "id")),
+        name=_word(_first(block, "name", "tool_name", "toolName")),
+        value=_plain(_first(block, "response", "result", "output", "content")),
+        failed=_failed(block),
+    )
+
+
+def _failed(block: Mapping[str, Any]) -> bool | None:
+    said = _first(block, "is_error", "isError")
+    if isinstance(said, bool):
+        return said
+    return {"error": True, "success": False}.get(str(block.get("status")))
+
+
+def _media(block: Mapping[str, Any]) -> Part:
+    return Part("media", value=dict(block))
+
+
+_PART_OF: Final[Mapping[str, Callable[[Mapping[str, Any]], Part]]] = {
+    **dict.fromkeys(("text", "output_text", "input_text", "refusal"), _text),
+    **dict.fromkeys(("reasoning", "thinking", "reasoning_text", "redacted_thinking"), _reasoning),
+    **dict.fromkeys(
+        (
+            "tool_call",
+            "tool_use",
+            "function_call",
+            "tool-call",
+            "function",
+            "custom_tool_call",
+            "server_tool_call",
+            "server_tool_use",
+        ),
+        _call,
+    ),
+    **dict.fromkeys(
+        (
+            "tool_call_response",
+            "tool_result",
+            "function_call_output",
+            "tool-result",
+            "custom_tool_call_output",
+            "server_tool_call_response",
+        ),
+        _result,
+    ),
+    **dict.fromkeys(("blob", "file", "uri", "image", "image_url", "input_image", "audio"), _media),
+}
+
+
+def _first(block: Mapping[str, Any], *keys: str) -> Any:
+    return next((block[key] for key in keys if block.get(key) is not None), None)
+
+
+def _word(value: Any) -> str | None:
+    return None if value is None or value == "" else str(value)
+
+
+# --- out ---------------------------------------------------------------------------------------
+
+
+def to_json(messages: Iterable[Message]) -> str:
+    """JSON text in the form of the OpenTelemetry GenAI message schemas."""
+    return dumps([_message_json(message) for message in messages])
+
+
+def _message_json(message: Message) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "role": message.role,
+        "parts": [_part_json(part) for part in message.parts],
+    }
+    if message.finish_reason:
+        out["finish_reason"] = message.finish_reason
+    return out
+
+
+def _part_json(part: Part) -> Any:
+    match part.kind:
+        case "text" | "reasoning":
+            return {"type": part.kind, "content": part.text}
+        case "tool_call":
+            return {"type": "tool_call", "id": part.id, "name": part.name, "arguments": part.value}
+        case "tool_result":
+            return {"type": "tool_call_response", "id": part.id, "response": part.value}
+        case _:
+            return part.value

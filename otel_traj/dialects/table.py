@@ -1,0 +1,91 @@
+"""The form of a dialect: one table of keys per concept, and how a key becomes a fact.
+
+A dialect says which spans speak it, which values name the kind of a span, and under which keys each
+fact stands. Reading needs no code per dialect; what a key's value looks like is decided by the
+fact's type (`CONVERTERS`), never by who wrote it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from otel_traj.dialects.facts import FACT_NAMES, Kind
+from otel_traj.model import SpanRecord
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """A value inside the JSON of an attribute."""
+
+    key: str
+    path: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Flat:
+    """A list flattened into index keys: `prefix.0.…`, `prefix.1.…`."""
+
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class InName:
+    """The first group of a pattern that the whole span name matches."""
+
+    pattern: re.Pattern[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """The same value for every span of this dialect."""
+
+    value: Any
+
+
+Source: TypeAlias = "str | At | Flat | InName | Const"
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """An instrumentor's vocabulary.
+
+    Attributes:
+        name: As it stands in column `dialects`.
+        scopes: Prefixes of scope names that speak it.
+        marks: Attribute keys, or prefixes ending in a dot, that only this dialect writes.
+        kinds: Key -> its value -> what the span is; the first key that decides wins.
+        names: Patterns of span names, asked only where no key decides.
+        facts: Fact (a field of `Facts`) -> where it stands, best place first.
+        request, response: Keys that hold a provider's own request and response body as JSON.
+    """
+
+    name: str
+    scopes: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+    kinds: Mapping[str, Mapping[str, Kind]] = field(default_factory=dict)
+    names: Sequence[tuple[re.Pattern[str], Kind]] = ()
+    facts: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)
+    request: tuple[str, ...] = ()
+    response: tuple[str, ...] = ()
+    is_spoken: Callable[[SpanRecord], bool] | None = None
+
+    def __post_init__(self) -> None:
+        unknown = set(self.facts) - FACT_NAMES
+        if unknown:
+            raise ValueError(f"dialect {self.name!r} names unknown facts {sorted(unknown)}")
+
+    def speaks(self, span: SpanRecord) -> bool:
+        """Whether this span is written in this dialect."""
+        if self.scopes and span.scope_name and span.scope_name.startswith(self.scopes):
+            return True
+        if self.is_spoken is not None and self.is_spoken(span):
+            return True
+        return any(
+            any(key.startswith(mark) for key in span.attributes)
+            if mark.endswith(".")
+            else mark in span.attributes
+            for mark in self.marks
+        )

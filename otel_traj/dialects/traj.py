@@ -1,0 +1,9 @@
+"""Our own: OpenTelemetry names wherever they exist, `traj.*` where they do not."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from otel_traj.dialects.table import Dialect
+
+TRAJ: Final = Dialect(name="traj", marks=("traj.",))
