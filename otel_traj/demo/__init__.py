@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 import otel_traj
+from otel_traj import wal
 from otel_traj.demo.model_server import ModelServer, Script
 from otel_traj.errors import MissingExtraError, OtelTrajError
 
@@ -100,9 +101,11 @@ def run(store: Path, *, on_progress: Callable[[str], None] = lambda line: None) 
 
     Raises:
         MissingExtraError: The packages of the extra `demo` are not installed.
+        StoreError: The store cannot be written, or a newer version wrote it.
         OtelTrajError: The agent's process failed; its own message went to stderr.
     """
     _require_packages()
+    wal.initialise(store)
     started = datetime.now(UTC)
     script = Script.read(Path(__file__).with_name("script.json"))
     with ModelServer(script, seconds_per_token=_SECONDS_PER_TOKEN) as server:

@@ -24,6 +24,7 @@ from openai.types.chat import (
 
 import otel_traj
 from otel_traj.demo.workspace import SPECIFICATIONS, ToolError, Workspace, specification
+from otel_traj.model import Outcome
 
 CODER_MODEL: Final = "demo-coder"
 REVIEWER_MODEL: Final = "demo-reviewer"
@@ -151,10 +152,11 @@ def attempt(client: OpenAI, module: str, prompt_version: str) -> str:
                 run.final_answer(agent.work_on(task))
                 pass_rate = workspace.run_tests(f"test_{module}.py").test_pass_rate or 0.0
                 run.reward(pass_rate, source="unit-tests")
-                run.outcome("success" if pass_rate == 1.0 else "failure")
+                outcome: Outcome = "success" if pass_rate == 1.0 else "failure"
+                run.outcome(outcome)
         except OpenAIError as error:
-            return f"error, {error}"
-    return f"{pass_rate:.0%} of the tests pass"
+            return f"error, {type(error).__name__}"
+    return f"{outcome}, {pass_rate:.0%} of the tests pass"
 
 
 def main() -> None:
