@@ -48,6 +48,10 @@ class OpenTrace:
             self.root_span_id = span.span_id
             self.root_ended = now
 
+    def forget_ended(self) -> None:
+        """Keep no ids of ended spans: for those who see every start before its end."""
+        self._ended.clear()
+
     def is_done(self, now: float) -> bool:
         """Whether nothing more is expected of this trace at `now`."""
         if self.root_ended is not None:
