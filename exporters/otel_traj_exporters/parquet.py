@@ -1,0 +1,131 @@
+"""A folder with one Parquet file per table: a copy of chosen trajectories that any tool opens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from otel_traj.errors import ConfigurationError
+from otel_traj.model import Trajectory
+from otel_traj.store import TrajectoryStore, rows, schema
+
+BATCH: Final = 256
+"""Trajectories held in memory at once."""
+
+_CHOSEN: Final = "trajectory_id in (select unnest($ids::varchar[]))"
+_OF_CHOSEN_TRACE: Final = """trace_id in (
+    select unnest(trace_ids) from trajectories
+    where trajectory_id in (select unnest($ids::varchar[]))
+)"""
+
+
+class ParquetExporter:
+    """Writes `<path>/<table>.parquet`, with the columns that docs/schema.md lists.
+
+    Alone, the trajectories given are the tables `trajectories`, `steps` and `file_changes`. With
+    the store they came from, the copy has every public view, spans and annotations included,
+    restricted to these trajectories; then outcome and reward are columns too.
+    """
+
+    def export(
+        self,
+        trajectories: Iterable[Trajectory],
+        path: Path,
+        /,
+        *,
+        store: TrajectoryStore | None = None,
+    ) -> int:
+        """Write the copy; `path` is a folder that does not exist yet.
+
+        Raises:
+            ConfigurationError: There is something at `path`.
+        """
+        if path.exists():
+            raise ConfigurationError(
+                f"{str(path)!r} exists already; a copy gets a folder of its own"
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as staging:
+            copy = Path(staging) / "copy"
+            copy.mkdir()
+            with _Files(copy) as files:
+                n = (
+                    _write_objects(trajectories, files)
+                    if store is None
+                    else _write_views(trajectories, store, files)
+                )
+            copy.rename(path)
+        return n
+
+
+def _write_objects(trajectories: Iterable[Trajectory], files: _Files) -> int:
+    n = 0
+    for batch in _batches(trajectories):
+        n += len(batch)
+        for table, part in (
+            ("trajectories", batch),
+            ("steps", chain.from_iterable(t.steps for t in batch)),
+            ("file_changes", chain.from_iterable(t.file_changes for t in batch)),
+        ):
+            written = rows.derived_table(table, part)
+            files.writer(table, written.schema).write_table(written)
+    return n
+
+
+def _write_views(trajectories: Iterable[Trajectory], store: TrajectoryStore, files: _Files) -> int:
+    # One connection, hence one snapshot: the tables of the copy agree.
+    connection = store.connection()
+    ids = [trajectory.trajectory_id for trajectory in trajectories]
+    for view, columns in schema.VIEW_COLUMNS.items():
+        if any(column.name == "trajectory_id" for column in columns):
+            condition = _CHOSEN
+        else:
+            condition = _OF_CHOSEN_TRACE
+        found = connection.execute(f"select * from {view} where {condition}", {"ids": ids})  # noqa: S608
+        batches = found.to_arrow_reader(schema.SPANS.row_group)
+        writer = files.writer(view, batches.schema)
+        for batch in batches:
+            writer.write_batch(batch)
+    return len(ids)
+
+
+def _batches(trajectories: Iterable[Trajectory]) -> Iterator[Sequence[Trajectory]]:
+    remaining = iter(trajectories)
+    # An empty batch at the start too: an empty choice still gives files with the right columns.
+    yield tuple(islice(remaining, BATCH))
+    while batch := tuple(islice(remaining, BATCH)):
+        yield batch
+
+
+class _Files:
+    """One open Parquet file per table, made when it is first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writers: dict[str, pq.ParquetWriter] = {}
+
+    def __enter__(self) -> _Files:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for writer in self._writers.values():
+            writer.close()
+
+    def writer(self, table: str, columns: pa.Schema) -> pq.ParquetWriter:
+        """The file of a table; all that is written to it has the same columns."""
+        if table not in self._writers:
+            path = self._folder / f"{table}.parquet"
+            self._writers[table] = pq.ParquetWriter(path, columns, compression="zstd")
+        return self._writers[table]
