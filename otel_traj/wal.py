@@ -10,8 +10,8 @@ the segment's lock; the kernel frees it when the writer dies, however it dies (`
 
 A body of kind `json` is one record per line (`encode`, `decode`): key `k` says which, the other
 keys are the fields of the class in `otel_traj.model`, without those that have their default value.
-JSON has no bytes and no NaN: `{"$b64": "AAE="}` and `{"$f": "NaN"}` stand for them; a map whose only
-key begins with `$` gets one more, so that it is not taken for one of these. `tests/test_wal.py`
+JSON has no bytes and no NaN: `{"$b64": "AAE="}` and `{"$f": "NaN"}` stand for them; a map whose
+only key begins with `$` gets one more, so as not to be taken for one of these. `tests/test_wal.py`
 proves the round trip.
 
 Standard library only: this module is all that a recording process imports for its store.
@@ -110,7 +110,7 @@ def check_format(store: Path, role: Literal["min_reader", "min_writer"]) -> None
 
 def _probe(folder: Path) -> None:
     """Write and remove a file: permission bits say nothing about root, quotas or full disks."""
-    path = folder / f".probe-{_ulid()}"
+    path = folder / f".probe-{ulid()}"
     fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     os.close(fd)
     path.unlink()
@@ -118,7 +118,7 @@ def _probe(folder: Path) -> None:
 
 def _put_if_absent(path: Path, content: Mapping[str, object]) -> None:
     """Create `path` whole or not at all; whoever is first wins."""
-    draft = path.with_name(f".{path.name}-{_ulid()}")
+    draft = path.with_name(f".{path.name}-{ulid()}")
     with draft.open("wb") as file:
         file.write(json.dumps(content).encode() + b"\n")
         file.flush()
@@ -129,7 +129,7 @@ def _put_if_absent(path: Path, content: Mapping[str, object]) -> None:
         pass
     finally:
         draft.unlink()
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 # --- writing -----------------------------------------------------------------------------------
@@ -195,17 +195,17 @@ class WalWriter:
 
     def _open(self) -> None:
         self._close()
-        name = f"{_ulid()}-{os.getpid()}.wal"
+        name = f"{ulid()}-{os.getpid()}.wal"
         self._path = self._folder / name
         # Windows cannot rename an open file; there, nobody can unlink one either.
         draft = self._path if sys.platform == "win32" else self._folder / f".{name}"
         fd = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | _BINARY, 0o644)
         # The lock comes before the name: a visible segment that nobody locks has lost its writer.
-        if not _lock(fd):  # pragma: no cover
+        if not try_lock(fd):  # pragma: no cover
             os.close(fd)
             raise OSError(errno.ENOLCK, f"cannot lock {str(draft)!r}")
         draft.rename(self._path)
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
         self._fd, self._size, self._pid = fd, 0, os.getpid()
 
     def _discard(self) -> None:
@@ -253,7 +253,7 @@ def _fdatasync(fd: int) -> None:
         os.fdatasync(fd)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
     if sys.platform == "win32":  # pragma: no cover
         return  # NTFS journals names itself, and a folder cannot be opened
@@ -264,7 +264,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def _lock(fd: int) -> bool:
+def try_lock(fd: int) -> bool:
     """Take the lock of an open file without waiting; whether it was free."""
     try:
         if sys.platform == "win32":  # pragma: no cover
@@ -282,7 +282,7 @@ _BINARY: Final[int] = getattr(os, "O_BINARY", 0)  # Windows would translate line
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
-def _ulid() -> str:
+def ulid() -> str:
     """26 characters that sort by time (milliseconds) and never collide."""
     number = (time.time_ns() // 1_000_000 << 80) | secrets.randbits(80)
     return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
@@ -317,7 +317,7 @@ def is_abandoned(segment: Path) -> bool:
     """Whether nobody holds the segment's lock: its writer has closed it or is dead."""
     fd = os.open(segment, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
     try:
-        return _lock(fd)
+        return try_lock(fd)
     finally:
         os.close(fd)
 

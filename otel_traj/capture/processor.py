@@ -1,0 +1,644 @@
+"""The SDK's spans and logs into the store and into trajectories, without the agent waiting.
+
+On the agent's thread a start, an end or a log is one `append` to a queue: no lock, no encoding, no
+system call. One daemon thread takes the queue at most every `TICK_S`, writes what has ended as
+lines of the write-ahead log, tells once of each span that is still open, follows each trace until
+it is over (`OpenTrace`) and then writes its `Close`. Rows are derived by the sealer; listeners get
+what the same pure core makes of the same lines.
+
+What is bounded, and what goes when the bound is reached:
+
+- the queue, `QUEUE_SIZE` items: from half on starts are no longer noted (the order of simultaneous
+  starts and the early sign of a span are lost, no data); when full, ended spans and logs are
+  dropped, counted per trace and told in its `Close`;
+- what waits for a disk that cannot be written, `BACKLOG_BYTES`: the oldest is dropped and counted;
+- what is kept of one open trace for listeners, `KEPT_SPANS` and `KEPT_BYTES`: its contents are
+  forgotten and listeners get an outline with `complete=False`; the store has everything;
+- open traces, `OPEN_TRACES`: the oldest is no longer followed, its end is left to the sealer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sys
+import threading
+import time
+import weakref
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Final, TypeAlias, cast
+
+from opentelemetry.context import Context
+from opentelemetry.sdk._logs import LogRecordProcessor
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.trace import SpanContext, StatusCode
+
+from otel_traj import semconv, wal
+from otel_traj.assembly import assemble
+from otel_traj.assembly.lifecycle import IDLE_S, OpenTrace
+from otel_traj.capture.guard import faults, guard, report
+from otel_traj.capture.lines import Lines, has_ids
+from otel_traj.capture.redaction import Redactor
+from otel_traj.model import Close, LogRecord, SpanRecord, Trajectory
+
+TICK_S: Final = 0.2
+"""How long an ended span may wait in memory: what `kill -9` without `flush()` loses at most."""
+
+QUEUE_SIZE: Final = 16_384
+BACKLOG_BYTES: Final = 64 * 1024 * 1024
+KEPT_SPANS: Final = 10_000
+KEPT_BYTES: Final = 64 * 1024 * 1024
+
+OPEN_TRACES: Final = 10_000
+
+_FRAME_BYTES: Final = 4 * 1024 * 1024
+_REMEMBERED_TRACES: Final = 10_000
+_EXIT_S: Final = 10.0
+"""How long the end of the program may wait for the last lines to be written."""
+
+Listener: TypeAlias = Callable[[Trajectory], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """What a recording has done so far. Counts, but for `bytes_written`."""
+
+    spans: int
+    """Ended spans taken from the queue."""
+    logs: int
+    closes: int
+    """Traces seen to end."""
+    dropped_spans: int
+    """Lost: the queue was full, or the disk could not be written for too long."""
+    dropped_logs: int
+    late_spans: int
+    """Ended after their trace was closed; stored, but `on_trajectory` had been called."""
+    open_traces: int
+    queued: int
+    """Items that wait for the next tick."""
+    bytes_written: int
+    write_failures: int
+    redaction_failures: int
+    """Values replaced by a marker, as the redactor raised."""
+    listener_failures: int
+    faults: int
+    """Failures of otel-traj itself in this process, each kind logged once."""
+
+
+@dataclass(slots=True)
+class _Trace:
+    """One trace that is not over: its lifecycle, and its lines if somebody listens."""
+
+    lifecycle: OpenTrace
+    listened: bool
+    trajectory_id: str | None = None
+    dropped_spans: int = 0
+    dropped_logs: int = 0
+    lines: list[bytes] = field(default_factory=list)
+    n_bytes: int = 0
+    n_spans: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
+    has_failed: bool = False
+    is_whole: bool = True
+
+    def end(self, span: ReadableSpan, now: float) -> None:
+        """Note what the `Close` and the outline of the trace need to know of an ended span."""
+        self.lifecycle.end(_sketch(span), now)
+        self.n_spans += 1
+        self.last_ns = max(self.last_ns, span.end_time or 0)
+        if _is_local_root(span):
+            self.has_failed = span.status.status_code is StatusCode.ERROR
+        given = span.attributes.get(semconv.TRAJECTORY_ID) if span.attributes else None
+        if isinstance(given, str) and self.trajectory_id is None:
+            self.trajectory_id = given
+
+    def keep(self, line: bytes) -> None:
+        """Hold a line for the listeners, unless that has become too much."""
+        if not (self.listened and self.is_whole):
+            return
+        self.n_bytes += len(line)
+        self.lines.append(line)
+        if self.n_bytes > KEPT_BYTES or self.n_spans > KEPT_SPANS:
+            self.is_whole = False
+            self.lines.clear()
+
+
+class TrajectorySpanProcessor(SpanProcessor):
+    """Records the spans of a `TracerProvider`; its `log_processor` those of a `LoggerProvider`.
+
+    Forked children record into a segment of their own, with a thread of their own. Nothing raises
+    into the caller, and after `shutdown` everything is ignored.
+    """
+
+    def __init__(
+        self,
+        writer: wal.WalWriter | None,
+        *,
+        redactor: Redactor | None = None,
+        after_tick: Callable[[int], object] | None = None,
+        queue_size: int = QUEUE_SIZE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare to record; the thread starts with the first span.
+
+        Args:
+            writer: Where lines go; None if only listeners want them.
+            redactor: See `otel_traj.capture.redaction`.
+            after_tick: Called on the worker thread with the bytes written so far.
+            queue_size: Items that may wait.
+            clock: Seconds, for the ends of traces.
+        """
+        self._writer = writer
+        self._after_tick = after_tick
+        self._clock = clock
+        self._listeners: list[Listener] = []
+        self._lines = Lines(redactor)
+        self._limit = queue_size
+        self._crowd = queue_size // 2
+        self._is_shut = False
+        self._reset()
+        self.log_processor = TrajectoryLogProcessor(self)
+        if hasattr(os, "register_at_fork"):
+            reset = weakref.WeakMethod(self._after_fork_in_child)
+            os.register_at_fork(after_in_child=lambda: (reset() or _nothing)())
+
+    def _reset(self) -> None:
+        """Begin with nothing: in a new process, whatever is here belongs to the parent."""
+        self._queue: deque[Any] = deque()  # live spans (starts), readable spans (ends), logs
+        self._idle = True  # the worker sleeps until it is roused, or there is none
+        # A semaphore without memory. `release` is atomic and never blocks, so it is safe where a
+        # finaliser or a signal handler interrupts the very same call; an `Event` is not.
+        self._wake = threading.Lock()
+        self._wake.acquire()
+        self._worker: threading.Thread | None = None
+        self._tickets: deque[_Ticket] = deque()
+        self._turn = threading.RLock()  # one tick at a time: the worker, or whoever finds it dead
+        self._drops: Counter[tuple[int, bool]] = Counter()  # (trace id, is a log)
+        self._drops_lock = threading.RLock()  # re-entrant: see `_wake`
+        # Below: touched under `_turn` only.
+        self._traces: dict[int, _Trace] = {}
+        self._over: OrderedDict[int, None] = OrderedDict()
+        self._start_seqs: dict[tuple[int, int], int] = {}
+        self._untold: dict[tuple[int, int], Span] = {}
+        self._n_started = 0
+        self._backlog: deque[bytes] = deque()
+        self._finished: deque[tuple[_Trace, Close]] = deque()
+        self._counts: Counter[str] = Counter()
+
+    # --- the agent's thread -----------------------------------------------------------------------
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Note that a span runs."""
+        queue = self._queue
+        if len(queue) < self._crowd:
+            queue.append(span)
+            if self._idle:
+                self._rouse()
+        else:
+            self._rouse()
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Queue an ended span."""
+        queue = self._queue
+        if len(queue) < self._crowd:
+            queue.append(span)
+            if self._idle:
+                self._rouse()
+        else:
+            self._crowded(span)
+
+    def on_log(self, log: Any) -> None:
+        """Queue a log record; those of no trace that are no events tell of no trajectory."""
+        record = log.log_record
+        if record.trace_id or getattr(record, "event_name", None):
+            self.on_end(log)
+
+    @guard("queue a span")
+    def _crowded(self, item: Any) -> None:
+        if self._is_shut:
+            return
+        self._rouse()
+        if len(self._queue) < self._limit:
+            self._queue.append(item)
+            return
+        with self._drops_lock:
+            self._drops[_trace_id(item), not isinstance(item, ReadableSpan)] += 1
+
+    @guard("start the recording thread")
+    def _rouse(self) -> None:
+        if self._is_shut:
+            return
+        if self._worker is None:
+            with self._turn:
+                if self._worker is None:
+                    self._idle = False
+                    self._worker = threading.Thread(
+                        target=self._work, name="otel-traj", daemon=True
+                    )
+                    self._worker.start()
+        with contextlib.suppress(RuntimeError):  # it is awake already
+            self._wake.release()
+
+    # --- set-up and end ---------------------------------------------------------------------------
+
+    def add_listener(self, listener: Listener) -> None:
+        """Call `listener` on the worker thread with each trajectory that begins from now on."""
+        self._listeners.append(listener)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Write everything that has ended; True when it is durable and listeners were called."""
+        if self._is_shut:
+            return False
+        worker = self._worker
+        if worker is None or not worker.is_alive() or worker is threading.current_thread():
+            self._take_turn()
+            return not self._backlog
+        ticket = _Ticket()
+        self._tickets.append(ticket)
+        self._rouse()
+        return ticket.done.wait(timeout_millis / 1000) and ticket.is_durable
+
+    def shutdown(self) -> None:
+        """Write everything and stop; what comes later is ignored. Waits `_EXIT_S` at most."""
+        if self._is_shut:
+            return
+        self.force_flush(int(_EXIT_S * 1000))
+        self._limit = self._crowd = -1
+        self._is_shut = True
+        with contextlib.suppress(RuntimeError):
+            self._wake.release()
+        worker = self._worker
+        if worker is not None and worker is not threading.current_thread():
+            worker.join(_EXIT_S)
+        with guard("write the last spans"):
+            self._take_turn(last=True)
+        if self._writer is not None:
+            self._writer.close()
+
+    def stats(self) -> Stats:
+        """Counts up to now."""
+        counts = self._counts
+        return Stats(
+            spans=counts["spans"],
+            logs=counts["logs"],
+            closes=counts["closes"],
+            dropped_spans=counts["dropped_spans"],
+            dropped_logs=counts["dropped_logs"],
+            late_spans=counts["late_spans"],
+            open_traces=len(self._traces),
+            queued=len(self._queue),
+            bytes_written=counts["bytes_written"],
+            write_failures=counts["write_failures"],
+            redaction_failures=self._lines.redaction_failures,
+            listener_failures=counts["listener_failures"],
+            faults=faults(),
+        )
+
+    def _after_fork_in_child(self) -> None:
+        self._reset()
+        # A child of `multiprocessing` ends without `atexit`; it runs finalisers of its own, which
+        # it clears first and lets `register_after_fork` set.
+        if multiprocessing_util := sys.modules.get("multiprocessing.util"):
+            multiprocessing_util.register_after_fork(self, _finalise_with_process)
+
+    # --- the worker -------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while not self._is_shut:
+            self._wait()
+            self._take_turn()
+
+    def _wait(self) -> None:
+        """Sleep while there is nothing to do, then until a tick is due or somebody asks."""
+        if not self._backlog:
+            self._idle = True  # before looking, so that nobody queues unseen in between
+            if not (self._queue or self._tickets or self._is_shut):
+                # Open traces may end by lingering; without one nothing happens unasked.
+                self._wake.acquire(timeout=1.0 if self._traces else -1)
+            self._idle = False
+        if not (self._tickets or self._is_shut or len(self._queue) >= self._crowd):
+            self._wake.acquire(timeout=TICK_S)
+
+    def _take_turn(self, *, last: bool = False) -> None:
+        """One tick, and what follows from it; whoever waits is told even if it failed."""
+        tickets = [self._tickets.popleft() for _ in range(len(self._tickets))]
+        try:
+            with self._turn, guard("record spans"):
+                self._tick(last=last)
+            self._deliver()
+            if self._after_tick is not None:
+                with guard("look after the store"):
+                    self._after_tick(self._counts["bytes_written"])
+        finally:
+            for ticket in tickets:
+                ticket.is_durable = not self._backlog
+                ticket.done.set()
+
+    def _tick(self, *, last: bool) -> None:
+        now = self._clock()
+        lines: list[bytes] = []
+        if self._writer is None and not self._listeners:
+            self._queue.clear()
+        recording = guard("record a span")
+        for _ in range(len(self._queue)):
+            item = self._queue.popleft()
+            with recording:
+                self._take(item, lines, now)
+                continue
+            self._count_lost(item)
+        with guard("tell of open spans"):
+            self._tell_open(lines)
+        self._count_drops()
+        with guard("close traces"):
+            self._close_finished(lines, now, last=last)
+        self._write(lines)
+
+    def _take(self, item: Any, lines: list[bytes], now: float) -> None:
+        if type(item) is ReadableSpan:
+            self._take_end(item, lines, now)
+        elif isinstance(item, Span):
+            self._take_start(item, now)
+        elif isinstance(item, ReadableSpan):
+            self._take_end(item, lines, now)
+        else:
+            self._take_log(item, lines)
+
+    def _take_start(self, span: Span, now: float) -> None:
+        context = cast(SpanContext, span.context)
+        if not (has_ids(span) and context.trace_flags.sampled):
+            return
+        key = (context.trace_id, context.span_id)
+        self._start_seqs[key] = self._n_started
+        self._n_started += 1
+        self._untold[key] = span
+        if trace := self._trace_of(span, now):
+            trace.lifecycle.start(_sketch(span), now)
+
+    def _take_end(self, span: ReadableSpan, lines: list[bytes], now: float) -> None:
+        context = span.context
+        if context is not None and not context.trace_flags.sampled:
+            return
+        self._counts["spans"] += 1
+        if context is None or not has_ids(span):
+            lines.append(self._lines.of_span(span, None))
+            return
+        key = (context.trace_id, context.span_id)
+        self._untold.pop(key, None)
+        line = self._lines.of_span(span, self._start_seqs.pop(key, None))
+        lines.append(line)
+        trace = self._trace_of(span, now)
+        if trace is None:
+            self._counts["late_spans"] += 1
+            return
+        trace.end(span, now)
+        trace.keep(line)
+
+    def _take_log(self, log: Any, lines: list[bytes]) -> None:
+        self._counts["logs"] += 1
+        line = self._lines.of_log(log)
+        lines.append(line)
+        if trace := self._traces.get(log.log_record.trace_id):
+            trace.keep(line)
+
+    def _trace_of(self, span: ReadableSpan, now: float) -> _Trace | None:
+        """The open trace of a span, begun if need be; None if it is over and this no new root."""
+        trace_id = cast(SpanContext, span.context).trace_id
+        trace = self._traces.get(trace_id)
+        if trace is None and (trace_id not in self._over or _is_local_root(span)):
+            trace = self._traces[trace_id] = _Trace(
+                OpenTrace(f"{trace_id:032x}", now),
+                listened=bool(self._listeners),
+                first_ns=span.start_time or 0,
+            )
+            if len(self._traces) > OPEN_TRACES:
+                self._forget(next(iter(self._traces)))
+        return trace
+
+    def _forget(self, trace_id: int) -> _Trace:
+        """Follow a trace no longer; what still comes of it is late."""
+        trace = self._traces.pop(trace_id)
+        self._over[trace_id] = None
+        if len(self._over) > _REMEMBERED_TRACES:
+            self._over.popitem(last=False)
+        for span_id in trace.lifecycle.open_spans:
+            self._start_seqs.pop((trace_id, int(span_id, 16)), None)
+        return trace
+
+    def _tell_open(self, lines: list[bytes]) -> None:
+        """One `start` line for each span that has begun since the last tick and not ended."""
+        untold, self._untold = self._untold, {}
+        for key, span in untold.items():
+            line = self._lines.of_span(span, self._start_seqs.get(key), is_open=True)
+            lines.append(line)
+            if trace := self._traces.get(key[0]):
+                trace.keep(line)
+
+    def _count_drops(self) -> None:
+        with self._drops_lock:
+            drops, self._drops = self._drops, Counter()
+        for (trace_id, is_log), count in drops.items():
+            self._count_drop(trace_id, is_log, count)
+
+    def _count_lost(self, item: Any) -> None:
+        """An item that could not be recorded by a fault of ours; a lost start loses no data."""
+        if not isinstance(item, Span):
+            self._count_drop(_trace_id(item), not isinstance(item, ReadableSpan))
+
+    def _count_drop(self, trace_id: int, is_log: bool, count: int = 1) -> None:
+        self._counts["dropped_logs" if is_log else "dropped_spans"] += count
+        if trace := self._traces.get(trace_id):
+            trace.dropped_logs += count * is_log
+            trace.dropped_spans += count * (not is_log)
+
+    # --- the end of a trace -----------------------------------------------------------------------
+
+    def _close_finished(self, lines: list[bytes], now: float, *, last: bool) -> None:
+        for trace_id, trace in [*self._traces.items()]:
+            trace.lifecycle.forget_ended()
+            if _is_over(trace.lifecycle, now) or (last and trace.lifecycle.root_ended is not None):
+                self._close(trace_id, lines)
+
+    def _close(self, trace_id: int, lines: list[bytes]) -> None:
+        trace = self._forget(trace_id)
+        lifecycle = trace.lifecycle
+        close = Close(
+            trajectory_id=trace.trajectory_id or _made_id(lifecycle),
+            trace_ids=(lifecycle.trace_id,),
+            root_span_id=lifecycle.root_span_id,
+            n_open=len(lifecycle.open_spans),
+            dropped_spans=trace.dropped_spans,
+            dropped_logs=trace.dropped_logs,
+        )
+        self._counts["closes"] += 1
+        lines.append(wal.encode([close]))
+        if self._listeners:
+            self._finished.append((trace, close))
+
+    def _deliver(self) -> None:
+        """Call the listeners. Outside of `_turn`: they may do anything, also flush."""
+        while self._finished:
+            trace, close = self._finished.popleft()
+            with guard("assemble a trajectory"):
+                for trajectory in _trajectories(trace, close):
+                    for listener in self._listeners:
+                        self._call(listener, trajectory)
+
+    def _call(self, listener: Listener, trajectory: Trajectory) -> None:
+        try:
+            listener(trajectory)
+        except Exception as error:  # the user's code, on our thread
+            self._counts["listener_failures"] += 1
+            report("call an on_trajectory listener", error)
+
+    # --- the disk ---------------------------------------------------------------------------------
+
+    def _write(self, lines: Iterable[bytes]) -> None:
+        """Append lines in frames; what cannot be written now waits for the next tick."""
+        if self._writer is None:
+            return
+        self._backlog.extend(_frames(lines))
+        while self._backlog:
+            try:
+                self._writer.append(self._backlog[0])
+            except OSError as error:
+                self._counts["write_failures"] += 1
+                report("write to the store; it is tried again", error)
+                break
+            self._counts["bytes_written"] += len(self._backlog.popleft())
+        while sum(map(len, self._backlog)) > BACKLOG_BYTES:
+            self._give_up(self._backlog.popleft())
+
+    def _give_up(self, frame: bytes) -> None:
+        for record in wal.decode(frame):
+            if isinstance(record, SpanRecord) and not record.is_open:
+                self._count_drop(int(record.trace_id, 16), is_log=False)
+            elif isinstance(record, LogRecord):
+                self._count_drop(int(record.trace_id or "0", 16), is_log=True)
+
+
+class TrajectoryLogProcessor(LogRecordProcessor):
+    """The log side of a `TrajectorySpanProcessor`: the same queue, so that order is kept."""
+
+    def __init__(self, spans: TrajectorySpanProcessor) -> None:
+        """Feed the queue of `spans`, which does everything else."""
+        self._spans = spans
+
+    def on_emit(self, log_record: Any) -> None:
+        """Queue a log record."""
+        self._spans.on_log(log_record)
+
+    emit = on_emit  # its name before opentelemetry-sdk 1.35
+
+    def shutdown(self) -> None:
+        """Write everything; stopping is the span processor's."""
+        self.force_flush()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """As the span processor's."""
+        return self._spans.force_flush(timeout_millis)
+
+
+class _Ticket:
+    """Somebody waits for the next tick."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.is_durable = False
+
+
+def _nothing() -> None:
+    """In place of a processor that is gone."""
+
+
+def _finalise_with_process(processor: TrajectorySpanProcessor) -> None:
+    from multiprocessing.util import Finalize
+
+    Finalize(None, processor.shutdown, exitpriority=0)
+
+
+def _trace_id(item: Any) -> int:
+    """The trace of a span or log; 0 for none."""
+    context = item.context if isinstance(item, ReadableSpan) else item.log_record
+    return (context.trace_id or 0) if context else 0
+
+
+def _is_local_root(span: ReadableSpan) -> bool:
+    return span.parent is None or span.parent.is_remote
+
+
+def _sketch(span: ReadableSpan) -> SpanRecord:
+    """As much of a span as `OpenTrace` looks at."""
+    parent = span.parent
+    return SpanRecord(
+        trace_id="",
+        span_id=f"{cast(SpanContext, span.context).span_id:016x}",
+        parent_span_id=f"{parent.span_id:016x}" if parent else None,
+        name=span.name,
+        start_ns=span.start_time or 0,
+        end_ns=None,
+        flags=0x300 if parent and parent.is_remote else None,
+    )
+
+
+def _is_over(trace: OpenTrace, now: float) -> bool:
+    """Also where no local root will ever end here: a parent of a foreign provider, or unsampled."""
+    return trace.is_done(now) or (not trace.open_spans and now - trace.last_seen >= IDLE_S)
+
+
+def _made_id(trace: OpenTrace) -> str:
+    """The id that assembly gives a trajectory whose user gave none (`assembly.rows.Ids`)."""
+    return hashlib.sha256(f"{trace.trace_id}{trace.root_span_id or ''}".encode()).hexdigest()[:20]
+
+
+def _frames(lines: Iterable[bytes]) -> Iterable[bytes]:
+    """Bodies of about `_FRAME_BYTES`."""
+    body: list[bytes] = []
+    size = 0
+    for line in lines:
+        body.append(line)
+        size += len(line)
+        if size >= _FRAME_BYTES:
+            yield b"".join(body)
+            body, size = [], 0
+    if body:
+        yield b"".join(body)
+
+
+def _trajectories(trace: _Trace, close: Close) -> Iterable[Trajectory]:
+    """What a finished trace holds, derived as the sealer will from the same lines."""
+    if not (trace.listened and trace.is_whole):
+        yield _outline(trace, close)
+        return
+    records = list(wal.decode(b"".join(trace.lines)))
+    assemblies = assemble(
+        [record for record in records if isinstance(record, SpanRecord)],
+        [record for record in records if isinstance(record, LogRecord)],
+    )
+    for assembly in assemblies:
+        yield replace(assembly.trajectory, n_dropped_spans=close.dropped_spans)
+
+
+def _outline(trace: _Trace, close: Close) -> Trajectory:
+    """All that is left of a trace whose contents were too much to keep."""
+    return Trajectory(
+        trajectory_id=close.trajectory_id,
+        trace_ids=close.trace_ids,
+        root_span_id=close.root_span_id,
+        start_time=_instant(trace.first_ns),
+        end_time=_instant(trace.last_ns),
+        duration_us=(trace.last_ns - trace.first_ns) // 1000,
+        status="error" if trace.has_failed else "completed",
+        n_spans=trace.n_spans,
+        n_open=close.n_open,
+        n_dropped_spans=close.dropped_spans,
+        complete=False,
+    )
+
+
+def _instant(ns: int) -> datetime:
+    return datetime.fromtimestamp(ns / 1e9, UTC)
