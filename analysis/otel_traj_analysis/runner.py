@@ -1,0 +1,81 @@
+"""Runs an analysis on a DuckDB connection: parameters become variables, the file runs as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import duckdb
+
+from otel_traj.errors import ConfigurationError, QueryError
+from otel_traj.store import schema
+from otel_traj_analysis import SHOWN_VIOLATIONS, Violations
+from otel_traj_analysis.header import Analysis, Column
+
+
+def answer(
+    connection: duckdb.DuckDBPyConnection, analysis: Analysis, parameters: Mapping[str, object]
+) -> duckdb.DuckDBPyRelation:
+    """Bind an analysis to a connection that nobody else uses: variables belong to a connection.
+
+    Raises:
+        ConfigurationError: A parameter is unknown or of the wrong type.
+        QueryError: The SQL does not parse or bind.
+    """
+    _set_variables(connection, analysis, parameters)
+    try:
+        return connection.sql(analysis.sql)
+    except duckdb.Error as error:
+        raise QueryError(f"{analysis.name}: {error}") from error
+
+
+def violations(connection: duckdb.DuckDBPyConnection, check: Analysis) -> Violations:
+    """Run a check and keep the first rows."""
+    rows = answer(connection, check, {}).to_arrow_table()
+    shown = rows.slice(0, SHOWN_VIOLATIONS).to_pylist()
+    return Violations(check.name, check.sentence, rows.num_rows, tuple(shown))
+
+
+def with_types(analysis: Analysis) -> Analysis:
+    """The analysis with the types its columns get over the public views.
+
+    Raises:
+        ConfigurationError: A column has no meaning beside it, or a meaning belongs to no column.
+    """
+    relation = answer(empty_store(), analysis, {})
+    told = [column.name for column in analysis.columns]
+    if told != relation.columns:
+        raise ConfigurationError(
+            f"{analysis.name}: the file explains the columns {told}, the query gives {relation.columns}"
+        )
+    types = map(str, relation.types)
+    columns = tuple(
+        Column(column.name, duckdb_type, column.meaning)
+        for column, duckdb_type in zip(analysis.columns, types, strict=True)
+    )
+    return replace(analysis, columns=columns)
+
+
+def empty_store() -> duckdb.DuckDBPyConnection:
+    """A database in memory in which every public view is an empty table."""
+    connection = duckdb.connect()
+    for view in schema.VIEW_COLUMNS:
+        connection.execute(schema.create_table_sql(view))
+    return connection
+
+
+def _set_variables(
+    connection: duckdb.DuckDBPyConnection, analysis: Analysis, parameters: Mapping[str, object]
+) -> None:
+    known = {parameter.name: parameter for parameter in analysis.parameters}
+    for name, value in parameters.items():
+        if name not in known:
+            raise ConfigurationError(
+                f"Analysis {analysis.name!r} has no parameter {name!r}. {_listed(analysis)}"
+            )
+        connection.execute(f"set variable {name} = $value", {"value": known[name].accept(value)})
+
+
+def _listed(analysis: Analysis) -> str:
+    listed = "; ".join(f"{p.name} ({p.type}): {p.meaning}" for p in analysis.parameters)
+    return f"There is: {listed}." if listed else "It has none."
