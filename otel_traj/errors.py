@@ -2,8 +2,8 @@
 
     OtelTrajError
     ├── ConfigurationError          a call or setting is wrong: change it
-    │   ├── UnknownNameError        no sink, analysis, exporter or dialect of that name (also a KeyError)
-    │   └── MissingExtraError       an optional package is not installed (also an ImportError)
+    │   ├── UnknownNameError        nothing has that name (also a KeyError)
+    │   └── MissingExtraError       an optional package is missing (also an ImportError)
     ├── InputError                  a file or record cannot be read
     ├── StoreError
     │   ├── StoreNotFoundError      there is no store at that path

@@ -1,8 +1,8 @@
 """What is received and what it means: frozen values, no I/O, no SDK.
 
-Two families. *Records* (`SpanRecord`, `LogRecord`, `Annotation`, `Close`) are what arrives, from the
-SDK, from OTLP or from a file; every edge turns its own objects into records, so that everything after
-the edge is one code path. *Rows* (`Trajectory`, `Step`, `TrajectorySpan`, `FileChange`) are what
+Two families. *Records* (`SpanRecord`, `LogRecord`, `Annotation`, `Close`) are what arrives, from
+the SDK, from OTLP or from a file; every edge turns its own objects into records, so that all that
+follows is one code path. *Rows* (`Trajectory`, `Step`, `TrajectorySpan`, `FileChange`) are what
 assembly derives; their fields are the columns of the table of the same name, in order, which
 `columns()` lists and `tests/test_schema.py` compares with `store/schema.py`.
 
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-Value: TypeAlias = "None | bool | int | float | str | bytes | Sequence[Value] | Mapping[str, Value]"
+Value: TypeAlias = "bool | int | float | str | bytes | Sequence[Value] | Mapping[str, Value] | None"
 """An OTLP AnyValue as plain Python."""
 
 Attributes: TypeAlias = Mapping[str, Any]
@@ -106,7 +106,7 @@ class SpanRecord:
 
 @dataclass(frozen=True, slots=True)
 class LogRecord:
-    """One log record as received. `event_name` comes from its field or from attribute `event.name`."""
+    """One log record as received; `event_name` is its field, else attribute `event.name`."""
 
     trace_id: str | None
     span_id: str | None
@@ -287,7 +287,7 @@ class TrajectorySpan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trajectory:
-    """One attempt at one task: the header row, and (no column) its steps and file changes in order."""
+    """One attempt at one task: the header row and (no columns) its steps and file changes."""
 
     trajectory_id: str
     aliases: tuple[str, ...] = ()

@@ -301,7 +301,7 @@ def _proto_id(raw: bytes) -> str | None:
 def span_record(
     *, trace_id: str | None, span_id: str | None, end_ns: int, **fields: Any
 ) -> SpanRecord:
-    """A span as received; ids that are missing are made from its content and told in `traj.repaired`.
+    """A span as received; missing ids are made from its content and told in `traj.repaired`.
 
     A span without ids is against the protocol but still tells what happened. The same span sent
     twice gets the same ids, so that it still counts once.

@@ -1,7 +1,8 @@
 """Spans and logs in any order and any batches -> trajectories, with repairs and coverage counted.
 
-`assemble` is a pure function: the same records, in whatever order, batches or multiplicity, give the
-same rows. Processor, receiver, importer and sealer all call it; `tests/assembly` proves the property.
+`assemble` is a pure function: the same records, in whatever order, batches or multiplicity, give
+the same rows. Processor, receiver, importer and sealer all call it; `tests/assembly` proves the
+property.
 
 The way of a run through this package: `tree` links spans, `runs` says which of them are one run,
 `calls` finds what happened, each once, `actors` who did it, `told` adds what only messages tell,
@@ -19,9 +20,9 @@ from otel_traj.assembly.calls import Call, find_calls, in_order
 from otel_traj.assembly.handoffs import find_handoffs, rename_after_transfers
 from otel_traj.assembly.lifecycle import IDLE_S, LINGER_S, OpenTrace
 from otel_traj.assembly.rows import DERIVE_VERSION, Ids, to_rows
-from otel_traj.assembly.runs import WINDOW_NS, Relations, Run, relations, resource_key, split_runs
+from otel_traj.assembly.runs import WINDOW_NS, Relations, Run, relations, split_runs
 from otel_traj.assembly.told import complete_tools
-from otel_traj.assembly.tree import build
+from otel_traj.assembly.tree import build, resource_key
 from otel_traj.assembly.users import user_messages
 from otel_traj.model import Assembly, LogRecord, SpanRecord
 
@@ -52,11 +53,12 @@ def assemble(
             None) count as pending.
         logs: Log records; those of other traces are ignored.
         known_ids: Trace id -> trajectory id of rows that exist already: they keep their id.
-        open_traces: Traces that still run: their trajectories get status `open`, `complete=False`.
+        open_traces: Traces that still run: their trajectories get status `open` and
+            `complete=False`.
 
     Returns:
-        One `Assembly` per trajectory, by start time; none for runs without steps that `trajectory()`
-        did not record.
+        One `Assembly` per trajectory, by start time; none for runs without steps, unless
+        `trajectory()` recorded them.
     """
     runs = split_runs(build(spans, logs))
     shares = Counter(trace_id for run in runs for trace_id in run.trace_ids)

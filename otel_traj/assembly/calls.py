@@ -1,7 +1,7 @@
 """Calls: what happened, each once, whoever told of it and however often.
 
-A `Call` is a step to be. Its owner is the span that tells of it from outside; spans of the same call
-further in, or in a trace of their own, are merged into it and fill its gaps.
+A `Call` is a step to be. Its owner is the span that tells of it from outside; spans of the same
+call further in, or in a trace of their own, are merged into it and fill its gaps.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from otel_traj.assembly.tree import Node
+from otel_traj.assembly.tree import Node, resource_key
 from otel_traj.dialects import Facts
 from otel_traj.dialects.messages import Part
 
@@ -27,7 +27,7 @@ _STEP_KINDS: Final[dict[str, CallKind]] = {
 }
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, repr=False)
 class Actor:
     """One invocation of an agent, or (`top` None) what runs without one. Compared by identity."""
 
@@ -36,8 +36,11 @@ class Actor:
     above: Actor | None = None
     index: int = -1
 
+    def __repr__(self) -> str:
+        return f"<actor {self.name!r} {self.index}>"
 
-@dataclass(eq=False, slots=True)
+
+@dataclass(eq=False, slots=True, repr=False)
 class Call:
     """One thing that happened. Compared by identity.
 
@@ -65,6 +68,10 @@ class Call:
     actor: Actor | None = None
     handoff_mode: Literal["transfer", "delegate"] | None = None
     inferred: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        name = self.facts.tool_name or self.facts.model or ""
+        return f"<call {self.kind} {name!r} told by {self.told_by} {self.node!r}>"
 
     @property
     def order(self) -> tuple[int, int, int, int]:
@@ -126,7 +133,8 @@ def _outer(node: Node, calls: dict[Node, Call], stops: tuple[str, ...]) -> Call 
     for above in node.ancestors():
         call = calls.get(above)
         if call is not None:
-            return call if _same_call(above.facts, node.facts) else None
+            is_same = _same_call(above.facts, node.facts) and above.overlaps(node)
+            return call if is_same else None
         if above.facts.kind in stops:
             return None
     return None
@@ -192,6 +200,5 @@ def _owner_order(call: Call) -> tuple[bool, int, int]:
 
 def _is_told_twice(left: Call, right: Call) -> bool:
     a, b = left.node, right.node
-    overlap = a.start_ns <= b.end_ns and b.start_ns <= a.end_ns
-    near = a.span.trace_id == b.span.trace_id or a.span.resource == b.span.resource
-    return overlap and near
+    near = a.span.trace_id == b.span.trace_id or resource_key(a.span) == resource_key(b.span)
+    return near and a.overlaps(b)

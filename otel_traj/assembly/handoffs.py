@@ -105,9 +105,7 @@ def _moved(call: Call, following: Call | None, *, certain: bool) -> bool:
     old, new = system_of(asker) if asker is not None else None, system_of(following)
     if old is not None and new is not None:
         return old != new
-    return (
-        True  # nothing says that the same agent goes on, and the call's name says that it does not
-    )
+    return True  # the call's name says that another agent goes on; nothing speaks against it
 
 
 def system_of(llm: Call) -> str | None:
@@ -134,7 +132,7 @@ def _gotos(calls: Iterable[Call]) -> dict[Node, str]:
 
 
 def rename_after_transfers(calls: Sequence[Call]) -> None:
-    """Give calls after a transfer to the new agent where their spans still name the old one or none.
+    """Give calls after a transfer to the new agent where spans still name the old one or none.
 
     Spans that enclose a whole run go on naming the agent that began it.
     """

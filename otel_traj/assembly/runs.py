@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
-from otel_traj import semconv
-from otel_traj.assembly.tree import Node, roots
+from otel_traj.assembly.tree import Node, resource_key, roots
 from otel_traj.dialects.messages import Message
-from otel_traj.model import SpanRecord
 
 WINDOW_NS: Final = 600 * 10**9
 """Traces further apart than this are never stitched by their messages: 10 minutes."""
@@ -48,12 +47,6 @@ class Relations:
     end_ns: int
     trace_ids: frozenset[str]
     response_ids: frozenset[str]
-
-
-def resource_key(span: SpanRecord) -> str:
-    """What tells one process from another."""
-    instance = span.resource.get(semconv.SERVICE_INSTANCE_ID)
-    return str(instance) if instance else repr(sorted(span.resource.items(), key=str))
 
 
 def split_runs(nodes: Sequence[Node]) -> list[Run]:
@@ -123,13 +116,9 @@ def _join_same_calls(groups: _Groups, nodes: Iterable[Node]) -> None:
         if node.facts.kind == "llm" and node.facts.response_id:
             by_id[node.facts.response_id].append(node)
     for same in by_id.values():
-        for left, right in zip(same, same[1:], strict=False):
-            if _overlap(left, right) and resource_key(left.span) == resource_key(right.span):
+        for left, right in pairwise(same):
+            if left.overlaps(right) and resource_key(left.span) == resource_key(right.span):
                 groups.join(left.span.trace_id, right.span.trace_id, "response id", 0.99)
-
-
-def _overlap(left: Node, right: Node) -> bool:
-    return left.start_ns <= right.end_ns and right.start_ns <= left.end_ns
 
 
 def _join_rootless(groups: _Groups, nodes: Sequence[Node]) -> None:
@@ -188,10 +177,9 @@ def _cut(run: Run) -> list[Run]:
         for node in case.subtree():
             owner[node] = case
     parts: Mapping[Node, list[Node]] = {case: [] for case in cases}
-    rest = []
     for node in run.nodes:
-        (parts[owner[node]] if node in owner else rest).append(node)
-    # What no case holds (the evaluation round them) is part of none.
+        if node in owner:  # what no case holds, the evaluation round them, is part of none
+            parts[owner[node]].append(node)
     return [Run(nodes, list(run.rules)) for nodes in parts.values()]
 
 

@@ -107,7 +107,7 @@ def _annotation(
 def file_changes_of(
     trajectory_id: str, nodes: Sequence[Node], step_of: Mapping[tuple[str, str], int]
 ) -> tuple[FileChange, ...]:
-    """File change events, by step and time; those of spans that are no step are the step above's."""
+    """File change events, by step and time; a wrapper's are those of the step above it."""
     changes = []
     for node in nodes:
         step = next(
@@ -117,7 +117,7 @@ def file_changes_of(
             if log.event_name == semconv.EVENT_FILE_CHANGE:
                 change = _file_change(trajectory_id, step or 0, _told(log))
                 changes.append((step or 0, log.time_ns or log.observed_ns or 0, change))
-    changes.sort(key=lambda item: item[:2] + (item[2].path,))
+    changes.sort(key=lambda item: (*item[:2], item[2].path))
     return tuple(change for _, _, change in changes)
 
 

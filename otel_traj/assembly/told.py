@@ -1,14 +1,15 @@
 """What only messages tell: tools that ran without a span, their arguments, their results.
 
 A model call's output names the tools it wants; the next request carries what they answered. Both
-are matched with the tool spans that there are: by call id, else by name and arguments, else by name,
-in order of time, among the calls asked for before the tool began.
+are matched with the tool spans that there are: by call id, else by name and arguments, else by
+name, in order of time, among the calls asked for before the tool began.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 from otel_traj.assembly.calls import Call
@@ -55,12 +56,18 @@ def complete_tools(calls: list[Call]) -> list[Call]:
     added = [_told(ask) for ask in asks if ask.tool is None and _went_on(ask.llm, llms)]
     added += _nameless(llms, tools)
     for tool in (*tools, *added):
-        # Clocks of two processes differ: an answer is never before its question.
-        if tool.asked_by is not None and tool.start_ns < tool.asked_by.start_ns:
-            tool.start_ns = tool.asked_by.start_ns
-            tool.inferred.append("start_time: after the call that asked")
+        _put_after_its_question(tool)
     _give_results([*tools, *added], llms)
     return added
+
+
+def _put_after_its_question(tool: Call) -> None:
+    """Clocks of two processes differ, and clocks tick coarser than calls follow each other."""
+    if tool.asked_by is None or tool.start_ns > tool.asked_by.start_ns:
+        return
+    if tool.start_ns < tool.asked_by.start_ns:
+        tool.inferred.append("start_time: after the call that asked")
+    tool.start_ns = tool.asked_by.start_ns + 1
 
 
 # --- matching ----------------------------------------------------------------------------------
@@ -74,7 +81,8 @@ def _match(tools: Sequence[Call], asks: Sequence[Ask]) -> None:
     for same_arguments in (True, False):
         for tool in waiting:
             if tool.asked_by is None:
-                _take(tool, [a for a in asks if _fits(tool, a, same_arguments)])
+                fitting = [a for a in asks if _fits(tool, a, same_arguments)]
+                _take(tool, [a for a in fitting if a.llm.start_ns <= tool.node.end_ns])
 
 
 def _fits(tool: Call, ask: Ask, same_arguments: bool) -> bool:
@@ -86,17 +94,20 @@ def _fits(tool: Call, ask: Ask, same_arguments: bool) -> bool:
 
 
 def _take(tool: Call, candidates: Iterable[Ask]) -> None:
-    """The latest model call before the tool; among its calls the first that is free."""
-    free = [
-        ask for ask in candidates if ask.tool is None and ask.llm.node.start_ns <= tool.node.end_ns
-    ]
-    if not free:
-        return
-    same_actor = [ask for ask in free if ask.llm.actor is tool.actor] or free
-    begun = [ask for ask in same_actor if ask.llm.node.start_ns <= tool.node.start_ns] or same_actor
-    latest = max(ask.llm.order for ask in begun)
-    ask = next(ask for ask in begun if ask.llm.order == latest)
-    ask.tool, tool.asked_by, tool.position = tool, ask.llm, ask.position
+    """The latest model call before the tool; among its calls the first that is free.
+
+    Of equal ids, which repeat from turn to turn, the one before counts; where clocks differ, any.
+    """
+    free = [ask for ask in candidates if ask.tool is None]
+    for narrower in (
+        [ask for ask in free if ask.llm.actor is tool.actor],
+        [ask for ask in free if ask.llm.start_ns <= tool.node.start_ns],
+    ):
+        free = [ask for ask in free if ask in narrower] or free
+    if free:
+        latest = max(ask.llm.order for ask in free)
+        ask = next(ask for ask in free if ask.llm.order == latest)
+        ask.tool, tool.asked_by, tool.position = tool, ask.llm, ask.position
 
 
 def are_equal(told: Any, asked: Any) -> bool:
@@ -123,10 +134,14 @@ def _adopt(tool: Call, ask: Ask) -> None:
         tool.inferred.append("tool_name: the call that asked")
     if part.name and facts.tool_name != part.name:
         facts.tool_name = part.name  # the name the model used; the server's own is in the span
-    if part.value is not None and not isinstance(facts.arguments, dict):
-        if facts.arguments is None or are_equal(facts.arguments, part.value):
-            facts.arguments = part.value
-            tool.inferred.append("arguments: the call that asked")
+    is_bare = not isinstance(facts.arguments, dict)
+    if part.value is not None and is_bare and _may_replace(facts.arguments, part.value):
+        facts.arguments = part.value
+        tool.inferred.append("arguments: the call that asked")
+
+
+def _may_replace(told: Any, asked: Any) -> bool:
+    return told is None or are_equal(told, asked)
 
 
 # --- tools without a span ----------------------------------------------------------------------
@@ -159,7 +174,7 @@ def _spanless(llm: Call, position: int, facts: Facts, why: str) -> Call:
 def _nameless(llms: Sequence[Call], tools: Sequence[Call]) -> list[Call]:
     """Tools that ran although contents are off: only the finish reason tells of them."""
     added = []
-    for llm, following in zip(llms, llms[1:], strict=False):
+    for llm, following in pairwise(llms):
         if llm.facts.output is not None or llm.facts.finish_reason not in _TOOL_FINISH:
             continue
         answered = [

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from otel_traj import semconv
 from otel_traj.dialects import Facts, read
 from otel_traj.model import LogRecord, SpanRecord
 
@@ -13,7 +14,7 @@ Key = tuple[str, str]
 """(trace_id, span_id)."""
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, repr=False)
 class Node:
     """One span, what it says, and where it stands. Compared by identity."""
 
@@ -39,6 +40,13 @@ class Node:
         """End, or the start where the span is open or its clock ran backwards."""
         return max(self.span.end_ns or 0, self.span.start_ns)
 
+    def __repr__(self) -> str:
+        return f"<{self.facts.kind} {self.span.name!r} {self.span.span_id[:6]}>"
+
+    def overlaps(self, other: Node) -> bool:
+        """Whether both ran at some moment."""
+        return self.start_ns <= other.end_ns and other.start_ns <= self.end_ns
+
     def ancestors(self) -> Iterator[Node]:
         """From the parent up to the root."""
         node = self.parent
@@ -53,6 +61,12 @@ class Node:
             node = waiting.pop()
             yield node
             waiting.extend(reversed(node.children))
+
+
+def resource_key(span: SpanRecord) -> str:
+    """What tells one process from another: its instance id, else everything its resource says."""
+    instance = span.resource.get(semconv.SERVICE_INSTANCE_ID)
+    return str(instance) if instance else repr(sorted(span.resource.items(), key=str))
 
 
 def unique(spans: Iterable[SpanRecord]) -> list[SpanRecord]:
@@ -72,7 +86,7 @@ def unique(spans: Iterable[SpanRecord]) -> list[SpanRecord]:
 
 def _weight(span: SpanRecord) -> tuple[bool, int, int, str]:
     told = len(span.attributes) + len(span.events)
-    return not span.is_open, told, span.end_ns or 0, "" if span.is_open else repr(span.attributes)
+    return not span.is_open, told, span.end_ns or 0, repr(span)
 
 
 def _order(span: SpanRecord) -> tuple[int, int, str, str]:
@@ -81,17 +95,14 @@ def _order(span: SpanRecord) -> tuple[int, int, str, str]:
 
 
 def build(spans: Iterable[SpanRecord], logs: Iterable[LogRecord]) -> list[Node]:
-    """All nodes by start time, linked to their parents; a parent that never came makes an orphan."""
+    """All nodes by start time, linked to their parents; a parent that never came: an orphan."""
     logs_of: dict[Key, list[LogRecord]] = defaultdict(list)
     for log in logs:
         if log.trace_id and log.span_id:
             logs_of[log.trace_id, log.span_id].append(log)
     nodes: dict[Key, Node] = {}
     for span in unique(spans):
-        own = sorted(
-            logs_of.get((span.trace_id, span.span_id), ()),
-            key=lambda log: (log.time_ns or log.observed_ns or 0, log.event_name or "", repr(log)),
-        )
+        own = _unique_logs(logs_of.get((span.trace_id, span.span_id), ()))
         nodes[span.trace_id, span.span_id] = Node(span, own, read(span, own))
     for node in nodes.values():
         parent_id = node.span.parent_span_id
@@ -102,6 +113,19 @@ def build(spans: Iterable[SpanRecord], logs: Iterable[LogRecord]) -> list[Node]:
         elif parent_id and not node.span.is_local_root:
             node.is_orphan = True
     return list(nodes.values())
+
+
+def _unique_logs(logs: Iterable[LogRecord]) -> list[LogRecord]:
+    """Each record once, by time; the time when it was observed and its resource do not count."""
+    once = {
+        (
+            log.time_ns or log.observed_ns or 0,
+            log.event_name or "",
+            repr((log.body, log.attributes)),
+        ): log
+        for log in logs
+    }
+    return [once[key] for key in sorted(once)]
 
 
 def roots(nodes: Iterable[Node]) -> list[Node]:

@@ -1,14 +1,14 @@
 """What other instrumentors call the same things: one file, one table per dialect.
 
 `read` turns a span and its log records into `Facts`. The tables of the dialects that a span speaks
-are asked first, in the order of `DIALECTS`; the others fill what is still missing, so that a span in
-two dialects, or in one that nobody listed, still tells what its known keys tell.
+are asked first, in the order of `DIALECTS`; the others fill what is still missing, so that a span
+in two dialects, or in one that nobody listed, still tells what its known keys tell.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from otel_traj import semconv
@@ -149,7 +149,8 @@ def _read_tables(
                 ):
                     continue
                 found = _look_up(source, span, attributes)
-                value = None if found is None else CONVERTERS.get(fact, text)(found)
+                converter: Callable[[Any], Any] = CONVERTERS.get(fact, text)
+                value = None if found is None else converter(found)
                 if value is not None:
                     setattr(facts, fact, value)
                     break

@@ -142,9 +142,7 @@ def call_id_of_result(value: Any) -> str | None:
     if answers and answers[-1][0]:
         return answers[-1][0]
     beside = inner.get("kwargs")
-    if isinstance(beside, Mapping) and isinstance(beside.get("tool_call_id"), str):
-        return beside["tool_call_id"]
-    return None
+    return text(beside.get("tool_call_id")) if isinstance(beside, Mapping) else None
 
 
 def goto_of_result(value: Any) -> str | None:
@@ -172,7 +170,7 @@ def _is_wrapper(value: Mapping[str, Any], wrapper: str) -> bool:
 
 
 def _answers(value: Mapping[str, Any]) -> list[tuple[str | None, Any]]:
-    """(call id, content) of every dumped tool message in a value: itself, or in a graph's update."""
+    """(call id, content) of each dumped tool message: the value itself, or in a graph's update."""
     dumped = value.get("type") in ("constructor", "tool") or isinstance(
         value.get("update"), Mapping
     )

@@ -31,8 +31,8 @@ target of a hand-over that another span tells; `setup` (an agent or graph being 
 class Facts:
     """Facts of one call, gathered from one span and its logs, then from other spans of that call.
 
-    None is "not told". `input` and `output` are the messages of a model call as the span tells them;
-    `said_input` and `said_output` are whatever a wrapper says it was given and gave back.
+    None is "not told". `input` and `output` are the messages of a model call as the span tells
+    them; `said_input` and `said_output` are whatever a wrapper says it was given and gave back.
     """
 
     kind: Kind = "wrapper"

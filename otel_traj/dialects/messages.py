@@ -1,9 +1,9 @@
 """One decoder for messages, in whatever shape an instrumentation writes them.
 
-Everything ends as `Message`s made of `Part`s, which `to_json` writes in the form of the OpenTelemetry
-GenAI schemas. Shapes are told by their structure, never by who sent them: OTel parts, OpenAI chat and
-Responses, Anthropic and Gemini content blocks, LangChain dumps, per-message events, flattened index
-keys, JSON in JSON. What no rule knows stays as a part of kind `other` with its value untouched.
+Everything ends as `Message`s made of `Part`s, which `to_json` writes in the form of the
+OpenTelemetry GenAI schemas. Shapes are told by their structure, never by who sent them: OTel parts,
+OpenAI chat and Responses, Anthropic and Gemini content blocks, LangChain dumps, per-message events,
+flattened index keys, JSON in JSON. What no rule knows stays as a part of kind `other`, untouched.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Part:
     """A piece of a message.
 
     `text` belongs to text and reasoning. `id` and `name` belong to tool calls and tool results.
-    `value` is the arguments of a call, the result of a tool, or the undecoded block. `failed` is what
-    a tool result says of itself, None where its form has no place for that.
+    `value` is the arguments of a call, the result of a tool, or the undecoded block. `failed` is
+    what a tool result says of itself, None where its form has no place for that.
     """
 
     kind: PartKind
@@ -273,7 +273,7 @@ def _unwrapped(value: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _of_choice(value: Mapping[str, Any], role: str) -> Messages:
-    """A choice, a generation or a flattened entry: the message lies inside, some facts beside it."""
+    """A choice, a generation or a flattened entry: the message inside, some facts beside it."""
     inner = loads(value["message"])
     if isinstance(inner, Mapping):
         beside = {
@@ -342,9 +342,8 @@ def _calls_beside(value: Mapping[str, Any], parts: list[Part]) -> Iterable[Part]
     known = {(part.id, part.name) for part in parts if part.kind == "tool_call"}
     for call in calls:
         if isinstance(call, Mapping):
-            part = _call(
-                call.get("tool_call") if isinstance(call.get("tool_call"), Mapping) else call
-            )
+            inner = call.get("tool_call")
+            part = _call(inner if isinstance(inner, Mapping) else call)
             if (part.id, part.name) not in known:
                 yield part
 
