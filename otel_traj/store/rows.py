@@ -1,9 +1,10 @@
 """Records to rows and back: what a table holds of a record, and the record from its row.
 
-The rule for the raw columns of `spans`: a column named after an attribute holds its verbatim value if
-that has the expected type; the value is then *moved*, the attribute is no longer in `attributes`. Any
-other key, and any value of another type, stays in `attributes`. A structured value (a list or map,
-where the column holds JSON text) is written as JSON, and its key is listed under `traj.structured`.
+The rule for the raw columns of `spans`: a column named after an attribute holds its verbatim value
+if that has the expected type; the value is then *moved*, the attribute is no longer in
+`attributes`. Any other key, and any value of another type, stays in `attributes`. A structured
+value (a list or map, where the column holds JSON text) is written as JSON, and its key is listed
+under `traj.structured`.
 
 What a column cannot hold at all (text that is no Unicode, integers beyond 64 bits) is there in
 readable form, and exact under the attribute `traj.verbatim`. So every record comes back as it was
@@ -324,8 +325,8 @@ def _log_row(log: LogRecord, encode: Callable[[Mapping[str, Any]], str]) -> dict
 
 
 def _make_storable(row: dict[str, Any], table_name: str) -> dict[str, Any]:
-    """Bring the cells of `row` into what their columns can hold; returns what was changed, exact."""
-    exact = {}
+    """Bring cells into what their columns can hold; returns what was changed, as it was."""
+    exact: dict[str, Any] = {}
     for name, (low, high) in _limits(table_name).items():
         cell = row.get(name)
         if type(cell) is int and not low <= cell <= high:
@@ -337,7 +338,7 @@ def _make_storable(row: dict[str, Any], table_name: str) -> dict[str, Any]:
 
 def _make_storable_part(cell: dict[str, Any]) -> dict[str, Any]:
     """The same for an event or a link; its attributes are JSON already and always fit."""
-    exact = {}
+    exact: dict[str, Any] = {}
     for name, value in cell.items():
         fitting = _storable(value)
         if fitting != value:
@@ -372,7 +373,7 @@ def log_records(rows: pa.Table) -> list[LogRecord]:
 
 
 def log_digest(row: Mapping[str, Any]) -> bytes:
-    """What makes a log record the same one when it comes again: all but observed time and resource."""
+    """What makes a log record the same one twice: all but observed time and resource."""
     told = [
         row[c.name] for c in TABLES["logs"].columns if c.name not in ("observed_ns", "resource")
     ]

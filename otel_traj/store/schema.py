@@ -362,7 +362,7 @@ STEPS = Table(
         _flag("stream", "Whether the answer was streamed"),
         *_USAGE,
         _number("cost_usd", "Cost of the call, NULL when unknown", "USD"),
-        _text("cost_source", "Where the cost comes from: recorded, genai-prices or prices.json"),
+        _text("cost_source", "Where the cost comes from: recorded, genai-prices or prices.toml"),
         _text("tool_name", "Tool, by the name the model used"),
         _text("tool_call_id", "Id of the call the model made"),
         _text("tool_type", "function, extension, datastore ..."),

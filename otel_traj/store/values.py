@@ -1,12 +1,12 @@
-"""The JSON text that a column holds, for any attribute value; read back, the value is the same.
+r"""The JSON text that a column holds, for any attribute value; read back, the value is the same.
 
-It differs from the log's form (`otel_traj.wal`) because SQL reads it: text stays readable UTF-8, and
-everything is JSON that DuckDB accepts, which refuses the escapes of lone surrogates. What JSON lacks
-has a stand-in, a map with one key:
+It differs from the log's form (`otel_traj.wal`) because SQL reads it: text stays readable UTF-8,
+and everything is JSON that DuckDB accepts, which refuses the escapes of lone surrogates. What JSON
+lacks has a stand-in, a map with one key:
 
     {"$b64": "AAE="}            bytes
     {"$f": "NaN"}               NaN, Infinity, -Infinity
-    {"$json": "\\"\\\\ud800\\""}     text, or a map with a key, that is no Unicode: as ASCII JSON
+    {"$json": "\"\\ud800\""}   text, or a map with a key, that is no Unicode: as ASCII JSON
     {"$map": [["$f", "NaN"]]}   a map that only looks like one of these
 """
 

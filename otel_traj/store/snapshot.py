@@ -1,0 +1,193 @@
+"""The snapshot: one JSON file that names all live files, and how much of the log is in them.
+
+Publishing snapshot n+1 is the store's only commit point. It is a `link()` that fails when the name
+exists, so two sealers that both think they hold the lock cannot both win, and a reader sees all
+tables of one commit or none. Snapshots are immutable; the highest number is the current one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+from otel_traj.errors import StoreDamagedError, StoreError
+from otel_traj.store.schema import SCHEMA_ID, TABLES
+from otel_traj.wal import sync_folder, ulid
+
+Operation: TypeAlias = Literal["seal", "compact", "retain", "erase"]
+
+
+class SnapshotConflictError(StoreError):
+    """Somebody else published this number first: the work is void and starts from the beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A live Parquet file. Times bound its rows, in microseconds since 1970; None without rows."""
+
+    path: str
+    rows: int
+    bytes: int
+    t0: int | None
+    t1: int | None
+    level: int = 0
+    schema: int = SCHEMA_ID
+
+    @property
+    def date(self) -> str:
+        """Its partition: the UTC day in its path."""
+        return self.path.split("/")[1].removeprefix("date=")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All of a store at one commit.
+
+    Attributes:
+        n: Its number; 0 is the empty store, which has no file.
+        ts: When it was made, seconds since 1970.
+        files: Table -> its live files, in order of commit.
+        wal: Segment name -> offset up to which the tables contain it.
+        open: Trace id -> what is known of a trace that still runs (see `otel_traj.store.seal`).
+    """
+
+    n: int = 0
+    ts: float = 0.0
+    op: Operation = "seal"
+    files: Mapping[str, tuple[DataFile, ...]] = field(default_factory=dict)
+    wal: Mapping[str, int] = field(default_factory=dict)
+    open: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+
+    def live(self, table: str) -> tuple[DataFile, ...]:
+        """The files of a table."""
+        return self.files.get(table, ())
+
+    def following(
+        self,
+        new_files: Mapping[str, tuple[DataFile, ...]],
+        wal: Mapping[str, int],
+        open_traces: Mapping[str, dict[str, Any]],
+    ) -> Snapshot:
+        """The next snapshot after a seal: files are only added."""
+        files = {name: self.live(name) + new_files.get(name, ()) for name in TABLES}
+        return replace(
+            self, n=self.n + 1, ts=time.time(), op="seal", files=files, wal=wal, open=open_traces
+        )
+
+
+_FOLDER: Final = "_snap"
+
+
+def numbers(store: Path) -> list[int]:
+    """Numbers of the snapshots that are there, ascending."""
+    return sorted(int(path.stem) for path in (store / _FOLDER).glob("[0-9]*.json"))
+
+
+def newest(store: Path) -> Snapshot:
+    """The current snapshot; the empty one where nothing was sealed yet.
+
+    Raises:
+        StoreDamagedError: It is there but cannot be read.
+    """
+    while True:
+        found = numbers(store)
+        if not found:
+            return Snapshot()
+        try:
+            return read(store, found[-1])
+        except FileNotFoundError:
+            continue  # collected between the listing and the opening: there is a newer one
+
+
+def read(store: Path, n: int) -> Snapshot:
+    """Snapshot number `n`.
+
+    Raises:
+        FileNotFoundError: There is none of this number (any more).
+        StoreDamagedError: Its file cannot be read.
+    """
+    path = _path(store, n)
+    try:
+        return _from_json(json.loads(path.read_bytes()))
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreDamagedError(f"Cannot read snapshot {str(path)!r}: {error!r}") from error
+
+
+def commit(store: Path, snapshot: Snapshot) -> None:
+    """Publish a snapshot, durably; the files it names must be durable already.
+
+    Raises:
+        SnapshotConflictError: Its number is taken.
+    """
+    draft = store / "_tmp" / f"{ulid()}.json"
+    draft.parent.mkdir(exist_ok=True)
+    with draft.open("w") as file:
+        json.dump(_to_json(snapshot), file, separators=(",", ":"))
+        file.flush()
+        os.fsync(file.fileno())
+    target = _path(store, snapshot.n)
+    target.parent.mkdir(exist_ok=True)
+    try:
+        os.link(draft, target)
+    except FileExistsError as error:
+        raise SnapshotConflictError(f"Snapshot {snapshot.n} of {str(store)!r} exists") from error
+    finally:
+        draft.unlink()
+    sync_folder(target.parent)
+
+
+def _path(store: Path, n: int) -> Path:
+    return store / _FOLDER / f"{n:020d}.json"
+
+
+def _to_json(snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "n": snapshot.n,
+        "ts": snapshot.ts,
+        "base": snapshot.n - 1,
+        "op": snapshot.op,
+        "files": {
+            name: [
+                {
+                    "p": file.path,
+                    "rows": file.rows,
+                    "bytes": file.bytes,
+                    "t0": file.t0,
+                    "t1": file.t1,
+                    "lvl": file.level,
+                    "schema": file.schema,
+                }
+                for file in files
+            ]
+            for name, files in snapshot.files.items()
+        },
+        "wal": dict(snapshot.wal),
+        "open": dict(snapshot.open),
+        "schemas": {
+            str(SCHEMA_ID): {
+                name: [column.name for column in table.columns] for name, table in TABLES.items()
+            }
+        },
+    }
+
+
+def _from_json(content: Mapping[str, Any]) -> Snapshot:
+    return Snapshot(
+        n=content["n"],
+        ts=content["ts"],
+        op=content["op"],
+        files={
+            name: tuple(
+                DataFile(f["p"], f["rows"], f["bytes"], f["t0"], f["t1"], f["lvl"], f["schema"])
+                for f in files
+            )
+            for name, files in content["files"].items()
+        },
+        wal=content["wal"],
+        open=content["open"],
+    )

@@ -1,0 +1,286 @@
+"""The tables of one snapshot as SQL views, in our locked-down engine and in any other DuckDB.
+
+Three schemas: `stored` is what the files hold, `live` leaves dead revisions out, and the default
+one has the public views (`schema.VIEW_COLUMNS`), which join what is kept apart: outcome and
+rewards, which may be given long after a run, and the trajectory of a span. The same text, with
+paths relative to the store, is written to `views.sql` at each commit: start DuckDB in the store,
+`.read views.sql`.
+"""
+# ruff: noqa: S608 - what is put into this SQL are names of schema.py, quoted texts, checked rules
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final, TypeAlias, get_args
+
+import duckdb
+import pyarrow as pa
+
+from otel_traj.model import Outcome
+from otel_traj.store import rules as rules_module
+from otel_traj.store.rules import Rules
+from otel_traj.store.schema import SUPERSEDED, TABLES
+from otel_traj.store.snapshot import DataFile, Snapshot
+from otel_traj.wal import ulid
+
+MEMORY_LIMIT: Final = "4GB"
+"""What one query may use; it spills nowhere, so a greedier one fails with a clear error."""
+
+Tail: TypeAlias = "Mapping[str, pa.Table]"
+"""Table -> rows that no file holds yet, with a column `date`: the log of a read-only store."""
+
+_REVISED: Final = ("trajectories", "steps", "trajectory_spans", "file_changes")
+"""Tables whose rows have a revision."""
+
+
+def connect(
+    store: Path, snapshot: Snapshot, rules: Rules | None = None, tail: Tail | None = None
+) -> duckdb.DuckDBPyConnection:
+    """A private engine on one snapshot: it reads the store's folder, and can change nothing else.
+
+    `COPY` into the store is not prevented here: what strangers write goes through `query.check`.
+    """
+    connection = duckdb.connect(
+        config={
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "allow_community_extensions": False,
+            "python_enable_replacements": False,
+            "memory_limit": MEMORY_LIMIT,
+            "threads": os.cpu_count() or 1,
+            "temp_directory": "",
+        }
+    )
+    for name, rows in (tail or {}).items():
+        connection.execute("create schema if not exists tail")
+        connection.register("rows_of_tail", rows)
+        connection.execute(f'create table tail."{name}" as from rows_of_tail')
+        connection.unregister("rows_of_tail")
+    connection.execute(script(snapshot, rules or Rules(), root=store, tail=(tail or {}).keys()))
+    directory = str(store).replace("'", "''")
+    connection.execute(f"set allowed_directories = ['{directory}']")
+    connection.execute("set enable_external_access = false")
+    connection.execute("set lock_configuration = true")
+    return connection
+
+
+def write_script(store: Path, snapshot: Snapshot) -> None:
+    """Write `views.sql` for a snapshot, by rename: a reader sees the old text or the new one."""
+    header = (
+        f"-- Views on snapshot {snapshot.n} of this store, rewritten at each commit.\n"
+        "-- Start DuckDB in this folder, then: .read views.sql\n"
+    )
+    draft = store / "_tmp" / f"{ulid()}.sql"
+    draft.parent.mkdir(exist_ok=True)
+    draft.write_text(header + script(snapshot, rules_module.load(store)), "utf-8")
+    draft.rename(store / "views.sql")
+
+
+def script(
+    snapshot: Snapshot, rules: Rules, *, root: Path | None = None, tail: Iterable[str] = ()
+) -> str:
+    """SQL that makes all views of a snapshot.
+
+    Args:
+        snapshot: Whose files are read.
+        rules: What else decides on an outcome.
+        root: The store's folder, or None for paths relative to it.
+        tail: Tables of which more rows are in schema `tail`.
+    """
+    tail = frozenset(tail)
+    given = {
+        name: bool(snapshot.live(name)) or name in tail for name in (SUPERSEDED.name, "annotations")
+    }
+    views = {
+        **{
+            f"stored.{name}": _stored(name, snapshot.live(name), root, name in tail)
+            for name in TABLES
+        },
+        **{f"live.{name}": _live(name, any_dead=given[SUPERSEDED.name]) for name in _REVISED},
+        "trajectory_aliases": _ALIASES,
+        "annotations": _plain("annotations"),
+        "annotations_latest": _LATEST,
+        "live.verdicts": _verdicts(rules),
+        "trajectories": _trajectories(rules),
+        **({"live.step_rewards": _STEP_REWARDS} if given["annotations"] else {}),
+        "steps": _steps(has_annotations=given["annotations"]),
+        "spans": _SPANS,
+        "logs": _plain("logs"),
+        "trajectory_spans": _plain("trajectory_spans", schema="live"),
+        "file_changes": _plain("file_changes", schema="live"),
+    }
+    statements = [f"create or replace view {name} as\n{text}" for name, text in views.items()]
+    set_up = [
+        "set timezone = 'UTC'",
+        "create schema if not exists stored",
+        "create schema if not exists live",
+    ]
+    return ";\n\n".join(set_up + statements) + ";\n"
+
+
+# --- what the files hold -----------------------------------------------------------------------
+
+
+def _stored(table: str, files: tuple[DataFile, ...], root: Path | None, has_tail: bool) -> str:
+    parts = []
+    if files:
+        parts.append(_read(table, files, root))
+    if has_tail:
+        parts.append(f'select {_names(table)}, "date" from tail."{table}"')
+    return "\nunion all\n".join(parts) or _empty(table)
+
+
+def _read(table: str, files: tuple[DataFile, ...], root: Path | None) -> str:
+    paths = ",\n    ".join(
+        _quoted(file.path if root is None else str(root / file.path)) for file in files
+    )
+    # Files of one schema are bound by the first one; several cost 30 % more planning.
+    by_name = ", union_by_name = true" if len({file.schema for file in files}) > 1 else ""
+    return (
+        f'select {_names(table)}, "date" from read_parquet([\n    {paths}\n],'
+        f" hive_partitioning = true, hive_types = {{'date': varchar}}{by_name})"
+    )
+
+
+def _empty(table: str) -> str:
+    columns = ", ".join(f'null::{c.duckdb_type} as "{c.name}"' for c in TABLES[table].columns)
+    return f'select {columns}, null::varchar as "date" where false'
+
+
+def _live(table: str, *, any_dead: bool) -> str:
+    dead = "\nanti join stored.superseded using (trajectory_id, rev)" if any_dead else ""
+    return f"from stored.{table}{dead}"
+
+
+# --- public views ------------------------------------------------------------------------------
+
+
+def _plain(table: str, schema: str = "stored") -> str:
+    return f"select {_names(table)} from {schema}.{table}"
+
+
+def _names(table: str, prefix: str = "") -> str:
+    return ", ".join(f'{prefix}"{column.name}"' for column in TABLES[table].columns)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+_SPANS: Final = f"""\
+select {_names("spans", "s.")}, m.trajectory_id, m.step
+from stored.spans s left join live.trajectory_spans m using (trace_id, span_id)"""
+
+_ALIASES: Final = """\
+select distinct unnest(aliases) as alias, trajectory_id from live.trajectories"""
+
+# An annotation names its trajectory by any id it ever had, or only by trace and span. What it is
+# about, for "the last word on it", leaves out the root span that a run names beside its trajectory.
+_LATEST: Final = f"""\
+with resolved as (
+    select a.* replace (
+        coalesce(al.trajectory_id, a.trajectory_id, m.trajectory_id, t.trajectory_id)
+        as trajectory_id)
+    from stored.annotations a
+    left join trajectory_aliases al on al.alias = a.trajectory_id
+    left join live.trajectory_spans m
+        on a.trajectory_id is null and m.trace_id = a.trace_id and m.span_id = a.span_id
+    left join (
+        select unnest(trace_ids) as trace_id, min_by(trajectory_id, start_time) as trajectory_id
+        from live.trajectories group by 1
+    ) t on a.trajectory_id is null and t.trace_id = a.trace_id
+), ranked as (
+    select *, row_number() over (
+        partition by target, coalesce(trajectory_id, trace_id),
+            case when target <> 'trajectory' then span_id end,
+            case when target <> 'trajectory' then tool_call_id end, "name", source
+        order by created desc, annotation_id desc
+    ) as n_later_or_equal
+    from resolved
+)
+select {_names("annotations")} from ranked where n_later_or_equal = 1 and not deleted"""
+
+
+def _verdicts(rules: Rules) -> str:
+    evaluations = ", ".join(map(_quoted, ("outcome", *rules.outcome_evaluations)))
+    outcomes = ", ".join(map(_quoted, get_args(Outcome)))
+    return f"""\
+select trajectory_id,
+    max_by(lower(value_text), row(created, annotation_id)) filter (
+        "name" = 'outcome' and source = 'explicit' and lower(value_text) in ({outcomes})
+    ) as explicit_outcome,
+    max_by(lower(value_text), row(created, annotation_id)) filter (
+        "name" in ({evaluations}) and source <> 'explicit' and lower(value_text) in ({outcomes})
+    ) as evaluated_outcome,
+    max_by(value_num, row(created, annotation_id)) filter ("name" = 'reward' and value_num is not null) as reward
+from annotations_latest
+where target = 'trajectory' and trajectory_id is not null
+group by trajectory_id"""
+
+
+def _trajectories(rules: Rules) -> str:
+    holds = [f"coalesce(try(({rule.when})), false)" for rule in rules.outcomes]
+    outcome = "".join(
+        f"\n        when {condition} then {_quoted(rule.outcome)}"
+        for condition, rule in zip(holds, rules.outcomes, strict=True)
+    )
+    source = "".join(
+        f"\n        when {condition} then {_quoted('rule:' + rule.name)}"
+        for condition, rule in zip(holds, rules.outcomes, strict=True)
+    )
+    return f"""\
+with judged as (
+    select {_names("trajectories", "t.")}, v.explicit_outcome, v.evaluated_outcome, v.reward,
+        t.duration_us / 1e6 as duration_s
+    from live.trajectories t left join live.verdicts v using (trajectory_id)
+)
+select {_names("trajectories")},
+    case
+        when explicit_outcome is not null then explicit_outcome
+        when evaluated_outcome is not null then evaluated_outcome{outcome}
+        when status = 'completed' then 'success'
+        when status = 'open' then 'unknown'
+        else 'error'
+    end as outcome,
+    case
+        when explicit_outcome is not null then 'explicit'
+        when evaluated_outcome is not null then 'evaluation'{source}
+        else 'builtin'
+    end as outcome_source,
+    reward, duration_s
+from judged"""
+
+
+# An annotation on a step names its tool call; without one it means the span's own step, which comes
+# before the tool calls that are told by that span only.
+_STEP_REWARDS: Final = """\
+with told as (
+    select trajectory_id, span_id, tool_call_id, value_num, created, annotation_id
+    from annotations_latest
+    where target = 'step' and "name" = 'reward' and value_num is not null
+), placed as (
+    select s.trajectory_id, s.step, a.value_num, a.created, a.annotation_id
+    from told a join live.steps s
+        on s.trajectory_id = a.trajectory_id and s.tool_call_id = a.tool_call_id
+        and (a.span_id is null or s.span_id = a.span_id)
+    union all
+    select a.trajectory_id, min(s.step), a.value_num, a.created, a.annotation_id
+    from told a join live.steps s
+        on s.trajectory_id = a.trajectory_id and s.span_id = a.span_id
+    where a.tool_call_id is null
+    group by a.trajectory_id, a.span_id, a.value_num, a.created, a.annotation_id
+)
+select trajectory_id, step, max_by(value_num, row(created, annotation_id)) as reward
+from placed group by trajectory_id, step"""
+
+
+def _steps(*, has_annotations: bool) -> str:
+    if not has_annotations:
+        return f"select {_names('steps')}, duration_us / 1e6 as duration_s from live.steps"
+    columns = _names("steps", "s.").replace('s."reward"', "coalesce(r.reward, s.reward) as reward")
+    return (
+        f"select {columns}, s.duration_us / 1e6 as duration_s\n"
+        "from live.steps s left join live.step_rewards r using (trajectory_id, step)"
+    )
