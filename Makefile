@@ -37,8 +37,9 @@ format: $(VENV)/dev.stamp  ## bring the code into shape
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-docs: $(VENV)/dev.stamp  ## write again what docs/ takes from the code
+docs: $(VENV)/dev.stamp  ## write again what the docs take from the code
 	@$(BIN)/python docs/generate.py
+	@$(BIN)/python docs/examples.py
 
 bench: $(VENV)/dev.stamp  ## every number that we quote, printed with its n
 	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done

@@ -10,11 +10,14 @@ from pathlib import Path
 import otel_traj
 from otel_traj import analysis, exporters
 
-# Command -> the extra without which it cannot work.
-NEEDS = {("demo",): "demo"}
-OPTIONAL = ("openai", "opentelemetry-instrumentation")
+COMMAND = str(Path(sysconfig.get_path("scripts")) / "otel-traj")
+OPTIONAL = ("openai", "opentelemetry-instrumentation", "pyyaml")
 
-COMMAND = Path(sysconfig.get_path("scripts")) / "otel-traj"
+# Command -> the extra without which it cannot work.
+NEEDS = {
+    (COMMAND, "demo"): "demo",
+    (sys.executable, "-P", "-m", "otel_traj_analysis.cases"): "analysis",
+}
 
 
 def main() -> None:
@@ -25,7 +28,7 @@ def main() -> None:
     assert analysis.names()
     assert exporters.load("parquet")
     for arguments, extra in NEEDS.items():
-        ran = subprocess.run([COMMAND, *arguments], capture_output=True, text=True, check=False)
+        ran = subprocess.run(arguments, capture_output=True, text=True, check=False)
         assert ran.returncode == 2, ran
         assert f"pip install 'otel-traj[{extra}]'" in ran.stderr, ran
         assert "Traceback" not in ran.stderr, ran

@@ -95,12 +95,22 @@ def one_analysis(name: str) -> Iterator[str]:
     """One analysis as its header describes it."""
     described = analysis.describe(name)
     yield f"## {name}"
-    yield described.meaning
-    yield f"Grain: {described.grain}."
+    yield described.sentence
+    yield f"Grain: {described.grain}." + (
+        f" Counted: {described.units}." if described.units else ""
+    )
     if described.parameters:
         yield markdown_table(
             ("parameter", "type", "default", "meaning"),
-            ((f"`{p.name}`", p.type, f"`{p.default}`", p.meaning) for p in described.parameters),
+            (
+                (
+                    f"`{p.name}`",
+                    p.type,
+                    "`null`" if p.default is None else f"`{p.default}`",
+                    p.meaning,
+                )
+                for p in described.parameters
+            ),
         )
     yield markdown_table(
         ("column", "type", "meaning"),

@@ -1,0 +1,56 @@
+"""The names that users may write. A change here is a change of what we promise."""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+
+import pytest
+
+PUBLIC = {
+    "otel_traj": [
+        "Recording",
+        "current",
+        "inference",
+        "instrument",
+        "open_store",
+        "tool",
+        "tool_call",
+        "trajectory",
+    ],
+    "otel_traj.analysis": [
+        "Analysis",
+        "Column",
+        "Parameter",
+        "Violations",
+        "check",
+        "checks",
+        "describe",
+        "names",
+        "run",
+        "sql",
+    ],
+    "otel_traj.exporters": ["Exporter", "export", "load", "names"],
+    "otel_traj.importers": ["Flaw", "Reading", "Source", "find", "read", "readings"],
+}
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_exactly_these_names_are_public(module: str) -> None:
+    assert sorted(import_module(module).__all__) == PUBLIC[module]
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_every_public_name_exists_is_listed_and_says_what_it_is(module: str) -> None:
+    public = import_module(module)
+
+    for name in PUBLIC[module]:
+        assert inspect.getdoc(getattr(public, name)), name
+        assert name in dir(public)
+
+
+def test_a_misspelt_name_is_an_attribute_error() -> None:
+    import otel_traj
+
+    with pytest.raises(AttributeError, match="instrumentt"):
+        otel_traj.instrumentt  # type: ignore[attr-defined]  # noqa: B018
