@@ -13,8 +13,9 @@ A model that neither knows costs NULL, never 0. Applied when rows are sealed, ne
 
 from __future__ import annotations
 
+import importlib
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -36,7 +37,11 @@ def load(store: Path) -> Price:
         ConfigurationError: `prices.toml` is there but wrong.
     """
     own = _read_file(store / "prices.toml")
-    sources = [_genai_prices(), lambda step: _from_table(step, own)]
+
+    def from_file(step: Step) -> tuple[float, str] | None:
+        return _from_table(step, own)
+
+    sources = [_genai_prices(), from_file]
 
     def price(step: Step) -> tuple[float, str] | None:
         if step.input_tokens is None and step.output_tokens is None:
@@ -63,9 +68,9 @@ def _priced(step: Step, price: Price) -> Step:
 
 def _genai_prices() -> Price:
     try:
-        import genai_prices  # type: ignore[import-not-found, unused-ignore]
+        genai_prices: Any = importlib.import_module("genai_prices")  # optional, hence untyped
     except ImportError:
-        return lambda step: None
+        return lambda _: None
 
     def price(step: Step) -> tuple[float, str] | None:
         usage = genai_prices.Usage(
@@ -113,7 +118,7 @@ def _are_rates(rates: Any) -> bool:
 
 
 def _from_table(step: Step, table: Mapping[str, Mapping[str, float]]) -> tuple[float, str] | None:
-    names: Iterable[str | None] = (step.response_model, step.model)
+    names = (step.response_model or "", step.model or "")
     rates = next((table[name] for name in names if name in table), None)
     if rates is None:
         return None

@@ -68,14 +68,26 @@ def connect(
 
 def write_script(store: Path, snapshot: Snapshot) -> None:
     """Write `views.sql` for a snapshot, by rename: a reader sees the old text or the new one."""
-    header = (
+    draft = store / "_tmp" / f"{ulid()}.sql"
+    draft.parent.mkdir(exist_ok=True)
+    draft.write_text(_header(snapshot) + script(snapshot, rules_module.load(store)), "utf-8")
+    draft.rename(store / "views.sql")
+
+
+def is_current(store: Path, snapshot: Snapshot) -> bool:
+    """Whether `views.sql` is that of a snapshot; not so after a death between the two writes."""
+    try:
+        with (store / "views.sql").open("r", encoding="utf-8") as file:
+            return file.readline() == _header(snapshot).splitlines(keepends=True)[0]
+    except FileNotFoundError:
+        return False
+
+
+def _header(snapshot: Snapshot) -> str:
+    return (
         f"-- Views on snapshot {snapshot.n} of this store, rewritten at each commit.\n"
         "-- Start DuckDB in this folder, then: .read views.sql\n"
     )
-    draft = store / "_tmp" / f"{ulid()}.sql"
-    draft.parent.mkdir(exist_ok=True)
-    draft.write_text(header + script(snapshot, rules_module.load(store)), "utf-8")
-    draft.rename(store / "views.sql")
 
 
 def script(
@@ -214,7 +226,9 @@ select trajectory_id,
     max_by(lower(value_text), row(created, annotation_id)) filter (
         "name" in ({evaluations}) and source <> 'explicit' and lower(value_text) in ({outcomes})
     ) as evaluated_outcome,
-    max_by(value_num, row(created, annotation_id)) filter ("name" = 'reward' and value_num is not null) as reward
+    max_by(value_num, row(created, annotation_id)) filter (
+        "name" = 'reward' and value_num is not null
+    ) as reward
 from annotations_latest
 where target = 'trajectory' and trajectory_id is not null
 group by trajectory_id"""

@@ -1,0 +1,592 @@
+"""One batch of records against one snapshot -> the rows and the open traces of the next one.
+
+Nothing here writes: the sealer puts the rows into files and commits them, a reader of a folder that
+it may not write keeps them in memory. A span or log that is stored already is dropped, so the same
+records twice are the same rows once; a span that comes late makes a new revision of its trajectory.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+import pyarrow as pa
+
+from otel_traj.assembly import OpenTrace, assemble, related, resource_key
+from otel_traj.model import Annotation, Assembly, LogRecord, SpanRecord
+from otel_traj.store import prices, rows, values
+from otel_traj.store.intake import Intake
+from otel_traj.store.prices import Price
+from otel_traj.store.stored import LiveTrajectory, Stored
+from otel_traj.store.traces import LiveTrace
+
+_log = logging.getLogger("otel_traj.store")
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class Batch:
+    """What a commit adds: table -> date -> rows in file order, and the traces that go on."""
+
+    tables: dict[str, dict[str, pa.Table]] = field(default_factory=dict)
+    open: dict[str, LiveTrace] = field(default_factory=dict)
+    n_spans: int = 0
+    n_logs: int = 0
+    n_annotations: int = 0
+    n_duplicates: int = 0
+    n_late: int = 0
+    trajectory_ids: tuple[str, ...] = ()
+    failed_traces: tuple[str, ...] = ()
+
+
+def derive(
+    stored: Stored,
+    open_traces: dict[str, LiveTrace],
+    intake: Intake,
+    *,
+    n: int,
+    now: float,
+    is_final: bool = False,
+    price: Price,
+) -> Batch:
+    """Rows and open traces of snapshot `n`, the one after `stored`.
+
+    Args:
+        stored: The current snapshot.
+        open_traces: Its open traces; changed in place.
+        intake: What came since.
+        n: Number of the snapshot to be, and revision of what is derived.
+        now: Seconds since 1970.
+        is_final: Nothing more comes for traces without a running span: the end of an import.
+        price: Costs of model calls that recorded none.
+    """
+    news = _News(stored, intake)
+    lifecycle = _Lifecycle(stored, open_traces, intake, news, now=now, is_final=is_final)
+    derivation = _Derivation(stored, news, lifecycle, n=n, price=price)
+    return _Writer(stored, intake, news, lifecycle, derivation, n=n, now=now).batch()
+
+
+class _News:
+    """The records of a batch that the store does not have yet, each once (first wins)."""
+
+    def __init__(self, stored: Stored, intake: Intake) -> None:
+        touched = {span.trace_id for span in (*intake.spans, *intake.starts)}
+        self.known = stored.span_ids(touched)
+        """Trace -> ids of the spans that were stored before this batch."""
+        self.spans: list[SpanRecord] = []
+        seen = {trace_id: set(span_ids) for trace_id, span_ids in self.known.items()}
+        for span in intake.spans:
+            ids = seen.setdefault(span.trace_id, set())
+            if span.span_id not in ids:
+                ids.add(span.span_id)
+                self.spans.append(span)
+        self.starts = [s for s in intake.starts if s.span_id not in seen.get(s.trace_id, ())]
+        self.logs = _new_logs(stored, intake.logs)
+        self.annotations = _new_annotations(stored, intake.annotations)
+        n_given = len(intake.spans) + len(intake.logs) + len(intake.annotations)
+        n_new = len(self.spans) + len(self.logs) + len(self.annotations)
+        self.n_duplicates = n_given - n_new
+
+
+def _new_logs(stored: Stored, logs: Sequence[LogRecord]) -> list[LogRecord]:
+    if not logs:
+        return []
+    digests = [rows.log_digest(row) for row in rows.logs_table(logs).to_pylist()]
+    known_rows = stored.log_rows({log.trace_id for log in logs if log.trace_id})
+    known_rows += stored.traceless_log_rows(
+        {log.time_ns for log in logs if log.trace_id is None and log.time_ns is not None}
+    )
+    known = {rows.log_digest(row) for row in known_rows}
+    return _first_of_each(zip(digests, logs, strict=True), known)
+
+
+def _new_annotations(stored: Stored, annotations: Iterable[Annotation]) -> list[Annotation]:
+    keyed = [(annotation.annotation_id, annotation) for annotation in annotations]
+    return _first_of_each(keyed, stored.annotation_ids([key for key, _ in keyed]))
+
+
+def _first_of_each(keyed: Iterable[tuple[Any, _T]], known: Collection[Any]) -> list[_T]:
+    """Values whose key is not known, the first one of each key."""
+    seen = set(known)
+    first = []
+    for key, value in keyed:
+        if key not in seen:
+            seen.add(key)
+            first.append(value)
+    return first
+
+
+class _Lifecycle:
+    """Which traces to derive now, and as running or as over.
+
+    Attributes:
+        open: Trace id -> those that go on.
+        due: Traces to derive now.
+        late_spans: Keys of new spans of traces that were over before.
+        dates: Trace -> partition, for the traces of this batch.
+        dropped: Trace -> spans that its process lost.
+        pending: Spans that only started, of the traces to derive.
+    """
+
+    def __init__(
+        self,
+        stored: Stored,
+        open_traces: dict[str, LiveTrace],
+        intake: Intake,
+        news: _News,
+        *,
+        now: float,
+        is_final: bool,
+    ) -> None:
+        self.open = open_traces
+        self.due: set[str] = set()
+        self.late_spans: set[tuple[str, str]] = set()
+        self.dropped: dict[str, int] = {}
+        self.pending: list[SpanRecord] = []
+        spans, starts = _by_trace(news.spans), _by_trace(news.starts)
+        self.dates = stored.dates(news.known)
+        for trace_id in spans.keys() | starts.keys():
+            self._take_spans(
+                trace_id,
+                spans.get(trace_id, []),
+                starts.get(trace_id, []),
+                is_stored=trace_id in news.known,
+                writers=intake.writers.get(trace_id, ()),
+                now=now,
+            )
+        self._take_logs(stored, {log.trace_id for log in news.logs if log.trace_id})
+        self._take_closes(stored, intake)
+        self._decide(intake.alive, now=now, is_final=is_final)
+
+    def _take_spans(
+        self,
+        trace_id: str,
+        spans: list[SpanRecord],
+        starts: list[SpanRecord],
+        *,
+        is_stored: bool,
+        writers: Iterable[str],
+        now: float,
+    ) -> None:
+        trace = self.open.get(trace_id)
+        if trace is None and is_stored and not starts:
+            self.due.add(trace_id)
+            self.late_spans.update((trace_id, span.span_id) for span in spans)
+            return
+        if trace is None:
+            first_ns = min(span.start_ns for span in (*spans, *starts))
+            date = self.dates.setdefault(trace_id, _day(first_ns))
+            trace = self.open[trace_id] = LiveTrace(OpenTrace(trace_id, now), date)
+        for span in spans:
+            trace.state.end(span, now)
+        for span in starts:
+            trace.state.start(span, now)
+        trace.n_spans += len(spans)
+        trace.writers.update(writers)
+        trace.is_touched = True
+
+    def _take_logs(self, stored: Stored, trace_ids: set[str]) -> None:
+        """A log of a trace that is over is as late as a span; one of a trace to come waits."""
+        for trace_id in trace_ids & self.open.keys():
+            self.open[trace_id].is_touched = True
+        late = stored.dates(trace_ids - self.open.keys())
+        self.dates.update(late)
+        self.due.update(late)
+
+    def _take_closes(self, stored: Stored, intake: Intake) -> None:
+        for close in intake.closes:
+            for trace_id in close.trace_ids:
+                trace = self.open.get(trace_id)
+                if trace is not None:
+                    trace.is_closed = trace.is_touched = True
+                    trace.dropped_spans += close.dropped_spans
+                elif close.dropped_spans:
+                    self.dropped[trace_id] = self.dropped.get(trace_id, 0) + close.dropped_spans
+        late = stored.dates(self.dropped.keys() - self.dates.keys())
+        self.dates.update(late)
+        self.due.update(self.dropped.keys() & self.dates.keys())
+
+    def _decide(self, alive: set[str], *, now: float, is_final: bool) -> None:
+        for trace_id, trace in list(self.open.items()):
+            self.dates[trace_id] = trace.date
+            is_orphaned = not trace.writers & alive
+            is_over = trace.is_over(now, is_orphaned=is_orphaned)
+            if is_over or (is_final and not trace.state.open_spans):
+                del self.open[trace_id]
+                self.dropped[trace_id] = self.dropped.get(trace_id, 0) + trace.dropped_spans
+            elif not trace.is_due(now, is_orphaned=is_orphaned):
+                continue
+            self.due.add(trace_id)
+            self.pending += trace.pending
+            trace.n_derived = trace.n_spans
+
+
+class _Derivation:
+    """The trajectories of all traces that are due, and the rows that they replace."""
+
+    def __init__(
+        self, stored: Stored, news: _News, lifecycle: _Lifecycle, *, n: int, price: Price
+    ) -> None:
+        self._stored = stored
+        self._news = news
+        self._lifecycle = lifecycle
+        self._price = price
+        self._n = n
+        self.assemblies: list[Assembly] = []
+        self.superseded: list[LiveTrajectory] = []
+        self.failed: set[str] = set()
+        if lifecycle.due:
+            self._run()
+
+    def _run(self) -> None:
+        due = self._lifecycle.due
+        spans, logs = self._load(due)
+        trace_ids = due | self._related(due, spans, logs)
+        old = self._members(trace_ids)
+        trace_ids = trace_ids.union(*(row.trace_ids for row in old))
+        self._lifecycle.dates.update(self._stored.dates(trace_ids - self._lifecycle.dates.keys()))
+        more_spans, more_logs = self._load(trace_ids - due)
+        known_ids = _known_ids(old)
+        found = self._assemble(spans + more_spans, logs + more_logs, known_ids)
+        changed = [a for a in found if due.intersection(a.trajectory.trace_ids) or _is_new(a, old)]
+        changed_traces = due.union(*(a.trajectory.trace_ids for a in changed)) - self.failed
+        self.superseded = [row for row in old if changed_traces.intersection(row.trace_ids)]
+        unique = _with_unique_ids(changed, self._taken_ids(changed))
+        heirs = _heirs(unique, self.superseded)
+        for assembly in unique:
+            whole = self._with_history(assembly, heirs[assembly.trajectory.trajectory_id])
+            self.assemblies.append(prices.apply(whole, self._price))
+
+    def _taken_ids(self, changed: Iterable[Assembly]) -> set[str]:
+        """Ids that live rows keep, of those that the new rows want."""
+        wanted = {i for a in changed for i in (a.trajectory.trajectory_id, *a.trajectory.aliases)}
+        dead = {row.trajectory_id for row in self.superseded}
+        return {row.trajectory_id for row in self._stored.trajectories(wanted)} - dead
+
+    def _load(self, trace_ids: set[str]) -> tuple[list[SpanRecord], list[LogRecord]]:
+        """All spans and logs of some traces: stored, new, and only started."""
+        spans = self._stored.spans(trace_ids & self._stored_traces(trace_ids))
+        spans += [span for span in self._news.spans if span.trace_id in trace_ids]
+        spans += [span for span in self._lifecycle.pending if span.trace_id in trace_ids]
+        logs = self._stored.logs(trace_ids)
+        logs += [log for log in self._news.logs if log.trace_id in trace_ids]
+        return spans, logs
+
+    def _stored_traces(self, trace_ids: set[str]) -> set[str]:
+        """Leaves out the traces that this batch brought: nothing of them can be stored."""
+        brought = {span.trace_id for span in self._news.spans} - self._news.known.keys()
+        return trace_ids - brought
+
+    def _members(self, trace_ids: set[str]) -> list[LiveTrajectory]:
+        """Live trajectories of these traces and of all traces joined with them."""
+        while True:
+            members = self._stored.trajectories_of(trace_ids)
+            joined = trace_ids.union(*(row.trace_ids for row in members))
+            if joined == trace_ids:
+                return members
+            trace_ids = joined
+
+    def _related(self, due: set[str], spans: list[SpanRecord], logs: list[LogRecord]) -> set[str]:
+        """Stored traces that may belong to one run with a trace that is due."""
+        if not self._stored.has("spans"):
+            return set()
+        logs_of: dict[str, list[LogRecord]] = defaultdict(list)
+        for log in logs:
+            logs_of[log.trace_id or ""].append(log)
+        linked: set[str] = set()
+        responses: set[str] = set()
+        found: set[str] = set()
+        for trace_id, own in _by_trace(spans).items():
+            try:
+                relations = related(own, logs_of[trace_id])
+            except Exception:  # as in `_assemble`
+                continue
+            if relations is None:
+                continue
+            linked |= relations.trace_ids
+            responses |= relations.response_ids
+            if relations.may_stitch:
+                near = self._stored.traces_that_ask_or_answer(relations.start_ns, relations.end_ns)
+                found.update(t for t, r in near.items() if _resource_key(r) == relations.resource)
+        found |= self._stored.dates(linked - due).keys()
+        found |= self._stored.traces_with_responses(responses)
+        found |= self._stored.traces_linking_to(due)
+        return found - due
+
+    def _assemble(
+        self, spans: list[SpanRecord], logs: list[LogRecord], known_ids: dict[str, str]
+    ) -> list[Assembly]:
+        try:
+            return assemble(spans, logs, known_ids=known_ids, open_traces=self._lifecycle.open)
+        except Exception:
+            # Spans are strangers' data. One trace that assembly cannot take must not keep all
+            # others, nor its own spans, out of the store.
+            _log.warning("Assembly failed; deriving trace by trace", exc_info=True)
+        found: list[Assembly] = []
+        for trace_id, own in _by_trace(spans).items():
+            own_logs = [log for log in logs if log.trace_id == trace_id]
+            try:
+                found += assemble(
+                    own, own_logs, known_ids=known_ids, open_traces=self._lifecycle.open
+                )
+            except Exception:  # as above
+                _log.warning("Cannot derive trace %s; its spans are kept", trace_id)
+                self.failed.add(trace_id)
+        return found
+
+    def _with_history(self, assembly: Assembly, before: Sequence[LiveTrajectory]) -> Assembly:
+        """The revision, and what only the rows before it and the lifecycle know."""
+        trajectory, rev = assembly.trajectory, self._n
+        late = self._lifecycle.late_spans
+        n_late = sum((span.trace_id, span.span_id) in late for span in assembly.spans)
+        dropped = sum(self._lifecycle.dropped.get(trace_id, 0) for trace_id in trajectory.trace_ids)
+        aliases = dict.fromkeys(
+            (*trajectory.aliases, *(i for row in before for i in (row.trajectory_id, *row.aliases)))
+        )
+        aliases.pop(trajectory.trajectory_id, None)
+        return replace(
+            assembly,
+            trajectory=replace(
+                trajectory,
+                rev=rev,
+                aliases=tuple(aliases),
+                n_late=n_late + sum(row.n_late for row in before),
+                n_dropped_spans=dropped + sum(row.n_dropped_spans for row in before),
+                steps=tuple(replace(step, rev=rev) for step in trajectory.steps),
+                file_changes=tuple(replace(c, rev=rev) for c in trajectory.file_changes),
+            ),
+            spans=tuple(replace(span, rev=rev) for span in assembly.spans),
+        )
+
+
+class _Writer:
+    """Puts everything into tables, by partition and in the order of each table."""
+
+    def __init__(
+        self,
+        stored: Stored,
+        intake: Intake,
+        news: _News,
+        lifecycle: _Lifecycle,
+        derivation: _Derivation,
+        *,
+        n: int,
+        now: float,
+    ) -> None:
+        self._stored = stored
+        self._intake = intake
+        self._news = news
+        self._lifecycle = lifecycle
+        self._derivation = derivation
+        self._n = n
+        self._now = now
+
+    def batch(self) -> Batch:
+        batch = Batch(
+            open=self._lifecycle.open,
+            n_spans=len(self._news.spans),
+            n_logs=len(self._news.logs),
+            n_duplicates=self._news.n_duplicates,
+            n_late=len(self._lifecycle.late_spans),
+            trajectory_ids=tuple(a.trajectory.trajectory_id for a in self._derivation.assemblies),
+            failed_traces=tuple(sorted(self._derivation.failed)),
+        )
+        annotations = self._annotations()
+        batch.n_annotations = len(annotations)
+        batch.tables = {
+            "spans": self._spans(),
+            "logs": self._logs(),
+            "annotations": self._annotation_tables(annotations),
+            "superseded": self._superseded(),
+            **self._derived(),
+        }
+        return batch
+
+    def _spans(self) -> dict[str, pa.Table]:
+        starts: dict[str, int] = {}
+        for span in self._news.spans:
+            starts[span.trace_id] = min(span.start_ns, starts.get(span.trace_id, span.start_ns))
+        for assembly in self._derivation.assemblies:
+            start_ns = rows.to_us(assembly.trajectory.start_time) * 1000
+            starts.update((t, start_ns) for t in assembly.trajectory.trace_ids if t in starts)
+        ordered = sorted(
+            self._news.spans, key=lambda s: (starts[s.trace_id], s.trace_id, s.start_ns)
+        )
+        sealed = datetime.fromtimestamp(self._now, UTC)
+        return {
+            date: rows.spans_table(spans, ingest_seq=self._n, ingest_time=sealed)
+            for date, spans in _grouped(ordered, lambda s: self._lifecycle.dates[s.trace_id])
+        }
+
+    def _logs(self) -> dict[str, pa.Table]:
+        dates = self._lifecycle.dates
+        ordered = sorted(self._news.logs, key=lambda log: (log.trace_id or "", log.time_ns or 0))
+        return {
+            date: rows.logs_table(logs)
+            for date, logs in _grouped(
+                ordered,
+                lambda log: (
+                    dates.get(log.trace_id or "")
+                    or _day(log.time_ns or log.observed_ns or int(self._now * 1e9))
+                ),
+            )
+        }
+
+    def _derived(self) -> dict[str, dict[str, pa.Table]]:
+        ordered = sorted(
+            self._derivation.assemblies,
+            key=lambda a: (a.trajectory.start_time, a.trajectory.trajectory_id),
+        )
+        tables: dict[str, dict[str, pa.Table]] = defaultdict(dict)
+        for date, group in _grouped(ordered, self._date):
+            parts: dict[str, list[Any]] = {
+                "trajectories": [a.trajectory for a in group],
+                "steps": [step for a in group for step in a.trajectory.steps],
+                "trajectory_spans": [span for a in group for span in a.spans],
+                "file_changes": [c for a in group for c in a.trajectory.file_changes],
+            }
+            for name, members in parts.items():
+                if members:
+                    tables[name][date] = rows.derived_table(name, members)
+        return tables
+
+    def _date(self, assembly: Assembly) -> str:
+        dates = self._lifecycle.dates
+        return min(dates[trace_id] for trace_id in assembly.trajectory.trace_ids)
+
+    def _superseded(self) -> dict[str, pa.Table]:
+        dead = sorted(self._derivation.superseded, key=lambda row: (row.trajectory_id, row.rev))
+        return {
+            date: rows.table(
+                "superseded", [{"trajectory_id": r.trajectory_id, "rev": r.rev} for r in group]
+            )
+            for date, group in _grouped(dead, lambda row: row.date)
+        }
+
+    def _annotations(self) -> list[Annotation]:
+        """What was annotated, and what the runs of this batch say of themselves."""
+        told = [a for assembly in self._derivation.assemblies for a in assembly.annotations]
+        known = {annotation.annotation_id for annotation in self._news.annotations}
+        return self._news.annotations + [
+            a for a in _new_annotations(self._stored, told) if a.annotation_id not in known
+        ]
+
+    def _annotation_tables(self, annotations: list[Annotation]) -> dict[str, pa.Table]:
+        ids = {a.trajectory_id for a in annotations if a.trajectory_id}
+        dates = {row.trajectory_id: row.date for row in self._stored.trajectories(ids)}
+        for assembly in self._derivation.assemblies:
+            dates[assembly.trajectory.trajectory_id] = self._date(assembly)
+        ordered = sorted(annotations, key=lambda a: (rows.to_us(a.created), a.annotation_id))
+        return {
+            date: rows.annotations_table(group)
+            for date, group in _grouped(
+                ordered,
+                lambda a: dates.get(a.trajectory_id or "") or _day(rows.to_us(a.created) * 1000),
+            )
+        }
+
+
+def _by_trace(spans: Iterable[SpanRecord]) -> dict[str, list[SpanRecord]]:
+    groups: dict[str, list[SpanRecord]] = defaultdict(list)
+    for span in spans:
+        groups[span.trace_id].append(span)
+    return groups
+
+
+def _grouped(ordered: Iterable[_T], date_of: Callable[[_T], str]) -> Iterable[tuple[str, list[_T]]]:
+    """Members by date, dates ascending, order within a date kept."""
+    groups: dict[str, list[_T]] = defaultdict(list)
+    for member in ordered:
+        groups[date_of(member)].append(member)
+    return sorted(groups.items())
+
+
+_LAST_NS: Final = 253_402_300_799 * 10**9  # the end of year 9999, the last that has a date
+
+
+def _day(ns: int) -> str:
+    """UTC day of a time; times that no calendar has count as the first or last day there is."""
+    seconds = min(max(ns, 0), _LAST_NS) // 10**9
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
+
+
+def _resource_key(resource: str) -> str:
+    span = SpanRecord("", "", None, "", 0, 0, resource=values.loads(resource))
+    return resource_key(span)
+
+
+def _known_ids(old: Iterable[LiveTrajectory]) -> dict[str, str]:
+    """Trace -> id of its live trajectory, the oldest one where it has several."""
+    known: dict[str, str] = {}
+    for row in old:
+        for trace_id in row.trace_ids:
+            known.setdefault(trace_id, row.trajectory_id)
+    return known
+
+
+def _is_new(assembly: Assembly, old: Iterable[LiveTrajectory]) -> bool:
+    """Whether traces that were only looked at are cut or joined in another way than before."""
+    mine = (assembly.trajectory.trajectory_id, frozenset(assembly.trajectory.trace_ids))
+    return mine not in {(row.trajectory_id, frozenset(row.trace_ids)) for row in old}
+
+
+def _with_unique_ids(assemblies: Iterable[Assembly], taken: Collection[str]) -> list[Assembly]:
+    """Two runs to which a program gave one id are two trajectories; the later gets a suffix."""
+    used = set(taken)
+    unique = []
+    for assembly in assemblies:
+        trajectory_id = assembly.trajectory.trajectory_id
+        if trajectory_id in used:
+            trajectory_id = f"{trajectory_id}-{assembly.trajectory.trace_ids[0][:8]}"
+            assembly = _renamed(assembly, trajectory_id)
+        used.add(trajectory_id)
+        unique.append(assembly)
+    return [_without_aliases(assembly, used) for assembly in unique]
+
+
+def _without_aliases(assembly: Assembly, used: Collection[str]) -> Assembly:
+    """An id that is somebody's own is nobody's alias."""
+    aliases = tuple(alias for alias in assembly.trajectory.aliases if alias not in used)
+    return replace(assembly, trajectory=replace(assembly.trajectory, aliases=aliases))
+
+
+def _heirs(
+    assemblies: Sequence[Assembly], superseded: Iterable[LiveTrajectory]
+) -> dict[str, list[LiveTrajectory]]:
+    """New trajectory -> the rows whose place it takes: its own, and those whose id goes."""
+    heirs: dict[str, list[LiveTrajectory]] = {a.trajectory.trajectory_id: [] for a in assemblies}
+    for row in superseded:
+        traces = set(row.trace_ids)
+        fitting = [
+            a.trajectory.trajectory_id
+            for a in assemblies
+            if traces.intersection(a.trajectory.trace_ids)
+        ]
+        if row.trajectory_id in heirs:
+            heirs[row.trajectory_id].append(row)
+        elif fitting:
+            heirs[fitting[0]].append(row)
+    return heirs
+
+
+def _renamed(assembly: Assembly, trajectory_id: str) -> Assembly:
+    """The same rows under another id."""
+    old = assembly.trajectory
+    return replace(
+        assembly,
+        trajectory=replace(
+            old,
+            trajectory_id=trajectory_id,
+            steps=tuple(replace(s, trajectory_id=trajectory_id) for s in old.steps),
+            file_changes=tuple(replace(c, trajectory_id=trajectory_id) for c in old.file_changes),
+        ),
+        spans=tuple(replace(s, trajectory_id=trajectory_id) for s in assembly.spans),
+        annotations=tuple(
+            replace(a, trajectory_id=trajectory_id) if a.trajectory_id == old.trajectory_id else a
+            for a in assembly.annotations
+        ),
+    )
