@@ -68,7 +68,9 @@ class Reading:
                         yield from self._records(part)
         except UNREADABLE as error:
             is_ours = True
-            self._note(Flaw("damaged", "its end", f"cannot be read ({_reason(error)})"))
+            n = self.n_spans + self.n_logs
+            place = f"behind record {n:,}" if n else "the file"
+            self._note(Flaw("damaged", place, f"cannot be read ({_reason(error)})"))
         if not is_ours:
             self.skipped = self.flaws[0].what if self.flaws else "empty"
             self.flaws, self.n_flaws = [], 0

@@ -347,7 +347,7 @@ def test_of_a_truncated_archive_what_can_be_unpacked_is_kept(
 
     assert len(found) > 0
     assert reading.is_damaged
-    assert "its end: cannot be read" in str(reading.flaws[-1])
+    assert f"behind record {len(found)}: cannot be read" in str(reading.flaws[-1])
 
 
 def test_a_truncated_protobuf_file_is_damage_named_by_its_byte(spans: Path, tmp_path: Path) -> None:
