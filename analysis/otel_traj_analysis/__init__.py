@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otel_traj.errors import InputError, UnknownNameError
+from otel_traj.errors import ConfigurationError, InputError, UnknownNameError
 from otel_traj_analysis import header
 from otel_traj_analysis.header import Analysis, Column, Parameter
 
@@ -78,7 +78,7 @@ def describe(name: str) -> Analysis:
     Raises:
         UnknownNameError: Nothing is shipped under this name; the message lists what is.
         ConfigurationError: An own file does not keep the header's format.
-        QueryError: The SQL of an own file does not bind.
+        QueryError: The SQL of an own file does not bind, or is more than one `select`.
     """
     from otel_traj_analysis import runner
 
@@ -96,13 +96,18 @@ def run(store: TrajectoryStore, name: str, /, **parameters: object) -> duckdb.Du
 
     Raises:
         UnknownNameError: Nothing is shipped under this name; the message lists what is.
-        ConfigurationError: A parameter is unknown or of the wrong type.
-        QueryError: The SQL of an own file does not run.
-        QueryRefusedError: The SQL of an own file is more than one `select` over the views.
+        ConfigurationError: A parameter is unknown or of the wrong type, or an own file is wrong.
+        QueryError: The SQL of an own file does not bind, or is more than one `select`.
     """
     from otel_traj_analysis import runner
 
-    return runner.answer(store.connection(), load(name), parameters)
+    analysis = load(name)
+    if analysis.labels is not None:
+        raise ConfigurationError(
+            f"Analysis {analysis.name!r} wants its rows labelled by {analysis.labels!r}, which this"
+            f" version does not know; its SQL alone gives the counts"
+        )
+    return runner.answer(store.connection(), analysis, parameters)
 
 
 def check(store: TrajectoryStore) -> tuple[Violations, ...]:
@@ -114,9 +119,18 @@ def check(store: TrajectoryStore) -> tuple[Violations, ...]:
 
 
 def load(name: str, folder: str = "sql") -> Analysis:
-    """Parse a shipped file or an own one; the types of its columns are still unknown."""
-    file = name if name.endswith(".sql") else f"{name}.sql"
-    return header.parse(_text(folder, name), file)
+    """Parse a shipped file, or an own one if it is harmless; types of columns are still unknown."""
+    if not _is_path(name):
+        return header.parse(_text(folder, name), f"{name}.sql")
+    analysis = header.parse(_text(folder, name), name)
+    from otel_traj.store import query
+
+    query.check(analysis.sql)
+    return analysis
+
+
+def _is_path(name: str) -> bool:
+    return name.endswith(".sql")
 
 
 def _stems(folder: str) -> tuple[str, ...]:
@@ -125,7 +139,7 @@ def _stems(folder: str) -> tuple[str, ...]:
 
 
 def _text(folder: str, name: str) -> str:
-    if name.endswith(".sql"):
+    if _is_path(name):
         return _own_text(Path(name))
     if name not in _stems(folder):
         raise UnknownNameError("analysis" if folder == "sql" else "check", name, _stems(folder))

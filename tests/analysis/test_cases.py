@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+
+from otel_traj_analysis import cases, runner
+from otel_traj_analysis.header import Analysis
+from tests.analysis import mutation
+from tests.analysis.shipped import ALL, CHECKS
+
+PROMISES = [
+    pytest.param(analysis, case, id=f"{analysis.name}: {case.promise}")
+    for analysis in ALL
+    for case in cases.shipped(analysis.name)
+]
+
+EQUIVALENT = {
+    # What finds no partner is NULL in a comparison, and so left out by the where clause as well.
+    ("one_revision", "left join newest_revisions on newest_revisions.trajectory_id = revisions.trajectory_id"),
+    ("steps_within_run", "left join trajectories on trajectories.trajectory_id = steps.trajectory_id"),
+}
+"""Analysis and broken line: mutants that give the same rows for every input."""
+
+
+@pytest.mark.parametrize(("analysis", "case"), PROMISES)
+def test_promise_is_kept(analysis: Analysis, case: cases.Case) -> None:
+    cases.verify(analysis, case)
+
+
+@pytest.mark.parametrize("analysis", ALL, ids=lambda analysis: analysis.name)
+def test_empty_input_has_a_case(analysis: Analysis) -> None:
+    promises = cases.shipped(analysis.name)
+
+    assert any(not case.given and case.query == [] for case in promises)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_check_has_a_healthy_case_that_is_not_empty(check: Analysis) -> None:
+    promises = cases.shipped(check.name)
+
+    assert any(case.given and case.query == [] for case in promises)
+
+
+@pytest.mark.parametrize("analysis", ALL, ids=lambda analysis: analysis.name)
+def test_every_column_is_expected_in_some_case(analysis: Analysis) -> None:
+    rows = [row for case in cases.shipped(analysis.name) for row in case.query or ()]
+
+    expected = {name for row in rows for name in row}
+
+    assert expected == {column.name for column in runner.with_types(analysis).columns}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("analysis", ALL, ids=lambda analysis: analysis.name)
+def test_cases_notice_when_the_sql_is_broken(analysis: Analysis) -> None:
+    survivors = mutation.survivors(analysis, cases.shipped(analysis.name))
+
+    unnoticed = [m for m in survivors if (analysis.name, m.after) not in EQUIVALENT]
+
+    assert [f"{m.before}  =>  {m.after}" for m in unnoticed] == []
