@@ -322,6 +322,18 @@ def is_abandoned(segment: Path) -> bool:
         os.close(fd)
 
 
+def is_sealing(store: Path) -> bool:
+    """Whether a process holds the lock of the store's sealer."""
+    try:
+        fd = os.open(store / "_lock", os.O_RDWR | _BINARY)
+    except FileNotFoundError:
+        return False
+    try:
+        return not try_lock(fd)
+    finally:
+        os.close(fd)
+
+
 def frames(segment: Path, offset: int = 0) -> Iterator[Frame | Damage]:
     """Read the frames of a segment from `offset` on, in order.
 

@@ -1,0 +1,182 @@
+"""Where records go: `store` is our own write-ahead log, `otlp` the SDK's processors and exporters.
+
+The exporters are the SDK's, so its environment variables hold (endpoint, headers, protocol,
+compression, timeouts). They are imported only when asked for, being much heavier than all the rest.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.trace import Link, Status
+
+from otel_traj.capture.redaction import BODY, STATUS_MESSAGE, Redaction, Redactor
+from otel_traj.errors import UnknownNameError
+
+STORE: Final = "store"
+OTLP: Final = "otlp"
+
+_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+_PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+
+
+def check(names: Iterable[str]) -> frozenset[str]:
+    """The sinks asked for.
+
+    Raises:
+        UnknownNameError: There is no such sink.
+    """
+    known = (STORE, OTLP)
+    for name in names:
+        if name not in known:
+            raise UnknownNameError("sink", name, known)
+    return frozenset(names)
+
+
+def wants_otlp(tracer_provider: TracerProvider) -> bool:
+    """Whether the environment names a Collector that this provider does not export to yet."""
+    if not any(os.environ.get(name) for name in _ENDPOINTS):
+        return False
+    active = getattr(tracer_provider, "_active_span_processor", None)
+    processors = getattr(active, "_span_processors", ())
+    exporters = [getattr(processor, "span_exporter", None) for processor in processors]
+    return not any(type(exporter).__name__ == "OTLPSpanExporter" for exporter in exporters)
+
+
+def otlp_processors(redactor: Redactor) -> tuple[Any, Any]:
+    """The SDK's batch processors for spans and logs, exporting redacted copies over OTLP."""
+    from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+
+    protocol = next((os.environ[name] for name in _PROTOCOLS if os.environ.get(name)), "")
+    package = f"opentelemetry.exporter.otlp.proto.{'grpc' if protocol == 'grpc' else 'http'}"
+    traces = importlib.import_module(f"{package}.trace_exporter").OTLPSpanExporter
+    logs = importlib.import_module(f"{package}._log_exporter").OTLPLogExporter
+    redacted_logs: Any = RedactingLogExporter(logs(), redactor)
+    return (
+        BatchSpanProcessor(RedactingSpanExporter(traces(), redactor)),
+        BatchLogRecordProcessor(redacted_logs),
+    )
+
+
+class RedactingSpanExporter(SpanExporter):
+    """Gives an exporter copies of spans in which every value has been through a redactor."""
+
+    def __init__(self, exporter: Any, redactor: Redactor) -> None:
+        """Stand before `exporter`."""
+        self._exporter = exporter
+        self._copies = _Copies(redactor)
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Export redacted copies."""
+        result: SpanExportResult = self._exporter.export([*map(self._copies.of_span, spans)])
+        return result
+
+    def shutdown(self) -> None:
+        """As the exporter's."""
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """As the exporter's."""
+        return bool(self._exporter.force_flush(timeout_millis))
+
+
+class RedactingLogExporter:
+    """As `RedactingSpanExporter`, for logs; the SDK has renamed its base class, so it has none."""
+
+    def __init__(self, exporter: Any, redactor: Redactor) -> None:
+        """Stand before `exporter`."""
+        self._exporter = exporter
+        self._copies = _Copies(redactor)
+
+    def export(self, batch: Sequence[Any]) -> Any:
+        """Export redacted copies."""
+        return self._exporter.export([*map(self._copies.of_log, batch)])
+
+    def shutdown(self) -> None:
+        """As the exporter's."""
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """As the exporter's."""
+        return bool(self._exporter.force_flush(timeout_millis))
+
+
+class _RedactedSpan(ReadableSpan):
+    """A copy with other values; what the limits dropped from the original stays counted."""
+
+    def __init__(self, original: ReadableSpan, **values: Any) -> None:
+        super().__init__(
+            name=original.name,
+            context=original.context,
+            parent=original.parent,
+            kind=original.kind,
+            start_time=original.start_time,
+            end_time=original.end_time,
+            instrumentation_scope=original.instrumentation_scope,
+            **values,
+        )
+        self._original = original
+
+    @property
+    def dropped_attributes(self) -> int:
+        return self._original.dropped_attributes
+
+    @property
+    def dropped_events(self) -> int:
+        return self._original.dropped_events
+
+    @property
+    def dropped_links(self) -> int:
+        return self._original.dropped_links
+
+
+class _Copies:
+    """Redacted copies of the SDK's objects; a resource is copied once."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redaction = Redaction(redactor)
+        self._resources: dict[int, tuple[Resource, Resource]] = {}
+
+    def of_span(self, span: ReadableSpan) -> ReadableSpan:
+        redacted = self._redaction.attributes
+        status = span.status
+        message = self._redaction.value(STATUS_MESSAGE, status.description)
+        return _RedactedSpan(
+            span,
+            resource=self._resource(span.resource),
+            attributes=redacted(span.attributes or {}),
+            events=[
+                Event(event.name, redacted(event.attributes or {}), event.timestamp)
+                for event in span.events
+            ],
+            links=[Link(link.context, redacted(link.attributes or {})) for link in span.links],
+            status=Status(status.status_code, message) if message else status,
+        )
+
+    def of_log(self, given: Any) -> Any:
+        log = copy.copy(given.log_record)
+        log.body = self._redaction.value(BODY, log.body)
+        log.attributes = self._redaction.attributes(log.attributes or {})
+        redacted = copy.copy(given)
+        # The SDK's class is frozen, and another one in each of its versions.
+        object.__setattr__(redacted, "log_record", log)
+        if hasattr(given, "resource"):
+            object.__setattr__(redacted, "resource", self._resource(given.resource))
+        return redacted
+
+    def _resource(self, resource: Resource) -> Resource:
+        kept = self._resources.get(id(resource))
+        if kept is None:
+            attributes = self._redaction.attributes(resource.attributes)
+            kept = self._resources[id(resource)] = (
+                resource,
+                Resource(attributes, resource.schema_url),
+            )
+        return kept[1]

@@ -1,0 +1,70 @@
+"""What a program hands over, as attribute values: whole, never raising, never cut."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from otel_traj import wal
+
+Scalar = str | bool | int | float
+
+
+def as_text(value: Any) -> str:
+    """A text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else as_json(value)
+
+
+def as_scalar(value: Any) -> Scalar:
+    """A value that an attribute holds as it is, or JSON."""
+    return value if isinstance(value, str | bool | int | float) else as_json(value)
+
+
+def as_json(value: Any) -> str:
+    """Any Python value as JSON text; what JSON has not is told as `otel_traj.wal` tells it.
+
+    Dataclasses and pydantic models become objects, enumerations their values, other objects their
+    `repr`. Characters stay readable; only lone surrogates, which UTF-8 has not, make it escape.
+    """
+    try:
+        text = _encode(value)
+        text.encode()
+    except (ValueError, TypeError, RecursionError):
+        return wal.dumps(value)
+    return text
+
+
+def canonical_json(value: Any) -> str:
+    """`as_json` with keys in order and no spaces, so that equal values give equal text."""
+    return json.dumps(
+        json.loads(as_json(value)), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    )
+
+
+def _known(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, set | frozenset):
+        return list(value)
+    if callable(dump := getattr(type(value), "model_dump", None)):
+        return _dumped(value, dump)
+    return json.loads(wal.dumps(value))
+
+
+def _dumped(value: Any, dump: Any) -> Any:
+    try:
+        return dump(value)
+    except Exception:  # the user's code
+        return wal.text_of(value)
+
+
+_encode: Final = json.JSONEncoder(
+    separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_known
+).encode
