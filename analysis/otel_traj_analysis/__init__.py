@@ -1,9 +1,9 @@
 """Named SQL questions over the trajectory tables, and queries for violations of their promises.
 
-An analysis is one file, `sql/<name>.sql`; its header (see `header`) is all there is to know of it. A
-check is one file, `checks/<name>.sql`; no row means healthy. Both run unchanged in a bare DuckDB that
-has read the store's `views.sql`. Wherever a name is asked for, the path of a file of your own works
-too (it ends in `.sql`), under the same header; `cases` tests it.
+An analysis is one file, `sql/<name>.sql`; its header (see `header`) is all there is to know of it.
+A check is one file, `checks/<name>.sql`; no row means healthy. Both run unchanged in a bare DuckDB
+that has read the store's `views.sql`. Wherever a name is asked for, the path of a file of your own
+works too (it ends in `.sql`), under the same header; `cases` tests it.
 
 Listing names and reading headers needs no database; DuckDB is imported when something runs.
 """

@@ -12,13 +12,13 @@
           - {task: order-42, verdict: unjudged}
 
 `given` fills the public views; a column that a row leaves out has the value that assembly gives it
-when it knows nothing. Expected rows name the columns that the case is about; the number of rows and,
-for the query, their order always count. Test a file of your own with
+when it knows nothing. Expected rows name the columns that the case is about; the number of rows
+and, for the query, their order always count. Test a file of your own with
 
     python -m otel_traj_analysis.cases my_question.sql my_question.yaml
 
-Make example rows lopsided, and break the query once before you trust its cases: where every count is
-one, a swapped condition goes unseen.
+Make example rows lopsided, and break the query once before you trust its cases: where every count
+is one, a swapped condition goes unseen.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
@@ -51,7 +51,7 @@ class CaseFailedError(AssertionError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One promise. `query` None expects nothing of the whole query, an empty list expects no row."""
+    """One promise. `query` None asks nothing of the whole query, an empty list wants no row."""
 
     promise: str
     given: Mapping[str, Sequence[Row]] = field(default_factory=dict)
@@ -125,7 +125,7 @@ def cte_sql(analysis: Analysis, cte: str) -> str:
     names = [entry["key"] for entry in with_list["map"]]
     if cte not in names:
         raise UnknownNameError(f"CTE of {analysis.name!r}", cte, names)
-    cut = _syntax_tree(f'select * from "{cte}"')
+    cut = _syntax_tree(f'select * from "{cte}"')  # noqa: S608  # a name out of the SQL itself
     cut["statements"][0]["node"]["cte_map"] = with_list
     return _scalar("select json_deserialize_sql($value)", json.dumps(cut))
 
@@ -171,7 +171,8 @@ def _unknown(column: schema.Column) -> object:
 
 
 def _rows(relation: duckdb.DuckDBPyRelation) -> list[Row]:
-    return relation.to_arrow_table().to_pylist()
+    rows: list[Row] = relation.to_arrow_table().to_pylist()
+    return rows
 
 
 def _in_order_of(expected: Sequence[Row], found: list[Row]) -> list[Row]:
@@ -198,7 +199,7 @@ def _check(what: str, case: Case, expected: Sequence[Row], found: Sequence[Row])
 
 def _agrees(expected: Row, found: Row) -> bool:
     if missing := expected.keys() - found.keys():
-        raise ConfigurationError(f"The case expects the columns {sorted(missing)}, which are not there")
+        raise ConfigurationError(f"The case expects columns that are not there: {sorted(missing)}")
     return all(_equal(_plain(value), _plain(found[name])) for name, value in expected.items())
 
 
@@ -221,7 +222,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):  # what Arrow makes of a HUGEINT, the type of a sum of integers
         return int(value)
     if isinstance(value, datetime):
-        return value.astimezone(timezone.utc)
+        return value.astimezone(UTC)
     return list(value) if isinstance(value, tuple) else value
 
 

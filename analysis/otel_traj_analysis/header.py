@@ -13,8 +13,8 @@
 a line of the last `select`, with its meaning as the comment behind it. So a file runs
 unchanged wherever DuckDB does, and docs, CLI help and `describe` come from the file alone.
 
-The parser is strict, because what it lets through is shown as truth: a default that the SQL does not
-use, a column without a meaning, a misspelt key are errors that name file and line.
+The parser is strict, because what it lets through is shown as truth: a default that the SQL does
+not use, a column without a meaning, a misspelt key are errors that name file and line.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from otel_traj.errors import ConfigurationError
 
 ParameterValue: TypeAlias = "int | float | str | bool | datetime | None"
 """What a parameter can be set to; None is the same as leaving it out."""
+
 
 class ParameterType(NamedTuple):
     """Python types that are accepted, and how the text of a header or of a user is read."""
@@ -206,7 +207,7 @@ class _Parser:
         name = values["name"][0][1] if values["name"] else ""
         stem = re.split(r"[/\\]", self.file)[-1].removesuffix(".sql")
         if not _NAME.fullmatch(name) or name != stem:
-            self.fail(1, f"the name is {name!r}, the file's is {stem!r}; they must be one word alike")
+            self.fail(1, f"the name is {name!r}, the file's is {stem!r}; they must be one word")
         return name
 
     def parameters(self, lines: list[tuple[int, str]]) -> tuple[Parameter, ...]:
@@ -223,7 +224,8 @@ class _Parser:
         if not found:
             self.fail(number, f"not `<name> (<type>, default <value>): <meaning>`: {line!r}")
         if found["type"] not in PARAMETER_TYPES:
-            self.fail(number, f"unknown type {found['type']!r}; there is {', '.join(PARAMETER_TYPES)}")
+            known = ", ".join(PARAMETER_TYPES)
+            self.fail(number, f"unknown type {found['type']!r}; there is {known}")
         try:
             default = _read(found["type"], found["default"])
         except (ValueError, KeyError):
@@ -240,7 +242,8 @@ class _Parser:
         if places == 0:
             self.fail(number, f"parameter {name!r} is read nowhere in the SQL")
         if default != "null" and with_default != places:
-            self.fail(number, f"write `coalesce(getvariable('{name}'), {default})` in the SQL, everywhere")
+            right = f"coalesce(getvariable('{name}'), {default})"
+            self.fail(number, f"the SQL must read the parameter as `{right}`, everywhere")
         if default == "null" and with_default:
             self.fail(number, f"the SQL gives {name!r} a default, the header says null")
 

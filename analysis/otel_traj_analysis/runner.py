@@ -46,7 +46,8 @@ def with_types(analysis: Analysis) -> Analysis:
     told = [column.name for column in analysis.columns]
     if told != relation.columns:
         raise ConfigurationError(
-            f"{analysis.name}: the file explains the columns {told}, the query gives {relation.columns}"
+            f"{analysis.name}: the file explains the columns {told},"
+            f" the query gives {relation.columns}"
         )
     types = map(str, relation.types)
     columns = tuple(
@@ -58,7 +59,7 @@ def with_types(analysis: Analysis) -> Analysis:
 
 def empty_store() -> duckdb.DuckDBPyConnection:
     """A database in memory in which every public view is an empty table."""
-    # With one thread rows that no order by sorts come out alike every time: a missing one stays found.
+    # With one thread, rows that no `order by` sorts come out alike in every run of a test.
     connection = duckdb.connect(config={"threads": 1})
     for view in schema.VIEW_COLUMNS:
         connection.execute(schema.create_table_sql(view))

@@ -1,4 +1,4 @@
-"""Breaks the SQL of an analysis on purpose, one place at a time, to see whether its cases notice."""
+"""Breaks the SQL of an analysis on purpose, one place at a time: do its cases notice?"""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ def _without_item(number: int) -> Callable[[re.Match[str]], str]:
 
     def rewrite(match: re.Match[str]) -> str:
         items = match["items"].split(",")
-        return match["before"] + ",".join(items[:number] + items[number + 1 :]) + match["after"]
+        return match["before"] + ",".join(items[:number] + items[number + 1 :])
 
     return rewrite
 
 
-_LIST = r"(?P<before>(?:order|partition) by)(?P<items>(?:\s+[\w.]+(?: is null| <> [\w.]+)?(?: desc)?(?: nulls \w+)?,?)+)(?P<after>)"
+_ITEM = r"\s+[\w.]+(?: is null| <> [\w.]+)?(?: desc)?(?: nulls \w+)?,?"
+_LIST = rf"(?P<before>(?:order|partition) by)(?P<items>(?:{_ITEM})+)"
 
 REWRITES: tuple[tuple[str, Rewrite], ...] = (
     (r" = ", " <> "),

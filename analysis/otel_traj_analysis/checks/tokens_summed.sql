@@ -18,15 +18,15 @@ with summed as (
 select
     trajectories.trajectory_id,  -- the run
     trajectories.input_tokens,  -- as the header says; NULL: unknown
-    summed.input_tokens as summed_input_tokens,  -- over the rows of kind llm; NULL: none says
+    summed.input_tokens as summed_input_tokens,  -- over rows of kind llm; NULL: none says
     trajectories.output_tokens,  -- as the header says; NULL: unknown
-    summed.output_tokens as summed_output_tokens,  -- over the rows of kind llm; NULL: none says
+    summed.output_tokens as summed_output_tokens,  -- over rows of kind llm; NULL: none says
     trajectories.cache_read_tokens,  -- as the header says; NULL: unknown
-    summed.cache_read_tokens as summed_cache_read_tokens,  -- over the rows of kind llm; NULL: none says
+    summed.cache_read_tokens as summed_cache_read_tokens,  -- over kind llm; NULL: none says
     trajectories.cache_write_tokens,  -- as the header says; NULL: unknown
-    summed.cache_write_tokens as summed_cache_write_tokens,  -- over the rows of kind llm; NULL: none says
+    summed.cache_write_tokens as summed_cache_write_tokens,  -- over kind llm; NULL: none says
     trajectories.reasoning_tokens,  -- as the header says; NULL: unknown
-    summed.reasoning_tokens as summed_reasoning_tokens  -- over the rows of kind llm; NULL: none says
+    summed.reasoning_tokens as summed_reasoning_tokens  -- over kind llm; NULL: none says
 from trajectories
 left join summed on summed.trajectory_id = trajectories.trajectory_id
 where

@@ -36,7 +36,8 @@ per_task as (
         count(*) filter (where verdict = 'unjudged' and outcome = 'error') as n_only_crashed,
         count(*) filter (where verdict = 'unjudged' and outcome = 'unknown') as n_only_open,
         count(*) filter (where verdict <> 'derived' and outcome_source = 'explicit') as n_explicit,
-        count(*) filter (where verdict <> 'derived' and outcome_source = 'evaluation') as n_evaluation,
+        count(*) filter (where verdict <> 'derived' and outcome_source = 'evaluation')
+            as n_evaluation,
         count(*) filter (where verdict <> 'derived' and outcome_source like 'rule:%') as n_rule,
         count(*) filter (where verdict = 'derived') as n_derived,
         count(reward) filter (where verdict <> 'derived') as n_reward,
@@ -48,7 +49,7 @@ per_task as (
 select
     task,  -- task id, or its text where there is no id; NULL: the runs that name no task
     n,  -- attempts; n_judged + n_error + n_unknown + n_unjudged
-    n_success / nullif(n_judged, 0) as success_rate,  -- n_success / n_judged, in [0, 1]; NULL: nothing judged
+    n_success / nullif(n_judged, 0) as success_rate,  -- in [0, 1]; NULL: nothing judged
     n_judged,  -- attempts judged as success, partial or failure
     n_success,  -- judged: reached what was asked
     n_partial,  -- judged: reached some of it; no success in the rate

@@ -69,14 +69,14 @@ select
     calls.step,  -- number of the step; calls are issued in this order
     calls.kind,  -- llm or tool
     calls.agent_path,  -- invocation that makes the call
-    calls.group_id,  -- calls of one parallel group share it: any order inside; NULL: alone
+    calls.group_id,  -- shared in a parallel group, any order inside; NULL: alone
     calls.trace_id,  -- trace of the span that tells of the call
     calls.span_id,  -- that span
-    request.span_id as request_span_id,  -- span the request is taken from; NULL: tool, or none is stored
+    request.span_id as request_span_id,  -- span the request is from; NULL: tool, or none stored
     calls.provider,  -- provider of the model; NULL: not recorded
     calls.model,  -- model asked for; NULL: not recorded
     request.system_instructions,  -- JSON as sent; NULL: none, or told inside the messages
-    request.input_messages,  -- all messages of the request, JSON as sent; NULL: not told in this form
+    request.input_messages,  -- all messages sent, JSON as sent; NULL: not told in this form
     calls.new_messages,  -- messages that no earlier step carried, JSON; in every vocabulary
     request.tool_definitions,  -- JSON as sent; NULL: none, or not told in this form
     request.temperature,  -- NULL: the provider's default, or not recorded
@@ -87,9 +87,9 @@ select
     try_cast(
         request.attributes ->> '$."gen_ai.request.seed"' as bigint
     ) as seed,  -- NULL: none, or not recorded
-    request.attributes as request_attributes,  -- what else the span says, JSON: other vocabularies' requests
+    request.attributes as request_attributes,  -- what else it says, JSON: other vocabularies
     calls.tool_name,  -- tool executed; NULL: model call, or not recorded
-    calls.tool_call_id,  -- id that ties it to the model's request; NULL: model call, or not recorded
+    calls.tool_call_id,  -- id the model gave the call; NULL: model call, or not recorded
     calls.effect,  -- read and idempotent are safe to issue again; NULL: model call, or not declared
     calls.arguments,  -- arguments of the tool, JSON or text; NULL: model call, or not recorded
     calls.status,  -- ok, error, aborted or open
@@ -123,7 +123,8 @@ select
                     then 'error'
             end,
             case
-                when regexp_matches(request.attributes, '"traj\.truncated\.[^"\\]*":') then 'cut_text'
+                when regexp_matches(request.attributes, '"traj\.truncated\.[^"\\]*":')
+                    then 'cut_text'
             end
         ],
         lambda word: word is not null

@@ -59,7 +59,7 @@ select
     agent_path,  -- invocation that acts, from the root: root.3/researcher.1
     agent_name,  -- agent that acts; of a hand-over, who hands over; NULL: no agent is named
     kind,  -- user, llm, tool, handoff, retrieval, memory, thought or other
-    action,  -- model called, tool executed or agent handed to; NULL: not recorded or not of these kinds
+    action,  -- model called, tool executed or agent handed to; NULL: none of these, or unknown
     paths,  -- files that the step changed, as recorded; empty: no change was recorded
     offset_s,  -- seconds from the start of the run to the start of the step
     duration_s,  -- seconds from start to end; NULL: no end is known

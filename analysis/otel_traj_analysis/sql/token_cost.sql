@@ -44,7 +44,8 @@ per_model as (
         count(*) filter (where reasoning_tokens is null) as n_reasoning_unknown,
         sum(cost_usd) as cost_usd,
         count(*) filter (where cost_usd is null) as n_cost_unknown,
-        list(distinct cost_source order by cost_source) filter (where cost_usd is not null) as cost_sources
+        list(distinct cost_source order by cost_source) filter (where cost_usd is not null)
+            as cost_sources
     from calls
     group by agent_name, provider, model
 )

@@ -80,7 +80,7 @@ select
     n_calls,  -- calls, finished or not
     n_finished,  -- calls that ended in a result or an error; the rest were aborted or are open
     n_errors,  -- finished calls that failed
-    n_errors / nullif(n_finished, 0) as error_rate,  -- n_errors / n_finished, in [0, 1]; NULL: none finished
+    n_errors / nullif(n_finished, 0) as error_rate,  -- in [0, 1]; NULL: none finished
     n_retries,  -- calls after a failed call of the same tool by the same invocation of the agent
     n_retries_ok,  -- retries that succeeded
     n_timed,  -- finished calls whose duration is known
