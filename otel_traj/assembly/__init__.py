@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Mapping
 from otel_traj import semconv
 from otel_traj.assembly.actors import assign_actors
 from otel_traj.assembly.calls import Call, find_calls, in_order
-from otel_traj.assembly.handoffs import find_handoffs, rename_after_transfers
+from otel_traj.assembly.handoffs import find_handoffs, invocations, rename_after_transfers
 from otel_traj.assembly.lifecycle import IDLE_S, LINGER_S, OpenTrace
 from otel_traj.assembly.rows import DERIVE_VERSION, Ids, to_rows
 from otel_traj.assembly.runs import WINDOW_NS, Relations, Run, relations, split_runs
@@ -81,6 +81,8 @@ def related(spans: Iterable[SpanRecord], logs: Iterable[LogRecord] = ()) -> Rela
 def _derive(run: Run) -> list[Call]:
     """The calls of a run, complete and in order."""
     calls = find_calls(run.nodes)
+    if not calls:
+        return invocations(run.nodes)
     assign_actors(calls)
     calls = in_order([*calls, *complete_tools(calls)])
     find_handoffs(calls)
@@ -89,5 +91,7 @@ def _derive(run: Run) -> list[Call]:
 
 
 def _is_declared(run: Run) -> bool:
-    """Whether our own API says that this is a trajectory, steps or not."""
-    return any(semconv.TASK in node.span.attributes for node in run.nodes)
+    """Whether somebody says that this is a run, steps or not: our own API, or an agent's span."""
+    return any(
+        semconv.TASK in node.span.attributes or node.facts.kind == "agent" for node in run.nodes
+    )

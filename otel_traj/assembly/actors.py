@@ -23,7 +23,7 @@ def assign_actors(calls: Sequence[Call]) -> None:
         unclaimed = [call for call in calls if call.actor is nobody]
         nobody.name = _only_name(call.facts.agent_name for call in unclaimed)
         if nobody.name is None and len(actors) == 1:
-            nobody.name = _only_name(call.facts.workflow_name for call in unclaimed)
+            nobody.name = _only_name(_root(call.node).facts.workflow_name for call in unclaimed)
     acting = set(acting_in(calls))
     for actor in actors.values():
         while actor.above is not None and actor.above not in acting:
@@ -65,6 +65,10 @@ def _actor_of(top: Node | None, actors: dict[Node | None, Actor]) -> Actor:
         above = _scope(top.parent)
         actor.above = _actor_of(above, actors) if above is not None else None
     return actor
+
+
+def _root(node: Node) -> Node:
+    return list(node.ancestors())[-1] if node.parent is not None else node
 
 
 def _only_name(names: Iterable[str | None]) -> str | None:

@@ -108,12 +108,16 @@ def _model_calls(nodes: list[Node]) -> list[Node]:
 
 
 def _holds_several(node: Node) -> bool:
-    inner = [
-        below
-        for below in node.subtree()
-        if below is not node and below.facts.kind == "llm" and below.facts.response_id
-    ]
-    return len({below.facts.response_id for below in inner}) > 1
+    """Whether several answers came back in this span, other than to agents and tools in it."""
+    found: set[str] = set()
+    waiting = list(node.children)
+    while waiting:
+        below = waiting.pop()
+        if below.facts.kind == "llm" and below.facts.response_id:
+            found.add(below.facts.response_id)
+        elif below.facts.kind not in ("tool", "agent", "handoff"):
+            waiting += below.children
+    return len(found) > 1
 
 
 def _merge_nested(nodes: list[Node], stops: tuple[str, ...]) -> list[Call]:
@@ -133,7 +137,7 @@ def _outer(node: Node, calls: dict[Node, Call], stops: tuple[str, ...]) -> Call 
     for above in node.ancestors():
         call = calls.get(above)
         if call is not None:
-            is_same = _same_call(above.facts, node.facts) and above.overlaps(node)
+            is_same = _same_call(call.facts, node.facts) and above.overlaps(node)
             return call if is_same else None
         if above.facts.kind in stops:
             return None
@@ -143,7 +147,8 @@ def _outer(node: Node, calls: dict[Node, Call], stops: tuple[str, ...]) -> Call 
 def _same_call(outer: Facts, inner: Facts) -> bool:
     """Whether a span inside another one may tell of the same call."""
     if outer.kind == "tool":
-        return _bare(outer.tool_name) == _bare(inner.tool_name)
+        names = _bare(outer.tool_name), _bare(inner.tool_name)
+        return None in names or names[0] == names[1]
     if outer.kind == "llm":
         return None in (outer.response_id, inner.response_id) or (
             outer.response_id == inner.response_id

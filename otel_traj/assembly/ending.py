@@ -53,7 +53,7 @@ def find_ending(run: Run, calls: Sequence[Call], top: Node, *, is_open: bool) ->
         error_type=error_type,
         error_message=error_message,
         user_input=_asked(top, llms),
-        final_answer=_answered(top, llms) if status == "completed" else None,
+        final_answer=_answered(top, llms) if status in ("completed", "aborted") else None,
     )
 
 
@@ -65,16 +65,16 @@ def _failure(
         return llms[-1].facts.error_type, llms[-1].facts.error_message
     if top.facts.failed:
         return top.facts.error_type, top.facts.error_message
-    outermost = [
+    agents = [
         node
         for node in run.nodes
-        if node.facts.kind in ("agent", "workflow")
-        and not any(up.facts.kind in ("agent", "workflow", "tool") for up in node.ancestors())
+        if node.facts.kind == "agent"
+        and not any(up.facts.kind in ("agent", "tool") for up in node.ancestors())
     ]
-    last = max(outermost, key=lambda node: node.end_ns, default=None)
+    last = max(agents, key=lambda node: node.end_ns, default=None)
     if last is not None and last.facts.failed:
         return last.facts.error_type, last.facts.error_message
-    if not llms and calls and calls[-1].facts.failed and not outermost:
+    if not llms and calls and calls[-1].facts.failed and not agents:
         return calls[-1].facts.error_type, calls[-1].facts.error_message
     return None
 

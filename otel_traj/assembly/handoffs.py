@@ -7,16 +7,13 @@ Agents that merely follow each other hand nothing over.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from typing import Final
 
+from otel_traj.assembly.actors import acting_in, agent_of
 from otel_traj.assembly.calls import Actor, Call
+from otel_traj.assembly.names import is_named_for, target_in
 from otel_traj.assembly.tree import Node
-
-_NAMES_A_TARGET: Final = re.compile(
-    r"(?:transfer|hand_?off|hand_?over|delegate|route|switch)(?:_(?:control|back|over|task))?_to_(.+)"
-)
+from otel_traj.dialects import Facts
 
 
 def find_handoffs(calls: Sequence[Call]) -> None:
@@ -24,7 +21,7 @@ def find_handoffs(calls: Sequence[Call]) -> None:
     gotos = _gotos(calls)
     names = {call.actor.name for call in calls if call.actor is not None and call.actor.name}
     for call in calls:
-        if call.kind == "tool" and call.told_by == "span":
+        if call.kind == "tool":
             _delegate(call, calls)
     for call in calls:
         if call.kind in ("tool", "handoff") and call.handoff_mode is None:
@@ -34,15 +31,79 @@ def find_handoffs(calls: Sequence[Call]) -> None:
 # --- delegates ---------------------------------------------------------------------------------
 
 
-def _delegate(tool: Call, calls: Iterable[Call]) -> None:
-    inside = set(tool.node.subtree())
-    llm = next((c for c in calls if c.kind == "llm" and c.node in inside), None)
-    if llm is None:
+def _delegate(tool: Call, calls: Sequence[Call]) -> None:
+    """A tool is a delegation if somebody else worked in its span, or on its behalf in its time."""
+    if tool.told_by == "messages":
+        worker = _called_by_name(tool, calls)
+    else:
+        worker = _inside(tool, calls) or _meanwhile(tool, calls)
+    if worker is None:
         return
     tool.kind, tool.handoff_mode = "handoff", "delegate"
-    actor = llm.actor
-    if actor is not None and actor is not tool.actor:
-        tool.facts.handoff_to = actor.name
+    if worker is not tool.actor:
+        tool.facts.handoff_to = worker.name or tool.facts.handoff_to
+        worker.above = worker.above or tool.actor
+    elif tool.facts.handoff_to:
+        _rename_inside(tool, calls)
+
+
+def _inside(tool: Call, calls: Iterable[Call]) -> Actor | None:
+    """Who calls a model, or is invoked, in the span of a tool."""
+    inside = set(tool.node.subtree())
+    llm = next((c for c in calls if c.kind == "llm" and c.node in inside), None)
+    if llm is not None:
+        return llm.actor
+    invoked = next((n for n in tool.node.subtree() if n.facts.kind == "agent"), None)
+    return Actor(agent_of(invoked), invoked) if invoked is not None else None
+
+
+def _meanwhile(tool: Call, calls: Iterable[Call]) -> Actor | None:
+    """An agent that nobody invoked, whose whole run lies in the time of a tool."""
+    for actor in acting_in(calls):
+        top = actor.top
+        if top is None or actor is tool.actor or actor.above is not None:
+            continue
+        ended = None not in (tool.end_ns, top.span.end_ns)
+        if ended and tool.node.start_ns <= top.start_ns and top.end_ns <= tool.node.end_ns:
+            return actor
+    return None
+
+
+def _called_by_name(tool: Call, calls: Iterable[Call]) -> Actor | None:
+    """The agent that a tool is named for, if it begins next, invoked by the one that asked."""
+    following = next((c for c in calls if c.kind == "llm" and c.order > tool.order), None)
+    actor = following.actor if following is not None else None
+    if actor is None or actor is tool.actor or actor.above is not tool.actor:
+        return None
+    return actor if is_named_for(tool.facts.tool_name, actor.name) else None
+
+
+def _rename_inside(tool: Call, calls: Iterable[Call]) -> None:
+    """Give what runs in a delegation to the agent that it names, where no span names one."""
+    inside = set(tool.node.subtree())
+    worker = Actor(tool.facts.handoff_to, tool.node, tool.actor)
+    for call in calls:
+        if call is not tool and call.node in inside and call.actor is tool.actor:
+            call.actor = worker
+
+
+def invocations(nodes: Iterable[Node]) -> list[Call]:
+    """Agents invoked by agents, in a run of which nothing else is told."""
+    found = []
+    actors: dict[Node, Actor] = {}
+    for node in nodes:
+        if node.facts.kind != "agent":
+            continue
+        above = next((up for up in node.ancestors() if up in actors), None)
+        actors[node] = Actor(agent_of(node), node, actors.get(above) if above else None)
+        if above is None or agent_of(above) == agent_of(node):
+            continue
+        facts = Facts("handoff", node.facts.dialects, handoff_to=agent_of(node))
+        end = None if node.span.is_open else node.end_ns
+        call = Call("handoff", node, facts, node.start_ns, end, handoff_mode="delegate")
+        call.actor = actors[above]
+        found.append(call)
+    return found
 
 
 # --- transfers ---------------------------------------------------------------------------------
@@ -50,7 +111,7 @@ def _delegate(tool: Call, calls: Iterable[Call]) -> None:
 
 def _transfer(call: Call, calls: Sequence[Call], names: set[str], gotos: dict[Node, str]) -> None:
     explicit = call.facts.handoff_to or gotos.get(call.node)
-    named = _target_in_name(call.facts.tool_name, names)
+    named = target_in(call.facts.tool_name, names)
     if not (explicit or named or call.kind == "handoff"):
         return
     following = _next_model_call(call, calls)
@@ -65,22 +126,6 @@ def _transfer(call: Call, calls: Sequence[Call], names: set[str], gotos: dict[No
         call.facts.handoff_to = after
     else:
         call.facts.handoff_to = named
-
-
-def _target_in_name(tool_name: str | None, names: set[str]) -> str | None:
-    """The agent that a tool is named for: `transfer_to_X`, or a name that holds a known agent's."""
-    if not tool_name:
-        return None
-    found = _NAMES_A_TARGET.fullmatch(tool_name.lower())
-    if found:
-        wanted = found[1]
-        same = (name for name in names if _plain(name) == _plain(wanted))
-        return next(same, tool_name[-len(wanted) :])
-    return next((name for name in sorted(names) if _plain(name) == _plain(tool_name)), None)
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"\W|_", "", name).lower()
 
 
 def _next_model_call(call: Call, calls: Iterable[Call]) -> Call | None:

@@ -152,7 +152,7 @@ def _answered_ids(node: Node) -> set[str]:
     new: list[Message] = []
     for message in node.facts.input or ():
         new = [] if message.role == "assistant" else [*new, message]
-    if any(message.role == "user" and message.text for message in new):
+    if any(m.role == "user" and m.text and not m.answers for m in new):
         return set()
     return {part.id for message in new for part in message.tool_results if part.id}
 

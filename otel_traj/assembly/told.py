@@ -13,8 +13,9 @@ from itertools import pairwise
 from typing import Any, Final
 
 from otel_traj.assembly.calls import Call
+from otel_traj.assembly.names import is_named_for
 from otel_traj.dialects import Facts
-from otel_traj.dialects.messages import Part, as_text, loads
+from otel_traj.dialects.messages import Message, Part, as_text, loads
 
 FINAL_ANSWER_TOOLS: Final = frozenset({"final_answer", "final_result"})
 """Built-in pseudo tools by which frameworks let a model answer; they are no tool calls."""
@@ -42,6 +43,7 @@ def complete_tools(calls: list[Call]) -> list[Call]:
         The tools that no span tells.
     """
     llms = [call for call in calls if call.kind == "llm"]
+    _read_answers_from_histories(llms)
     tools = [call for call in calls if call.kind in ("tool", "handoff")]
     asks = [
         Ask(llm, position, part)
@@ -53,6 +55,7 @@ def complete_tools(calls: list[Call]) -> list[Call]:
     for ask in asks:
         if ask.tool is not None:
             _adopt(ask.tool, ask)
+    _ask_for_answered(llms, tools)
     added = [_told(ask) for ask in asks if ask.tool is None and _went_on(ask.llm, llms)]
     added += _nameless(llms, tools)
     for tool in (*tools, *added):
@@ -70,6 +73,73 @@ def _put_after_its_question(tool: Call) -> None:
     tool.start_ns = tool.asked_by.start_ns + 1
 
 
+# --- answers that no span tells ----------------------------------------------------------------
+
+
+def _read_answers_from_histories(llms: Sequence[Call]) -> None:
+    """A call that tells no answer, or no calls beside its text: the next request shows both."""
+    for index, llm in enumerate(llms):
+        if llm.asks or llm.facts.failed or not llm.facts.input:
+            continue
+        said = _shown_answer(llm, llms[index + 1 :])
+        if said is None:
+            continue
+        text = _joined_text(llm)
+        if llm.facts.output is None or (said.tool_calls and (said.text or "") == text):
+            llm.facts.output = (said,)
+            llm.inferred.append("output: the next request")
+
+
+def _shown_answer(llm: Call, later: Sequence[Call]) -> Message | None:
+    """What stands right after this request in the next one that begins with it."""
+    given = _without_system(llm)
+    for other in later:
+        history = _without_system(other)
+        if len(history) > len(given) and history[: len(given)] == given:
+            said = history[len(given)]
+            return said if said.role == "assistant" else None
+    return None
+
+
+def _without_system(llm: Call) -> list[Message]:
+    """A request's messages; the system text changes when another agent takes over."""
+    return [message for message in llm.facts.input or () if message.role != "system"]
+
+
+def _joined_text(llm: Call) -> str:
+    return "\n".join(message.text for message in llm.facts.output or () if message.text)
+
+
+def _ask_for_answered(llms: Sequence[Call], tools: Sequence[Call]) -> None:
+    """A call that ended in tool calls but tells none: the tools that ran before the next call."""
+    for llm in llms:
+        following = next((o for o in llms if o.actor is llm.actor and o.order > llm.order), None)
+        may_have_asked = llm.facts.finish_reason in _TOOL_FINISH or (
+            llm.facts.finish_reason is None and following is not None and not llm.facts.failed
+        )
+        if llm.asks or not may_have_asked:
+            continue
+        ran = [
+            tool
+            for tool in tools
+            if tool.asked_by is None
+            and tool.actor is llm.actor
+            and tool.node not in llm.node.ancestors()
+            and tool.start_ns >= llm.start_ns
+            and (following is None or tool.start_ns < following.start_ns)
+        ]
+        for position, tool in enumerate(ran):
+            tool.asked_by, tool.position = llm, position
+        if ran:
+            parts = [
+                Part("tool_call", id=f.tool_call_id, name=f.tool_name, value=f.arguments)
+                for f in (tool.facts for tool in ran)
+            ]
+            said = llm.facts.output or ()
+            llm.facts.output = (*said, Message("assistant", tuple(parts)))
+            llm.inferred.append("tool_calls: the tools that ran")
+
+
 # --- matching ----------------------------------------------------------------------------------
 
 
@@ -83,6 +153,10 @@ def _match(tools: Sequence[Call], asks: Sequence[Ask]) -> None:
             if tool.asked_by is None:
                 fitting = [a for a in asks if _fits(tool, a, same_arguments)]
                 _take(tool, [a for a in fitting if a.llm.start_ns <= tool.node.end_ns])
+    for handoff in tools:
+        if handoff.kind == "handoff" and handoff.asked_by is None:
+            named = [a for a in asks if is_named_for(a.part.name, handoff.facts.handoff_to)]
+            _take(handoff, [a for a in named if a.llm.start_ns <= handoff.node.end_ns])
 
 
 def _fits(tool: Call, ask: Ask, same_arguments: bool) -> bool:
@@ -204,11 +278,19 @@ def _give_results(tools: Sequence[Call], llms: Sequence[Call]) -> None:
                 tool.inferred.append("tool_call_id: the answer, by order")
         if tool.seen is None or tool.kind != "tool":
             continue
+        if _is_wrapped(tool.facts.result, tool.seen.value):
+            tool.facts.result = tool.seen.value
         if tool.facts.result is None and not tool.facts.failed:
             tool.facts.result = tool.seen.value
             tool.inferred.append("result: the next request")
         if tool.told_by == "messages":
             _judge_by_text(tool, tool.seen)
+
+
+def _is_wrapped(result: Any, seen: Any) -> bool:
+    """Whether a result is an object round what the model saw, as MCP servers give it."""
+    inner = loads(result)
+    return isinstance(inner, dict) and len(inner) == 1 and next(iter(inner.values())) == seen
 
 
 def _answer_by_id(tool: Call, llms: Sequence[Call]) -> Part | None:
@@ -246,7 +328,7 @@ def _last_answers(llm: Call) -> list[Part]:
     for message in llm.facts.input or ():
         if message.role == "assistant":
             answers = []
-        answers += message.tool_results
+        answers += message.answers
     return answers
 
 

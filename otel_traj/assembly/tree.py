@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from otel_traj import semconv
-from otel_traj.dialects import Facts, read
+from otel_traj.dialects import Facts, Kind, kind_of, read, stray_target
 from otel_traj.model import LogRecord, SpanRecord
 
 Key = tuple[str, str]
@@ -96,12 +97,10 @@ def _order(span: SpanRecord) -> tuple[int, int, str, str]:
 
 def build(spans: Iterable[SpanRecord], logs: Iterable[LogRecord]) -> list[Node]:
     """All nodes by start time, linked to their parents; a parent that never came: an orphan."""
-    logs_of: dict[Key, list[LogRecord]] = defaultdict(list)
-    for log in logs:
-        if log.trace_id and log.span_id:
-            logs_of[log.trace_id, log.span_id].append(log)
+    known = unique(spans)
+    logs_of = _logs_by_span(known, logs)
     nodes: dict[Key, Node] = {}
-    for span in unique(spans):
+    for span in known:
         own = _unique_logs(logs_of.get((span.trace_id, span.span_id), ()))
         nodes[span.trace_id, span.span_id] = Node(span, own, read(span, own))
     for node in nodes.values():
@@ -113,6 +112,47 @@ def build(spans: Iterable[SpanRecord], logs: Iterable[LogRecord]) -> list[Node]:
         elif parent_id and not node.span.is_local_root:
             node.is_orphan = True
     return list(nodes.values())
+
+
+def _logs_by_span(
+    spans: Sequence[SpanRecord], logs: Iterable[LogRecord]
+) -> dict[Key, list[LogRecord]]:
+    """Log records by the span that they tell of: mostly, not always, the one that they carry."""
+    by_key = {(span.trace_id, span.span_id): span for span in spans}
+    found: dict[Key, list[LogRecord]] = defaultdict(list)
+    stray: list[tuple[LogRecord, Kind]] = []
+    for log in logs:
+        if not log.trace_id or not log.span_id:
+            continue
+        key = log.trace_id, log.span_id
+        kind = stray_target(by_key[key], log) if key in by_key else None
+        if kind is None:
+            found[key].append(log)
+        else:
+            stray.append((log, kind))
+    if stray:
+        kinds = {key: kind_of(span) for key, span in by_key.items()}
+        for log, kind in stray:
+            candidates = [span for key, span in by_key.items() if kinds[key] == kind]
+            home = _home_of(log, candidates)
+            found[home if home is not None else (log.trace_id or "", log.span_id or "")].append(log)
+    return found
+
+
+_CALL_IDS: Final = ("tool_use_id", semconv.TOOL_CALL_ID)
+
+
+def _home_of(log: LogRecord, candidates: Sequence[SpanRecord]) -> Key | None:
+    """Of the spans of one kind in its trace: that of its tool call, else the nearest by end."""
+    same = [span for span in candidates if span.trace_id == log.trace_id]
+    call_id = next((log.attributes[key] for key in _CALL_IDS if log.attributes.get(key)), None)
+    if call_id is not None:
+        same = [s for s in same if call_id in (s.attributes.get(key) for key in _CALL_IDS)]
+        return (same[0].trace_id, same[0].span_id) if same else None
+    when = log.time_ns or log.observed_ns or 0
+    below = [span for span in same if span.parent_span_id == log.span_id] or same
+    nearest = min(below, key=lambda s: abs((s.end_ns or 0) - when), default=None)
+    return (nearest.trace_id, nearest.span_id) if nearest is not None else None
 
 
 def _unique_logs(logs: Iterable[LogRecord]) -> list[LogRecord]:

@@ -28,7 +28,7 @@ def user_messages(calls: Sequence[Call]) -> list[Call]:
 
 
 def _is_from_user(message: Message) -> bool:
-    return message.role == "user" and bool(message.text) and not message.tool_results
+    return message.role == "user" and bool(message.text) and not message.answers
 
 
 def _said(llm: Call, position: int, message: Message) -> Call:

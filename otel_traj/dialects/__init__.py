@@ -13,20 +13,51 @@ from typing import Any, Final
 
 from otel_traj import semconv
 from otel_traj.dialects.bodies import read_request, read_response
+from otel_traj.dialects.claude_code import CLAUDE_CODE
 from otel_traj.dialects.convert import CONVERTERS, call_id_of_result, goto_of_result, result, text
 from otel_traj.dialects.events import read_events
 from otel_traj.dialects.facts import Facts, Kind
-from otel_traj.dialects.messages import is_cut, loads, unflatten
+from otel_traj.dialects.langsmith import LANGSMITH
+from otel_traj.dialects.messages import from_pieces, is_cut, loads, unflatten
+from otel_traj.dialects.mlflow import MLFLOW
 from otel_traj.dialects.openinference import OPENINFERENCE
 from otel_traj.dialects.otel import OTEL, OTEL_EVENTS
-from otel_traj.dialects.table import At, Const, Dialect, Flat, InName, Source
+from otel_traj.dialects.others import AGENT_FRAMEWORK, AGENT_TRACE, ANTHROPIC_SDK, MCP
+from otel_traj.dialects.pydantic_ai import LOGFIRE, PYDANTIC_AI
+from otel_traj.dialects.table import (
+    At,
+    Dialect,
+    Flat,
+    InEvent,
+    InLog,
+    InName,
+    Source,
+    Times,
+)
 from otel_traj.dialects.traceloop import TRACELOOP
 from otel_traj.dialects.traj import TRAJ
+from otel_traj.dialects.vercel import VERCEL
 from otel_traj.model import LogRecord, SpanRecord
 
-__all__ = ["DIALECTS", "Dialect", "Facts", "Kind", "read"]
+__all__ = ["DIALECTS", "Dialect", "Facts", "Kind", "kind_of", "read", "stray_target"]
 
-DIALECTS: Final[tuple[Dialect, ...]] = (TRAJ, OPENINFERENCE, TRACELOOP, OTEL_EVENTS, OTEL)
+DIALECTS: Final[tuple[Dialect, ...]] = (
+    TRAJ,
+    OPENINFERENCE,
+    LANGSMITH,
+    VERCEL,
+    MLFLOW,
+    CLAUDE_CODE,
+    LOGFIRE,
+    PYDANTIC_AI,
+    ANTHROPIC_SDK,
+    AGENT_FRAMEWORK,
+    MCP,
+    TRACELOOP,
+    OTEL_EVENTS,
+    OTEL,
+    AGENT_TRACE,
+)
 """Most specific first: many dialects also write some OpenTelemetry names."""
 
 _ONLY_FOR: Final[Mapping[str, frozenset[str]]] = {
@@ -35,6 +66,11 @@ _ONLY_FOR: Final[Mapping[str, frozenset[str]]] = {
     "tool_name": frozenset({"tool", "handoff"}),
     "query": frozenset({"retrieval"}),
     "documents": frozenset({"retrieval"}),
+    "handoff_from": frozenset({"handoff", "tool"}),
+    "handoff_to": frozenset({"handoff", "tool", "goto"}),
+    "output_text": frozenset({"llm"}),
+    "output_reasoning": frozenset({"llm"}),
+    "output_calls": frozenset({"llm"}),
     "input": frozenset({"llm", "agent", "workflow", "wrapper"}),
     "output": frozenset({"llm", "agent", "workflow", "wrapper"}),
     "said_input": frozenset({"agent", "workflow", "wrapper"}),
@@ -42,8 +78,13 @@ _ONLY_FOR: Final[Mapping[str, frozenset[str]]] = {
 }
 """Facts that a key tells only of spans of some kinds: `input.value` means another thing on each."""
 
-_NAMED_BY: Final[Mapping[str, Kind]] = {"agent_name": "agent", "tool_name": "tool"}
-"""Facts that a span's name may tell, and the kind of span that is named so."""
+_NAMED_BY: Final[Mapping[str, frozenset[str]]] = {
+    "agent_name": frozenset({"agent"}),
+    "tool_name": frozenset({"tool"}),
+    "handoff_to": frozenset({"handoff"}),
+    "workflow_name": frozenset({"workflow", "wrapper"}),
+}
+"""Facts that a span's name may tell, and the kinds of spans that are named so."""
 
 _CONTROL_FLOW: Final = re.compile(
     r"(?:[\w.]+\.)?(?:ParentCommand|GraphInterrupt|NodeInterrupt|GraphBubbleUp)\b|Command\("
@@ -66,21 +107,35 @@ def read(span: SpanRecord, logs: Iterable[LogRecord] = ()) -> Facts:
     facts.dialects = tuple(dialect.name for dialect in spoken if dialect is not TRAJ) or (
         ("traj",) if TRAJ in spoken else ()
     )
-    _read_tables(facts, span, attributes, spoken, tables)
+    _read_tables(facts, span, attributes, spoken, tables, logs)
     if facts.kind == "llm":
-        _read_bodies(facts, attributes, spoken)
-        facts.fill(read_events(span, logs))
-        facts.finish_reason = facts.finish_reason or next(
-            (m.finish_reason for m in facts.output or () if m.finish_reason), None
-        )
+        _read_model_call(facts, span, attributes, spoken, logs)
     if facts.kind == "tool":
         told = facts.result
         facts.tool_call_id = facts.tool_call_id or call_id_of_result(told)
         facts.handoff_to = facts.handoff_to or goto_of_result(told)
         facts.result = result(told)
     _read_failure(facts, span)
+    if facts.failed and facts.result in ({}, [], "{}", "[]"):
+        facts.result = None  # what exporters write where there is nothing
     facts.cut_keys = tuple(key for key, value in attributes.items() if is_cut(value))
     return facts
+
+
+def kind_of(span: SpanRecord) -> Kind:
+    """What a span is, by the span alone."""
+    spoken = [dialect for dialect in DIALECTS if dialect.speaks(span)]
+    tables = [*spoken, *(dialect for dialect in DIALECTS if dialect not in spoken)]
+    return _kind(span, span.attributes, spoken, tables)
+
+
+def stray_target(span: SpanRecord, log: LogRecord) -> Kind | None:
+    """The kind of span that a log tells of although it carries the context of `span` above it."""
+    for dialect in DIALECTS:
+        kind = dialect.stray_logs.get(log.event_name or "")
+        if kind is not None and dialect.speaks(span):
+            return kind
+    return None
 
 
 def _with_details(attributes: Mapping[str, Any], logs: Sequence[LogRecord]) -> Mapping[str, Any]:
@@ -99,34 +154,43 @@ def _kind(
     tables: Sequence[Dialect],
 ) -> Kind:
     """What the span is: by its kind keys, else by its name, else by the facts it has."""
-    for dialect in tables:
-        for key, values in dialect.kinds.items():
-            kind = values.get(str(text(attributes.get(key))))
-            if kind == "agent" and attributes.get("tool.name"):
-                return "tool"  # a tool that an instrumentor took for an agent, by its name
-            if kind is not None:
-                return kind
-    for dialect in spoken:
-        for pattern, kind in dialect.names:
-            if pattern.fullmatch(span.name):
-                return kind
-    if _has(attributes, tables, "response_id") or (
-        _has(attributes, tables, "output_tokens") and _has(attributes, tables, "model")
-    ):
+    by_override = (named for dialect in spoken for named in dialect.overrides)
+    by_key = (
+        values.get(str(text(attributes.get(key))))
+        for dialect in tables
+        for key, values in dialect.kinds.items()
+    )
+    by_name = (named for dialect in spoken for named in dialect.names)
+    found = (
+        _first_match(span.name, by_override)
+        or next((kind for kind in by_key if kind is not None), None)
+        or _first_match(span.name, by_name)
+        or _kind_by_facts(attributes, tables)
+    )
+    if found == "agent" and attributes.get("tool.name"):
+        return "tool"  # a tool that an instrumentor took for an agent, by its name
+    return found
+
+
+def _first_match(name: str, patterns: Iterable[tuple[re.Pattern[str], Kind]]) -> Kind | None:
+    return next((kind for pattern, kind in patterns if pattern.fullmatch(name)), None)
+
+
+def _kind_by_facts(attributes: Mapping[str, Any], tables: Sequence[Dialect]) -> Kind:
+    """A dialect that nobody listed still writes some keys that others do."""
+
+    def has(fact: str) -> bool:
+        return any(
+            isinstance(source, str) and "." in source and attributes.get(source) not in (None, "")
+            for dialect in tables
+            for source in dialect.facts.get(fact, ())
+        )
+
+    if has("response_id") or (has("output_tokens") and has("model")):
         return "llm"
-    if _has(attributes, tables, "tool_name") and (
-        semconv.TOOL_CALL_ARGUMENTS in attributes or semconv.TOOL_CALL_RESULT in attributes
-    ):
+    if has("tool_name") and (has("arguments") or has("result")):
         return "tool"
     return "wrapper"
-
-
-def _has(attributes: Mapping[str, Any], tables: Sequence[Dialect], fact: str) -> bool:
-    return any(
-        isinstance(source, str) and attributes.get(source) not in (None, "")
-        for dialect in tables
-        for source in dialect.facts.get(fact, ())
-    )
 
 
 def _read_tables(
@@ -135,28 +199,52 @@ def _read_tables(
     attributes: Mapping[str, Any],
     spoken: Sequence[Dialect],
     tables: Sequence[Dialect],
+    logs: Sequence[LogRecord],
 ) -> None:
+    """Fill facts from the tables; names of spans only where no key of any dialect tells."""
+    borrowed = [dialect for dialect in tables if dialect not in spoken]
+    for fact, source in (
+        *_sources(spoken, facts.kind),
+        *filter(_is_borrowable, _sources(borrowed, facts.kind)),
+    ):
+        if getattr(facts, fact) is None and not isinstance(source, InName):
+            _set(facts, fact, _look_up(source, span, attributes, logs))
+    for fact, source in _sources(spoken or (OTEL,), facts.kind):
+        if getattr(facts, fact) is None and isinstance(source, InName):
+            found = source.pattern.fullmatch(span.name)
+            _set(facts, fact, found[1] if found else None)
+
+
+def _sources(tables: Iterable[Dialect], kind: Kind) -> Iterable[tuple[str, Source]]:
+    """Where facts of a span of this kind may stand, best places first."""
     for dialect in tables:
-        may_name = dialect in spoken or not spoken
         for fact, sources in dialect.facts.items():
-            if getattr(facts, fact) is not None:
-                continue
-            if facts.kind not in _ONLY_FOR.get(fact, (facts.kind,)):
-                continue
-            for source in sources:
-                if isinstance(source, InName) and not (
-                    may_name and _NAMED_BY.get(fact) == facts.kind
-                ):
-                    continue
-                found = _look_up(source, span, attributes)
-                converter: Callable[[Any], Any] = CONVERTERS.get(fact, text)
-                value = None if found is None else converter(found)
-                if value is not None:
-                    setattr(facts, fact, value)
-                    break
+            if kind in _ONLY_FOR.get(fact, (kind,)):
+                for source in sources:
+                    if not isinstance(source, InName) or kind in _NAMED_BY[fact]:
+                        yield fact, source
 
 
-def _look_up(source: Source, span: SpanRecord, attributes: Mapping[str, Any]) -> Any:
+def _is_borrowable(entry: tuple[str, Source]) -> bool:
+    """Whether a key means the same outside its dialect: `gen_ai.x` does, `name` does not."""
+    source = entry[1]
+    key = (
+        source
+        if isinstance(source, str)
+        else getattr(source, "key", "") or getattr(source, "prefix", "")
+    )
+    return "." in key
+
+
+def _set(facts: Facts, fact: str, found: Any) -> None:
+    converter: Callable[[Any], Any] = CONVERTERS.get(fact, text)
+    if found is not None:
+        setattr(facts, fact, converter(found))
+
+
+def _look_up(
+    source: Source, span: SpanRecord, attributes: Mapping[str, Any], logs: Sequence[LogRecord]
+) -> Any:
     match source:
         case str():
             return attributes.get(source)
@@ -167,11 +255,36 @@ def _look_up(source: Source, span: SpanRecord, attributes: Mapping[str, Any]) ->
             for name in path:
                 value = loads(value.get(name)) if isinstance(value, Mapping) else None
             return value
-        case InName(pattern):
-            found = pattern.fullmatch(span.name)
-            return found[1] if found else None
-        case Const(value):
-            return value
+        case InEvent(name, key):
+            return next(
+                (e.attributes.get(key) for e in reversed(span.events) if e.name == name), None
+            )
+        case InLog(name, key):
+            return next((log.attributes.get(key) for log in logs if log.event_name == name), None)
+        case Times(key, factor):
+            value = attributes.get(key)
+            return value * factor if isinstance(value, int | float) else None
+
+
+def _read_model_call(
+    facts: Facts,
+    span: SpanRecord,
+    attributes: Mapping[str, Any],
+    spoken: Sequence[Dialect],
+    logs: Sequence[LogRecord],
+) -> None:
+    """Messages, wherever they stand: in pieces, in bodies, in events."""
+    facts.output = facts.output or from_pieces(
+        facts.output_text, facts.output_reasoning, facts.output_calls
+    )
+    _read_bodies(facts, attributes, spoken)
+    listed = [attributes.get(key) for dialect in spoken for key in dialect.events]
+    facts.fill(read_events(span, logs, listed))
+    facts.finish_reason = facts.finish_reason or next(
+        (m.finish_reason for m in facts.output or () if m.finish_reason), None
+    )
+    if facts.input_tokens is not None and any(dialect.excludes_cache for dialect in spoken):
+        facts.input_tokens += (facts.cache_read_tokens or 0) + (facts.cache_write_tokens or 0)
 
 
 def _read_bodies(facts: Facts, attributes: Mapping[str, Any], spoken: Sequence[Dialect]) -> None:
@@ -200,12 +313,12 @@ def _read_failure(facts: Facts, span: SpanRecord) -> None:
     error_type = text(span.attributes.get(semconv.ERROR_TYPE)) or text(
         told.get(semconv.EXCEPTION_TYPE)
     )
-    message = text(told.get(semconv.EXCEPTION_MESSAGE)) or span.status_message
-    if not (span.status == "ERROR" or error_type or exceptions):
-        return
-    if any(_CONTROL_FLOW.match(said) for said in (error_type, message) if said):
-        facts.is_control_flow = True
-        return
-    facts.failed = True
-    facts.error_type = error_type
-    facts.error_message = message
+    message = (
+        text(told.get(semconv.EXCEPTION_MESSAGE)) or span.status_message or facts.error_message
+    )
+    failed = span.status == "ERROR" or bool(error_type or exceptions)
+    facts.is_control_flow = failed and any(
+        _CONTROL_FLOW.match(said) for said in (error_type, message) if said
+    )
+    facts.failed = failed and not facts.is_control_flow
+    facts.error_type, facts.error_message = (error_type, message) if facts.failed else (None, None)

@@ -12,6 +12,7 @@ from typing import Any
 
 from otel_traj.dialects.facts import Facts
 from otel_traj.dialects.messages import as_text, decode, loads
+from otel_traj.dialects.reprs import from_repr
 
 
 def read_request(value: Any) -> Facts:
@@ -48,6 +49,9 @@ def read_response(value: Any) -> Facts:
         body = body["response"]
     if not any(key in body for key in ("choices", "output", "content", "candidates")):
         return facts
+    printed = from_repr(body.get("raw"))  # a client's own object beside what was made of it
+    if isinstance(printed, Mapping):
+        body = {**printed, **{key: value for key, value in body.items() if value is not None}}
     said = body.get("output") if isinstance(body.get("output"), Sequence) else body
     facts.output = decode(said, "assistant") or None
     facts.response_id = _text(body.get("id") or body.get("responseId"))

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from otel_traj.dialects.bodies import system_text
-from otel_traj.dialects.messages import Messages, as_text, decode, loads
+from otel_traj.dialects.messages import Messages, as_text, decode, is_block, loads
+from otel_traj.dialects.reprs import from_repr
 
 
 def text(value: Any) -> str | None:
@@ -103,12 +104,8 @@ def _bound(positional: Any, named: Any) -> Any:
 
 def literal(value: Any) -> Any:
     """A Python repr as its value; anything else as it is."""
-    if not isinstance(value, str) or value[:1] not in "{[(":
-        return value
-    try:
-        return ast.literal_eval(value)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return loads(value)
+    found = from_repr(value)
+    return loads(value) if found is None else found
 
 
 def result(value: Any) -> Any:
@@ -116,6 +113,8 @@ def result(value: Any) -> Any:
     inner = loads(value)
     if isinstance(inner, str):
         return _repr_content(inner)
+    if isinstance(inner, list) and inner and all(map(is_block, inner)):
+        return _text_of_blocks(inner, value)
     if not isinstance(inner, Mapping):
         return value
     answers = _answers(inner)
@@ -126,10 +125,14 @@ def result(value: Any) -> Any:
             return result(inner[wrapper])
     blocks = inner.get("content")
     if isinstance(blocks, list) and set(inner) <= _MCP_RESULT:
-        messages = decode(blocks, "tool")
-        texts = [message.text for message in messages if message.text]
-        return "\n".join(texts) if texts else value
+        return _text_of_blocks(blocks, value)
     return value
+
+
+def _text_of_blocks(blocks: list[Any], otherwise: Any) -> Any:
+    """The text of content blocks; blocks of other kinds leave the value as it was."""
+    texts = [message.text for message in decode(blocks, "tool") if message.text]
+    return "\n".join(texts) if texts else otherwise
 
 
 def call_id_of_result(value: Any) -> str | None:
@@ -200,6 +203,15 @@ def _repr_content(value: str) -> str:
         return found["text"]
 
 
+_REDACTED: Final = re.compile(r"[<\[(*]*redacted[>\])*]*", re.I)
+
+
+def content(value: Any) -> str | None:
+    """A text that somebody wrote; a placeholder for one is none."""
+    said = as_text(value)
+    return None if said is None or _REDACTED.fullmatch(said.strip()) else said
+
+
 def whole(value: Any) -> Any:
     """Whatever it is."""
     return None if value == "" else value
@@ -228,6 +240,9 @@ CONVERTERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "cost_usd": amount,
     "input": input_messages,
     "output": output_messages,
+    "output_text": content,
+    "output_reasoning": content,
+    "output_calls": structured,
     "system": system,
     "tool_definitions": structured,
     "arguments": arguments,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from otel_traj import semconv
 from otel_traj.dialects.facts import Facts
 from otel_traj.dialects.messages import Message, Messages, decode, loads
 from otel_traj.model import LogRecord, SpanEvent, SpanRecord
@@ -24,11 +25,18 @@ _PROMPT: Final = ("gen_ai.content.prompt", "gen_ai.prompt")
 _COMPLETION: Final = ("gen_ai.content.completion", "gen_ai.completion")
 
 
-def read_events(span: SpanRecord, logs: Iterable[LogRecord]) -> Facts:
-    """Input and output messages that the events of a span tell."""
+def read_events(span: SpanRecord, logs: Iterable[LogRecord], listed: Iterable[Any] = ()) -> Facts:
+    """Input and output messages that events tell.
+
+    Args:
+        span: Its own events.
+        logs: Log records that tell of it.
+        listed: Attributes that hold a list of events as JSON.
+    """
     entries = [_of_span_event(event) for event in span.events]
     entries += [_of_log(log) for log in logs]
     entries.sort(key=lambda entry: (entry[0], str(entry[1]), repr(entry[2])))
+    entries += [entry for value in listed for entry in _of_list(value)]
     given: list[Message] = []
     said: list[Message] = []
     for _, name, body in entries:
@@ -48,6 +56,14 @@ def _of_span_event(event: SpanEvent) -> tuple[int, str, Mapping[str, Any]]:
         key: loads(value) if key != "content" else value for key, value in event.attributes.items()
     }
     return event.time_ns, event.name, body
+
+
+def _of_list(value: Any) -> Iterable[tuple[int, str, Mapping[str, Any]]]:
+    events = loads(value)
+    for event in events if isinstance(events, list) else ():
+        if isinstance(event, Mapping):
+            name = event.get(semconv.EVENT_NAME) or (_CHOICE if "message" in event else "")
+            yield 0, str(name), event
 
 
 def _of_log(log: LogRecord) -> tuple[int, str, Mapping[str, Any]]:

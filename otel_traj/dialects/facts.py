@@ -32,7 +32,8 @@ class Facts:
     """Facts of one call, gathered from one span and its logs, then from other spans of that call.
 
     None is "not told". `input` and `output` are the messages of a model call as the span tells
-    them; `said_input` and `said_output` are whatever a wrapper says it was given and gave back.
+    them, `output_*` the pieces of its answer where they stand apart; `said_input` and `said_output`
+    are whatever a wrapper says it was given and gave back.
     """
 
     kind: Kind = "wrapper"
@@ -61,6 +62,9 @@ class Facts:
     cost_usd: float | None = None
     input: Messages | None = None
     output: Messages | None = None
+    output_text: str | None = None
+    output_reasoning: str | None = None
+    output_calls: Any = None
     system: str | None = None
     tool_definitions: Any = None
     tool_name: str | None = None

@@ -14,6 +14,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from otel_traj.dialects.reprs import from_repr
+
+_OBSERVATION: Final = "Observation:"
+
 PartKind = Literal["text", "reasoning", "tool_call", "tool_result", "media", "other"]
 
 
@@ -63,6 +67,13 @@ class Message:
     def tool_results(self) -> list[Part]:
         """Answers to tool calls, in order."""
         return [part for part in self.parts if part.kind == "tool_result"]
+
+    @property
+    def answers(self) -> list[Part]:
+        """Tool results, also those that a ReAct loop sends in its user's name."""
+        if self.role == "user" and (self.text or "").startswith(_OBSERVATION):
+            return [Part("tool_result", value=(self.text or "")[len(_OBSERVATION) :].lstrip())]
+        return self.tool_results
 
 
 Messages = tuple[Message, ...]
@@ -194,7 +205,9 @@ _ROLES: Final = {
     "developer": "system",
     "function": "tool",
     "tool-call": "assistant",
+    "tool_call": "assistant",
     "tool-response": "tool",
+    "tool_response": "tool",
     "humanmessage": "user",
     "humanmessagechunk": "user",
     "aimessage": "assistant",
@@ -233,8 +246,23 @@ def decode(value: Any, role: str = "user") -> Messages:
     return (Message(role, (Part("other", value=value),)),)
 
 
+def from_pieces(text: Any, reasoning: Any, calls: Any) -> Messages | None:
+    """A model's answer whose text, reasoning and tool calls stand apart; None without any."""
+    listed = loads(calls)
+    parts = [
+        *([Part("reasoning", text=as_text(reasoning))] if reasoning else []),
+        *([Part("text", text=as_text(text))] if text else []),
+        *(
+            _call(call)
+            for call in (listed if isinstance(listed, list) else ())
+            if isinstance(call, Mapping)
+        ),
+    ]
+    return (Message("assistant", tuple(parts)),) if parts else None
+
+
 def _decode_list(items: Sequence[Any], role: str) -> Messages:
-    if items and all(_is_block(item) for item in items):
+    if items and all(is_block(item) for item in items):
         return (Message(role, tuple(part for item in items for part in _parts(item))),)
     return tuple(message for item in items for message in decode(item, role))
 
@@ -256,7 +284,7 @@ def _decode_object(value: Mapping[str, Any], role: str) -> Messages:
     for key in _CONTAINERS:
         if isinstance(loads(value.get(key)), Mapping | list):
             return decode(value[key], role)
-    if _is_block(value):
+    if is_block(value):
         return (Message(role, tuple(_parts(value))),)
     return (Message(role, (Part("other", value=value),)),)
 
@@ -371,8 +399,8 @@ def _plain(blocks: Any) -> Any:
 # --- parts -------------------------------------------------------------------------------------
 
 
-def _is_block(value: Any) -> bool:
-    """A content block: it has a type that no message has, and nobody who speaks."""
+def is_block(value: Any) -> bool:
+    """Whether a value is a content block: of a type that no message has, and nobody speaks it."""
     return (
         isinstance(value, Mapping)
         and "role" not in value
@@ -399,12 +427,24 @@ def _parts(block: Any) -> list[Part]:
     if decoder is not None:
         part = decoder(block)
         is_empty = part.kind == "tool_call" and part.name is None and part.id is None
-        return [] if is_empty else [part]
+        return [] if is_empty else _out_of_repr(part)
+    if "name" in block and ("arguments" in block or "args" in block):
+        return [_call(block)]  # its type was cut off, or never told
     if isinstance(block.get("text"), str) and not block.get("thought"):
         return [Part("text", text=block["text"])]
     if isinstance(block.get("text"), str):
         return [Part("reasoning", text=block["text"])]
     return [Part("other", value=block)]
+
+
+def _out_of_repr(part: Part) -> list[Part]:
+    """The parts of a block or message that was printed into a text; any other part as it is."""
+    inner = from_repr(part.text) if part.kind == "text" else None
+    if is_block(inner):
+        return _parts(inner)
+    if isinstance(inner, Mapping) and "role" in inner and {"content", "tool_calls"} & inner.keys():
+        return list(_of_message(inner, "assistant").parts)
+    return [part]
 
 
 def _text(block: Mapping[str, Any]) -> Part:

@@ -11,6 +11,7 @@ OPENINFERENCE: Final = Dialect(
     name="openinference",
     scopes=("openinference.instrumentation",),
     marks=("openinference.span.kind",),
+    overrides=((re.compile(r"handoff to .+"), "handoff"),),
     kinds={
         "openinference.span.kind": {
             "LLM": "llm",
@@ -27,7 +28,7 @@ OPENINFERENCE: Final = Dialect(
         }
     },
     facts={
-        "agent_name": ("agent.name", InName(re.compile(r"(.+)"))),
+        "agent_name": ("agent.name", InName(re.compile(r"(.+?)(?:\.run)?"))),
         "acting_agent": (At("metadata", ("lc_agent_name",)),),
         "session_id": ("session.id",),
         "user_id": ("user.id",),
@@ -51,6 +52,8 @@ OPENINFERENCE: Final = Dialect(
         "tool_call_id": ("tool.id", "tool_call.id"),
         "arguments": ("tool_call.function.arguments", "input.value"),
         "result": ("output.value",),
+        "handoff_from": ("input.value",),
+        "handoff_to": (InName(re.compile(r"handoff to (.+)")),),
         "query": ("input.value",),
         "documents": (Flat("retrieval.documents"),),
         "said_input": ("input.value",),

@@ -8,9 +8,9 @@ fact's type (`CONVERTERS`), never by who wrote it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from otel_traj.dialects.facts import FACT_NAMES, Kind
 from otel_traj.model import SpanRecord
@@ -39,13 +39,30 @@ class InName:
 
 
 @dataclass(frozen=True, slots=True)
-class Const:
-    """The same value for every span of this dialect."""
+class InEvent:
+    """An attribute of the last span event of that name."""
 
-    value: Any
+    event: str
+    key: str
 
 
-Source: TypeAlias = "str | At | Flat | InName | Const"
+@dataclass(frozen=True, slots=True)
+class InLog:
+    """An attribute of the last log record of that event name."""
+
+    event: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """A number in another unit: milliseconds where seconds are meant."""
+
+    key: str
+    factor: float
+
+
+Source: TypeAlias = "str | At | Flat | InName | InEvent | InLog | Times"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +73,29 @@ class Dialect:
         name: As it stands in column `dialects`.
         scopes: Prefixes of scope names that speak it.
         marks: Attribute keys, or prefixes ending in a dot, that only this dialect writes.
+        overrides: Patterns of span names that say better than any key what the span is.
         kinds: Key -> its value -> what the span is; the first key that decides wins.
         names: Patterns of span names, asked only where no key decides.
         facts: Fact (a field of `Facts`) -> where it stands, best place first.
         request, response: Keys that hold a provider's own request and response body as JSON.
+        events: Keys that hold a list of per-message events as JSON.
+        stray_logs: Event name -> kind of the span that it tells of, though it carries the context
+            of the span above: found by tool call id, or by the nearest end.
+        excludes_cache: Its input tokens leave out what came from or went to the cache.
     """
 
     name: str
     scopes: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
+    overrides: Sequence[tuple[re.Pattern[str], Kind]] = ()
     kinds: Mapping[str, Mapping[str, Kind]] = field(default_factory=dict)
     names: Sequence[tuple[re.Pattern[str], Kind]] = ()
     facts: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)
     request: tuple[str, ...] = ()
     response: tuple[str, ...] = ()
-    is_spoken: Callable[[SpanRecord], bool] | None = None
+    events: tuple[str, ...] = ()
+    stray_logs: Mapping[str, Kind] = field(default_factory=dict)
+    excludes_cache: bool = False
 
     def __post_init__(self) -> None:
         unknown = set(self.facts) - FACT_NAMES
@@ -80,8 +105,6 @@ class Dialect:
     def speaks(self, span: SpanRecord) -> bool:
         """Whether this span is written in this dialect."""
         if self.scopes and span.scope_name and span.scope_name.startswith(self.scopes):
-            return True
-        if self.is_spoken is not None and self.is_spoken(span):
             return True
         return any(
             any(key.startswith(mark) for key in span.attributes)

@@ -1,0 +1,52 @@
+"""Vocabularies that need few words beyond OpenTelemetry's."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from otel_traj.dialects.table import Dialect, InName
+
+AGENT_FRAMEWORK: Final = Dialect(
+    name="agent-framework",
+    scopes=("agent_framework",),
+    marks=("executor.id", "workflow.id", "edge_group.type"),
+    facts={"workflow_name": ("workflow.name",)},
+)
+
+ANTHROPIC_SDK: Final = Dialect(
+    name="anthropic-sdk",
+    scopes=("com.anthropic.sdk",),
+    facts={
+        "finish_reason": ("anthropic.message.stop_reason",),
+        "result": ("anthropic.tool_result.content",),
+    },
+)
+
+MCP: Final = Dialect(
+    name="mcp",
+    scopes=("mcp-python-sdk",),
+    marks=("mcp.method.name",),
+    kinds={"mcp.method.name": {"tools/call": "tool"}},
+    facts={"tool_name": (InName(re.compile(r"(?:MCP send )?tools/call (.+)")),)},
+)
+
+AGENT_TRACE: Final = Dialect(
+    name="agent-trace",
+    marks=("agent.framework", "agent.role", "coordination.type", "message.from", "checkpoint.name"),
+    names=(
+        (re.compile(r"agent\..*|.*\.agent"), "agent"),
+        (re.compile(r"llm(?:[._ ].*)?|.*llm_call.*"), "llm"),
+        (re.compile(r"tool(?:[._ ].*)?|.*tool_call.*"), "tool"),
+        (re.compile(r"handoff.*"), "handoff"),
+    ),
+    facts={
+        "agent_name": ("agent.name",),
+        "agent_id": ("agent.id",),
+        "model": ("agent.model",),
+        "handoff_from": ("coordination.from_agent", "message.from"),
+        "handoff_to": ("coordination.to_agent", "message.to"),
+        "said_input": ("message.content",),
+    },
+)
+"""The names of an earlier tracing format (AgentTrace), accepted as input."""
