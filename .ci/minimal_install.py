@@ -8,15 +8,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import otel_traj
+import otel_traj_analysis
 from otel_traj import analysis, exporters
 
 COMMAND = str(Path(sysconfig.get_path("scripts")) / "otel-traj")
+SHIPPED = Path(otel_traj_analysis.__file__).parent
+OUTCOMES = (str(SHIPPED / "sql" / "outcomes.sql"), str(SHIPPED / "cases" / "outcomes.yaml"))
 OPTIONAL = ("openai", "opentelemetry-instrumentation", "pyyaml")
 
 # Command -> the extra without which it cannot work.
 NEEDS = {
     (COMMAND, "demo"): "demo",
-    (sys.executable, "-P", "-m", "otel_traj_analysis.cases"): "analysis",
+    (sys.executable, "-P", "-m", "otel_traj_analysis.cases", *OUTCOMES): "analysis",
 }
 
 

@@ -9,7 +9,12 @@ import pytest
 
 PUBLIC = {
     "otel_traj": [
+        "OtelTrajError",
         "Recording",
+        "Step",
+        "Trajectory",
+        "TrajectorySpan",
+        "TrajectoryStore",
         "current",
         "inference",
         "instrument",
