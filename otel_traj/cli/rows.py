@@ -33,6 +33,7 @@ from otel_traj.errors import QueryError
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
 BATCH: Final = 2_048
 """Rows fetched, and held, at a time; as many as DuckDB makes at a time."""
@@ -120,28 +121,34 @@ def _unique(names: Iterable[str]) -> tuple[str, ...]:
 def _fetched(
     relation: duckdb.DuckDBPyRelation, readings: Sequence[_Reading]
 ) -> Iterator[Sequence[Any]]:
-    import duckdb
-    import pyarrow as pa
-
     # By position: a column name may occur twice.
     projection = [
         f"{reading.sql.format(f'#{at}')} as c{at}" for at, reading in enumerate(readings, start=1)
     ]
-    try:
-        for batch in relation.project(", ".join(projection)).to_arrow_reader(BATCH):
+    for batch in _batches(relation.project(", ".join(projection))):
+        try:
             columns = [
                 _column(array.to_pylist(maps_as_pydicts="lossy"), reading)
                 for array, reading in zip(batch.columns, readings, strict=True)
             ]
-            yield from zip(*columns, strict=True)
+        except (ValueError, OverflowError) as error:
+            raise QueryError(
+                f"A nested value is beyond what Python holds ({error}): cast its column to varchar"
+            ) from error
+        yield from zip(*columns, strict=True)
+
+
+def _batches(relation: duckdb.DuckDBPyRelation) -> Iterator[pa.RecordBatch]:
+    """Run a query; its failures, whoever of DuckDB and Arrow tells them, are QueryErrors."""
+    import duckdb
+    import pyarrow as pa
+
+    try:
+        yield from relation.to_arrow_reader(BATCH)
     except duckdb.InterruptException:
         raise KeyboardInterrupt from None
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         raise QueryError(str(error)) from error
-    except (ValueError, OverflowError) as error:
-        raise QueryError(
-            f"A nested value is beyond what Python can hold ({error}). Cast its column to varchar."
-        ) from error
 
 
 def _column(values: list[Any], reading: _Reading) -> list[Any]:
@@ -238,22 +245,18 @@ def write_parquet(relation: duckdb.DuckDBPyRelation, out: IO[bytes]) -> int:
     Raises:
         QueryError: The query fails, or a column's type does not exist in Parquet.
     """
-    import duckdb
     import pyarrow as pa
     from pyarrow import parquet
 
+    schema = relation.limit(0).to_arrow_table().schema
+    names = _unique(schema.names)
+    schema = pa.schema([f.with_name(name) for f, name in zip(schema, names, strict=True)])
     n = 0
     try:
-        reader = relation.to_arrow_reader(BATCH)
-        names = _unique(reader.schema.names)
-        schema = reader.schema
-        schema = pa.schema([f.with_name(name) for f, name in zip(schema, names, strict=True)])
         with parquet.ParquetWriter(out, schema, compression="zstd") as writer:
-            for batch in reader:
+            for batch in _batches(relation):
                 writer.write_batch(pa.record_batch(batch.columns, schema=schema))
                 n += batch.num_rows
-    except duckdb.InterruptException:
-        raise KeyboardInterrupt from None
-    except (duckdb.Error, pa.ArrowException) as error:
-        raise QueryError(str(error)) from error
+    except pa.ArrowNotImplementedError as error:
+        raise QueryError(f"Parquet has no such type ({error}): cast the column") from error
     return n

@@ -85,11 +85,11 @@ class Transcript:
                 continue
             longer = Text.assemble(line, " · ", fact) if line else Text.assemble(fact)
             if line and longer.cell_len > self.width:
-                yield line
+                yield self._fitted(line)
                 longer = Text.assemble(fact)
             line = longer
         if line:
-            yield line
+            yield self._fitted(line)
 
     # --- steps ------------------------------------------------------------------------------------
 
@@ -122,7 +122,7 @@ class Transcript:
         words = [] if step.turn is None else [f"turn {step.turn}"]
         agent = step.agent_name or step.agent_path
         words += [visible(agent)] if agent else []
-        line = Text(f"{'── ' * (1 + depth(step))}{' · '.join(words)} ", "dim")
+        line = Text(f"{'──' * (1 + 2 * depth(step))} {' · '.join(words)} ", "dim")
         return self._fitted(line.append("─" * max(0, self.width - line.cell_len)))
 
     def _step(self, step: Step) -> Iterator[Text]:
@@ -276,8 +276,10 @@ def _end(run: Trajectory) -> Iterator[str | Text]:
 def _judged(judgement: Judgement | None) -> Iterator[str]:
     if judgement is None:
         return
-    source = "nobody judged it" if judgement.source == "builtin" else visible(judgement.source)
-    yield f"outcome {judgement.outcome} ({source})"
+    if judgement.source == "builtin":
+        yield "nobody judged it"
+    else:
+        yield f"outcome {judgement.outcome} ({visible(judgement.source)})"
     if judgement.reward is not None:
         yield f"reward {judgement.reward:g}"
 
@@ -307,14 +309,14 @@ def _usage(run: Trajectory) -> Iterator[str]:
 
 def _gaps(run: Trajectory) -> list[str]:
     """What is missing, in words; repairs are no gaps."""
-    gaps = {
-        "call without content": run.n_missing_content,
-        "cut text": run.n_truncated,
-        "span without its parent": run.n_orphans,
-        "dropped span": run.n_dropped_spans,
-        "dropped attribute": run.n_dropped_attributes,
-    }
-    return [f"{n:,} x {what}" for what, n in gaps.items() if n]
+    gaps = (
+        (run.n_missing_content, "call", "without content"),
+        (run.n_truncated, "text", "cut"),
+        (run.n_orphans, "span", "without parent"),
+        (run.n_dropped_spans, "span", "dropped"),
+        (run.n_dropped_attributes, "attribute", "dropped"),
+    )
+    return [f"{count(n, noun)} {what}" for n, noun, what in gaps if n]
 
 
 def _file_change(change: FileChange) -> Text:
