@@ -1,1 +1,437 @@
-"""The directory of Parquet files that holds trajectories."""
+"""The store: a folder of Parquet files, a write-ahead log beside it, and SQL over both.
+
+    store = open_store("traces/")
+    store.sql("select outcome, count(*) from trajectories group by 1").show()
+
+Any number of processes record into one folder and read from it at once; there is no service. What
+was recorded before a call is seen by it: the store seals its log before it reads. How it is kept,
+and why nothing acknowledged is lost: `otel_traj.store.seal`; that nothing was: `verify`.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar, get_args
+
+import duckdb
+
+from otel_traj import wal
+from otel_traj.errors import (
+    ConfigurationError,
+    QueryError,
+    StoreError,
+    StoreNotFoundError,
+    TrajectoryNotFoundError,
+)
+from otel_traj.model import Annotation, AnnotationKind, Outcome, Record, RunStatus, Trajectory
+from otel_traj.store import check, query, rows, rules, seal, snapshot, values, views
+from otel_traj.store.check import Problem
+from otel_traj.store.seal import SealReport
+
+__all__ = ["AppendReport", "Problem", "SealReport", "TrajectoryStore", "open_store"]
+
+_log = logging.getLogger("otel_traj.store")
+_T = TypeVar("_T")
+
+_WAIT_S: Final = 10.0
+"""How long a reader waits for another sealer before it reads what there is."""
+
+_IMPORT_WAIT_S: Final = 60.0
+_PART: Final = 20_000
+"""Records of an import that one commit takes; bounds memory."""
+
+_PAGE: Final = 50
+"""Trajectories whose steps are fetched at once."""
+
+_MIN_PREFIX: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class AppendReport:
+    """What `append` did: rows that are new, records that were known, trajectories derived."""
+
+    spans: int = 0
+    logs: int = 0
+    annotations: int = 0
+    duplicates: int = 0
+    trajectories: int = 0
+
+
+def open_store(path: str | os.PathLike[str] | None = None) -> TrajectoryStore:
+    """Open a store to read it, and to add to it.
+
+    Args:
+        path: Its folder; None is `OTEL_TRAJ_STORE`, else `./traces`.
+
+    Raises:
+        StoreNotFoundError: There is none; the message says how to record a first run.
+        StoreVersionError: A newer otel-traj made it.
+    """
+    return TrajectoryStore(Path(path or os.environ.get("OTEL_TRAJ_STORE") or "traces"))
+
+
+class TrajectoryStore:
+    """One store. Safe to share between threads; every answer comes from one whole snapshot.
+
+    Attributes:
+        path: Its folder, absolute.
+    """
+
+    path: Path
+
+    def __init__(self, path: Path) -> None:
+        """Open an existing store; see `open_store`."""
+        self.path = path.absolute()
+        if not (self.path / "format.json").exists():
+            raise StoreNotFoundError(
+                f"There is no store at {str(path)!r}. Record a first run into it with"
+                f" otel_traj.instrument({str(path)!r}), or: otel-traj ingest --store {path} FILE"
+            )
+        wal.check_format(self.path, "min_reader")
+        self._mutex = threading.Lock()  # protects the engine
+        self._engine: duckdb.DuckDBPyConnection | None = None
+        self._engine_is_of: object = None
+
+    @classmethod
+    def create(cls, path: Path) -> TrajectoryStore:
+        """Make a store where there is none, and open it.
+
+        Raises:
+            StoreNotWritableError: The folder cannot be created or written.
+            StoreVersionError: A newer otel-traj made the one that is there.
+        """
+        wal.initialise(path)
+        return cls(path)
+
+    def __repr__(self) -> str:
+        return f"TrajectoryStore({str(self.path)!r})"
+
+    # --- SQL -----------------------------------------------------------------------------------
+
+    def sql(
+        self, query_text: str, parameters: Mapping[str, object] | None = None
+    ) -> duckdb.DuckDBPyRelation:
+        """Ask one SELECT over the public views (`docs/schema.md`).
+
+        Args:
+            query_text: The SELECT; `$name` stands for a parameter.
+            parameters: Their values.
+
+        Returns:
+            A DuckDB relation: `.fetchall()`, `.df()`, `.pl()`, `.to_arrow_table()`, `.show()`. It
+            stays on the snapshot that was current when it was made, and computes when asked.
+
+        Raises:
+            QueryRefusedError: It is something else, or reads what is not public.
+            QueryError: It does not parse or bind.
+        """
+        query.check(query_text)
+        try:
+            return self.connection().sql(query_text, params=dict(parameters or {}))
+        except duckdb.Error as error:
+            raise QueryError(str(error)) from error
+
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """A cursor of one's own on the public views, for SQL that we ship.
+
+        It is not checked what runs on it; settings are locked, variables are the cursor's.
+        """
+        with self._mutex:
+            tail_is = self._catch_up()
+            current = snapshot.newest(self.path)
+            rules_of_store = rules.load(self.path)
+            wanted = (current.n, rules_of_store, tail_is)
+            if self._engine is None or wanted != self._engine_is_of:
+                tail = None if tail_is is None else seal.tail_of(self.path, current)
+                self._engine = views.connect(self.path, current, rules_of_store, tail)
+                self._engine_is_of = wanted
+            return self._engine.cursor()
+
+    def _catch_up(self) -> tuple[tuple[str, int], ...] | None:
+        """Have everything sealed that the log holds now.
+
+        Returns:
+            None when it is; else, where this process may not write, how long the segments are: what
+            a snapshot lacks must be read into memory.
+        """
+        lengths = seal.lengths(self.path)
+        current = snapshot.newest(self.path)
+        if seal.is_covered(self.path, lengths, current) and not current.open:
+            return None
+        try:
+            deadline = time.monotonic() + _WAIT_S
+            while seal.seal(self.path).is_busy:
+                if seal.is_covered(self.path, lengths, snapshot.newest(self.path)):
+                    break
+                if time.monotonic() > deadline:
+                    _log.warning("Another process is sealing; the newest runs are not seen yet")
+                    break
+                time.sleep(0.01)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise StoreError(f"Cannot seal {str(self.path)!r}: {error}") from error
+            return tuple(sorted(lengths.items()))
+        return None
+
+    # --- trajectories --------------------------------------------------------------------------
+
+    def trajectory(self, trajectory_id: str) -> Trajectory:
+        """One trajectory with its steps and file changes.
+
+        Args:
+            trajectory_id: Its id, an alias, or the beginning of its id (6 characters or more) that
+                no other id has.
+
+        Raises:
+            TrajectoryNotFoundError: None has it, or several begin with it; the message lists some.
+        """
+        cursor = self.connection()
+        found = self._headers(
+            cursor,
+            "trajectory_id in (select $id union all"
+            " select trajectory_id from trajectory_aliases where alias = $id)",
+            {"id": trajectory_id},
+        )
+        if not found and len(trajectory_id) >= _MIN_PREFIX:
+            found = self._headers(
+                cursor, "starts_with(trajectory_id, $id) limit 4", {"id": trajectory_id}
+            )
+        if len(found) != 1:
+            raise TrajectoryNotFoundError(_not_found(cursor, trajectory_id, found))
+        return next(_with_parts(cursor, found))
+
+    def trajectories(
+        self,
+        *,
+        agent: str | None = None,
+        task: str | None = None,
+        outcome: Outcome | None = None,
+        status: RunStatus | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Trajectory]:
+        """Trajectories with steps and file changes, newest first, all of one snapshot.
+
+        Args:
+            agent: Name of the agent at the top.
+            task: The task's text or id.
+            outcome: As the view `trajectories` tells it.
+            status: How the run ended.
+            limit: At most so many.
+        """
+        cursor = self.connection()
+        found = self._headers(
+            cursor,
+            "($agent is null or agent_name = $agent)"
+            " and ($task is null or task = $task or task_id = $task)"
+            " and ($outcome is null or outcome = $outcome)"
+            " and ($status is null or status = $status)"
+            " order by start_time desc, trajectory_id limit $limit",
+            {
+                "agent": agent,
+                "task": task,
+                "outcome": outcome,
+                "status": status,
+                "limit": 2**62 if limit is None else limit,
+            },
+        )
+        for page in _in_parts(found, _PAGE):
+            yield from _with_parts(cursor, page)
+
+    def _headers(
+        self, cursor: duckdb.DuckDBPyConnection, condition: str, parameters: Mapping[str, object]
+    ) -> list[Trajectory]:
+        relation = cursor.sql(
+            f"from trajectories where {condition}",
+            params=dict(parameters),
+        )
+        return [rows.trajectory(row) for row in relation.to_arrow_table().to_pylist()]
+
+    # --- adding --------------------------------------------------------------------------------
+
+    def append(self, records: Iterable[Record]) -> AppendReport:
+        """Add records, durably; what is stored already is left out, so twice is once.
+
+        Their traces count as over at the end, unless a span of them is running.
+
+        Raises:
+            InputError: One of them is no record; those of earlier commits are stored.
+        """
+        wal.initialise(self.path)
+        writer = f"import-{wal.ulid()}"
+        report = SealReport(0)
+        parts = _in_parts(records, _PART)
+        part = next(parts, [])
+        while part:
+            following = next(parts, [])
+            done = seal.seal_records(
+                self.path, part, writer=writer, is_last=not following, wait_s=_IMPORT_WAIT_S
+            )
+            report = report.and_then(done)
+            part = following
+        return AppendReport(
+            spans=report.spans,
+            logs=report.logs,
+            annotations=report.annotations,
+            duplicates=report.duplicates,
+            trajectories=len(report.trajectories),
+        )
+
+    def annotate(
+        self,
+        trajectory_id: str,
+        name: str,
+        value: object,
+        *,
+        kind: AnnotationKind = "label",
+        source: str = "explicit",
+        annotator: str | None = None,
+        step: int | None = None,
+    ) -> str:
+        """Say something of a trajectory, or of one of its steps, after the fact; durable on return.
+
+        Args:
+            trajectory_id: As for `trajectory`.
+            name: What it says: `outcome`, `reward`, or a name of one's own.
+            value: Number, text, or anything that JSON can hold.
+            kind: What sort of statement it is. An `outcome` is success, failure, partial, error or
+                unknown; a `reward` or `score` is a number.
+            source: Who says so; the last word of each source counts.
+            annotator: Person or program.
+            step: Position of the step it is about, None for the trajectory.
+
+        Returns:
+            Id of the annotation.
+
+        Raises:
+            TrajectoryNotFoundError: There is no such trajectory.
+            ConfigurationError: The value does not fit the kind, or there is no such step.
+        """
+        _check_value(kind, value)
+        trajectory = self.trajectory(trajectory_id)
+        about = None
+        if step is not None:
+            about = next((s for s in trajectory.steps if s.step == step), None)
+            if about is None:
+                raise ConfigurationError(
+                    f"{trajectory.trajectory_id!r} has no step {step}; it has {trajectory.n_steps}"
+                )
+        number, text, json_text = _split_value(value)
+        annotation = Annotation(
+            annotation_id=wal.ulid(),
+            target="trajectory" if about is None else "step",
+            trajectory_id=trajectory.trajectory_id,
+            trace_id=None if about is None else about.trace_id,
+            span_id=None if about is None else about.span_id,
+            tool_call_id=None if about is None else about.tool_call_id,
+            name=name,
+            kind=kind,
+            value_num=number,
+            value_text=text,
+            value_json=json_text,
+            source=source,
+            annotator=annotator,
+            created=datetime.now(UTC),
+        )
+        wal.initialise(self.path)
+        with closing(wal.WalWriter(self.path)) as writer:
+            writer.append(wal.encode([annotation]))
+        return annotation.annotation_id
+
+    # --- upkeep --------------------------------------------------------------------------------
+
+    def seal(self, *, final: bool = False) -> SealReport:
+        """Bring what the log holds into tables now; readers do it by themselves.
+
+        Args:
+            final: Nothing more comes for traces without a running span.
+        """
+        return seal.seal(self.path, is_final=final, wait_s=_WAIT_S)
+
+    def verify(self) -> list[Problem]:
+        """Check the store from its files up; reads everything, changes nothing.
+
+        Returns:
+            Errors (something is lost or contradicts itself) and notes (what killed processes left
+            behind, which is no damage); empty when there is nothing to say.
+        """
+        return check.verify(self.path)
+
+
+def _in_parts(members: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    iterator = iter(members)
+    while part := list(itertools.islice(iterator, size)):
+        yield part
+
+
+def _with_parts(
+    cursor: duckdb.DuckDBPyConnection, headers: Iterable[Trajectory]
+) -> Iterator[Trajectory]:
+    """The same trajectories with their steps and file changes."""
+    headers = list(headers)
+    ids = [header.trajectory_id for header in headers]
+    steps = _parts(cursor, "from steps", "step", ids)
+    changes = _parts(cursor, "from file_changes", "step, path", ids)
+    for header in headers:
+        yield replace(
+            header,
+            steps=tuple(map(rows.step, steps.get(header.trajectory_id, ()))),
+            file_changes=tuple(map(rows.file_change, changes.get(header.trajectory_id, ()))),
+        )
+
+
+def _parts(
+    cursor: duckdb.DuckDBPyConnection, source: str, order: str, ids: list[str]
+) -> dict[str, list[dict[str, Any]]]:
+    relation = cursor.sql(
+        f"{source} where trajectory_id in (select unnest($ids)) order by trajectory_id, {order}",
+        params={"ids": ids},
+    )
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in relation.to_arrow_table().to_pylist():
+        found.setdefault(row["trajectory_id"], []).append(row)
+    return found
+
+
+def _not_found(
+    cursor: duckdb.DuckDBPyConnection, trajectory_id: str, found: Iterable[Trajectory]
+) -> str:
+    several = [header.trajectory_id for header in found]
+    if several:
+        return f"Several trajectories begin with {trajectory_id!r}: {', '.join(several)}"
+    near = cursor.execute(
+        "select trajectory_id from trajectories"
+        " order by jaro_winkler_similarity(trajectory_id, $1) desc, start_time desc limit 3",
+        [trajectory_id],
+    ).fetchall()
+    hint = f" Nearest: {', '.join(repr(row[0]) for row in near)}." if near else " There is none."
+    short = f" A beginning needs {_MIN_PREFIX} characters." if len(trajectory_id) < 6 else ""
+    return f"No trajectory {trajectory_id!r}.{short}{hint}"
+
+
+def _check_value(kind: AnnotationKind, value: object) -> None:
+    if kind not in get_args(AnnotationKind):
+        raise ConfigurationError(f"kind {kind!r} is none of {', '.join(get_args(AnnotationKind))}")
+    if kind == "outcome" and value not in get_args(Outcome):
+        raise ConfigurationError(f"outcome {value!r} is none of {', '.join(get_args(Outcome))}")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind in ("reward", "score") and not is_number:
+        raise ConfigurationError(f"A {kind} is a number, not {value!r}")
+
+
+def _split_value(value: object) -> tuple[float | None, str | None, str | None]:
+    """A value as number, text or JSON: exactly one of them."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value), None, None
+    if isinstance(value, str):
+        return None, value, None
+    return None, None, values.dumps(value)

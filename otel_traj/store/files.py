@@ -51,6 +51,7 @@ def write(store: Path, table: str, date: str, rows: pa.Table) -> DataFile:
             compression=_CODEC,
             compression_level=_LEVEL,
             row_group_size=definition.row_group,
+            write_page_checksum=True,  # `verify` finds flipped bits by them
             bloom_filter_options={
                 column: {"ndv": min(rows.num_rows, definition.row_group) or 1}
                 for column in definition.bloom

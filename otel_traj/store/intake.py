@@ -6,6 +6,7 @@ to `_tmp/quarantine-*`, counted, and skipped.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -31,6 +32,7 @@ class Intake:
         offsets: Segment -> offset up to which this batch, or one before it, has read it.
         covered: Segments whose writer is gone and of which nothing is left to read.
         alive: Processes that still hold a segment.
+        torn: Segments of dead writers that end in half a frame.
         rejected: How many frames, lines and records were no records.
         is_all: Nothing is left to read.
     """
@@ -44,6 +46,7 @@ class Intake:
     offsets: dict[str, int] = field(default_factory=dict)
     covered: list[Path] = field(default_factory=list)
     alive: set[str] = field(default_factory=set)
+    torn: list[Path] = field(default_factory=list)
     rejected: int = 0
     is_all: bool = True
 
@@ -73,8 +76,8 @@ class Intake:
         return bool(self.spans or self.starts or self.logs or self.annotations or self.closes)
 
 
-def of_records(records: Iterable[Record]) -> Intake:
-    """Records that skip the log.
+def of_records(records: Iterable[Record], writer: str) -> Intake:
+    """Records that skip the log, told by `writer`.
 
     Raises:
         InputError: One of them has fields of the wrong type.
@@ -83,7 +86,7 @@ def of_records(records: Iterable[Record]) -> Intake:
     for record in records:
         if not is_sound(record):
             raise InputError(f"Not a record that a store can hold: {record!r:.200}")
-        intake.add(record)
+        intake.add(record, writer)
     return intake
 
 
@@ -100,7 +103,7 @@ def read_log(store: Path, offsets: Mapping[str, int], *, keep_damage: bool = Tru
     segments = wal.segments(store)
     # Asked before reading: a writer that dies in between has written all that will be read.
     abandoned = {path.name: wal.is_abandoned(path) for path in segments}
-    intake.alive = {writer_of(p.name) for p in segments if not abandoned[p.name]}
+    intake.alive = {writer_of(path.name) for path in segments if not abandoned[path.name]}
     n_bytes = 0
     for path in segments:
         start = offsets.get(path.name, 0)
@@ -124,6 +127,7 @@ def read_log(store: Path, offsets: Mapping[str, int], *, keep_damage: bool = Tru
             intake.covered.append(path)
             size = path.stat().st_size
             if end < size:
+                intake.torn.append(path)
                 keep(store, path, end, size)
     return intake
 
@@ -139,6 +143,16 @@ def quarantine(store: Path, segment: Path, start: int, end: int) -> None:
 
 def _ignore(store: Path, segment: Path, start: int, end: int) -> None:
     """Where nothing may be written."""
+
+
+def living_writers(store: Path) -> set[str]:
+    """Processes that hold a segment."""
+    alive = set()
+    for path in wal.segments(store):
+        with contextlib.suppress(FileNotFoundError):  # sealed and removed since it was listed
+            if not wal.is_abandoned(path):
+                alive.add(writer_of(path.name))
+    return alive
 
 
 def writer_of(segment: str) -> str:

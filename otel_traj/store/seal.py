@@ -24,7 +24,7 @@ from typing import Final
 import pyarrow as pa
 
 from otel_traj import wal
-from otel_traj.errors import ConfigurationError, OtelTrajError
+from otel_traj.errors import ConfigurationError, OtelTrajError, StoreError
 from otel_traj.model import Record
 from otel_traj.store import derive, files, intake, prices, snapshot, views
 from otel_traj.store.derive import Batch
@@ -67,18 +67,33 @@ class SealReport:
     rejected: int = 0
     is_busy: bool = False
 
-    def plus(self, number: int, batch: Batch, rejected: int) -> SealReport:
-        """The report after one more batch."""
+    def and_then(self, later: SealReport) -> SealReport:
+        """The report of two seals."""
         return SealReport(
+            snapshot=later.snapshot,
+            spans=self.spans + later.spans,
+            logs=self.logs + later.logs,
+            annotations=self.annotations + later.annotations,
+            duplicates=self.duplicates + later.duplicates,
+            late=self.late + later.late,
+            trajectories=self.trajectories | later.trajectories,
+            failed_traces=self.failed_traces | later.failed_traces,
+            rejected=self.rejected + later.rejected,
+        )
+
+    @classmethod
+    def of(cls, number: int, batch: Batch, read: Intake) -> SealReport:
+        """The report of one batch, committed as snapshot `number`."""
+        return cls(
             snapshot=number,
-            spans=self.spans + batch.n_spans,
-            logs=self.logs + batch.n_logs,
-            annotations=self.annotations + batch.n_annotations,
-            duplicates=self.duplicates + batch.n_duplicates,
-            late=self.late + batch.n_late,
-            trajectories=self.trajectories.union(batch.trajectory_ids),
-            failed_traces=self.failed_traces.union(batch.failed_traces),
-            rejected=self.rejected + rejected,
+            spans=batch.n_spans,
+            logs=batch.n_logs,
+            annotations=batch.n_annotations,
+            duplicates=batch.n_duplicates,
+            late=batch.n_late,
+            trajectories=frozenset(batch.trajectory_ids),
+            failed_traces=frozenset(batch.failed_traces),
+            rejected=read.rejected,
         )
 
 
@@ -102,30 +117,39 @@ def seal(store: Path, *, is_final: bool = False, wait_s: float = 0.0) -> SealRep
         report = SealReport(snapshot.newest(store).n)
         is_all = False
         while not is_all:
-            report, is_all = _seal_once(store, report, price, is_final=is_final)
+            done, is_all = _seal_once(store, price, is_final=is_final)
+            report = report.and_then(done)
         return report
 
 
-def seal_records(store: Path, records: Iterable[Record], *, wait_s: float = 60.0) -> SealReport:
-    """Bring records into tables without the log, durably; for big imports.
+def seal_records(
+    store: Path, records: Iterable[Record], *, writer: str, is_last: bool, wait_s: float
+) -> SealReport:
+    """Bring a part of an import into tables without the log; durable on return.
 
-    Their traces count as over, unless a span of them is running.
+    Args:
+        store: The store's folder.
+        records: A part that fits in memory.
+        writer: Name of the import; a trace of it may go on in the next part.
+        is_last: There is no next part: its traces are over, unless a span of them is running.
+        wait_s: How long to wait for another sealer to finish.
 
     Raises:
         InputError: One of them is no record; none is stored then.
-        TimeoutError: Another sealer did not finish in time.
+        StoreError: Another sealer did not finish in time; none is stored then.
     """
     wal.check_format(store, "min_writer")
-    given = intake.of_records(records)
+    given = intake.of_records(records, writer)
+    given.alive = intake.living_writers(store) | (set() if is_last else {writer})
     with _lock(store, wait_s) as is_held:
         if not is_held:
-            raise TimeoutError(f"Another process has been sealing {str(store)!r} for {wait_s} s")
+            raise StoreError(f"Another process has been sealing {str(store)!r} for {wait_s} s")
         current = snapshot.newest(store)
         given.offsets = dict(current.wal)
-        given.alive = {intake.writer_of(p.name) for p in wal.segments(store) if _is_held(p)}
         batch = _derive(store, current, given, _prices(store), is_final=False)
-        following = _commit(store, current, batch, given)
-        return SealReport(current.n).plus(following.n, batch, 0)
+        if _changes(current, batch, given):
+            current = _commit(store, current, batch, given)
+        return SealReport.of(current.n, batch, given)
 
 
 def is_covered(store: Path, lengths: dict[str, int], current: Snapshot) -> bool:
@@ -148,10 +172,15 @@ def lengths(store: Path) -> dict[str, int]:
     return found
 
 
+def unsealed(store: Path, current: Snapshot) -> tuple[Intake, Batch]:
+    """What the log holds beyond a snapshot, and what a seal would make of it; writes nothing."""
+    read = intake.read_log(store, current.wal, keep_damage=False)
+    return read, _derive(store, current, read, _prices(store), is_final=False)
+
+
 def tail_of(store: Path, current: Snapshot) -> views.Tail:
     """What a seal would commit now, in memory: for a folder that may only be read."""
-    read = intake.read_log(store, current.wal, keep_damage=False)
-    batch = _derive(store, current, read, _prices(store), is_final=False)
+    _, batch = unsealed(store, current)
     return {
         table: pa.concat_tables(
             rows.append_column("date", pa.array([date] * rows.num_rows, pa.string()))
@@ -171,13 +200,6 @@ def _prices(store: Path) -> Price:
         return lambda _: None
 
 
-def _is_held(segment: Path) -> bool:
-    try:
-        return not wal.is_abandoned(segment)
-    except FileNotFoundError:
-        return False
-
-
 @contextlib.contextmanager
 def _lock(store: Path, wait_s: float) -> Iterator[bool]:
     """Hold the store's only lock; the kernel frees it when its holder dies, however it dies."""
@@ -191,10 +213,8 @@ def _lock(store: Path, wait_s: float) -> Iterator[bool]:
         os.close(fd)
 
 
-def _seal_once(
-    store: Path, report: SealReport, price: Price, *, is_final: bool
-) -> tuple[SealReport, bool]:
-    """Seal one batch of the log; the report so far, and whether nothing is left."""
+def _seal_once(store: Path, price: Price, *, is_final: bool) -> tuple[SealReport, bool]:
+    """Seal one batch of the log; what was done, and whether nothing is left."""
     for _ in range(_ATTEMPTS):
         current = snapshot.newest(store)
         read = intake.read_log(store, current.wal)
@@ -202,13 +222,13 @@ def _seal_once(
         if not _changes(current, batch, read):
             _write_views(store, current, only_if_stale=True)
             _remove(read.covered)
-            return report.plus(current.n, batch, read.rejected), read.is_all
+            return SealReport.of(current.n, batch, read), read.is_all
         try:
             following = _commit(store, current, batch, read)
         except SnapshotConflictError:
             continue
         _remove(read.covered)
-        return report.plus(following.n, batch, read.rejected), read.is_all
+        return SealReport.of(following.n, batch, read), read.is_all
     raise SnapshotConflictError(
         f"Other processes keep committing to {str(store)!r} although this one holds its lock;"
         " is it on a network file system without locks?"
@@ -235,10 +255,10 @@ def _derive(
 
 
 def _changes(current: Snapshot, batch: Batch, read: Intake) -> bool:
-    """Whether the batch is worth a snapshot: rows, open traces, or log that need not be reread."""
+    """Whether the batch is worth a snapshot: rows, open traces, log that need not be read again."""
     return (
         any(batch.tables.values())
-        or read.has_records
+        or bool(read.starts or read.closes)
         or batch.open.keys() != current.open.keys()
         or any(read.offsets[name] > current.wal.get(name, 0) for name in read.offsets)
     )

@@ -35,8 +35,9 @@ class Stored:
     """Look-ups in one snapshot; all of them by sets of ids, none of a whole table."""
 
     def __init__(self, store: Path, snapshot: Snapshot) -> None:
+        self._store = store
         self._snapshot = snapshot
-        self._connection = views.connect(store, snapshot) if snapshot.n else None
+        self._connection: duckdb.DuckDBPyConnection | None = None
 
     def __enter__(self) -> Stored:
         return self
@@ -47,7 +48,7 @@ class Stored:
 
     def has(self, table: str) -> bool:
         """Whether the table has any rows."""
-        return self._connection is not None and bool(self._snapshot.live(table))
+        return bool(self._snapshot.live(table))
 
     def span_ids(self, trace_ids: Collection[str]) -> dict[str, set[str]]:
         """Trace -> ids of its stored spans; traces without any are left out."""
@@ -204,7 +205,8 @@ class Stored:
         """The connection with the set to look for as `wanted`; None if nothing can be found."""
         if not self.has(table) or not all(wanted.values()):
             return None
-        assert self._connection is not None  # `has` says so
+        if self._connection is None:  # 20 ms that a seal without news does not pay
+            self._connection = views.connect(self._store, self._snapshot)
         for column, values in wanted.items():
             self._connection.register("wanted", pa.table({column: list(values)}))
         return self._connection
