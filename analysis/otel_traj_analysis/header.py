@@ -227,7 +227,7 @@ class _Parser:
             known = ", ".join(PARAMETER_TYPES)
             self.fail(number, f"unknown type {found['type']!r}; there is {known}")
         try:
-            default = _read(found["type"], found["default"])
+            default = _read_literal(found["type"], found["default"])
         except (ValueError, KeyError):
             self.fail(number, f"default {found['default']!r} is no {found['type']}")
         self.check_default(number, found["name"], found["default"])
@@ -238,7 +238,7 @@ class _Parser:
         variable = rf"getvariable\('{name}'\)"
         places = len(re.findall(variable, self.sql))
         literal = re.escape(default) if default != "null" else r"[^)]+"
-        with_default = len(re.findall(rf"coalesce\({variable}, '?{literal}'?\)", self.sql))
+        with_default = len(re.findall(rf"coalesce\({variable}, {literal}\)", self.sql))
         if places == 0:
             self.fail(number, f"parameter {name!r} is read nowhere in the SQL")
         if default != "null" and with_default != places:
@@ -277,3 +277,12 @@ class _Parser:
 
 def _read(type_name: str, text: str) -> ParameterValue:
     return None if text == "null" else PARAMETER_TYPES[type_name].read(text)
+
+
+def _read_literal(type_name: str, literal: str) -> ParameterValue:
+    """The value of a default as it stands in the SQL, where texts and times are quoted."""
+    if literal == "null" or type_name not in ("text", "timestamp"):
+        return _read(type_name, literal)
+    if not (literal.startswith("'") and literal.endswith("'")):
+        raise ValueError(f"{literal!r} is not quoted")
+    return _read(type_name, literal[1:-1])

@@ -85,6 +85,7 @@ def test_units_labels_and_parameters_may_be_absent() -> None:
         ("(float, ", "(int, ", ":6: default '1.5' is no int"),
         ("(float, ", "(bool, ", ":6: default '1.5' is no bool"),
         ("(float, ", "(timestamp, ", ":6: default '1.5' is no timestamp"),
+        ("default null", "default none", ":7: default 'none' is no text"),
         ("default 1.5", "default 2.5", ":6: the SQL must read the parameter as `coalesce("),
         ("default 1.5", "default null", ":6: the SQL gives 'longer_s' a default"),
         (

@@ -7,7 +7,7 @@ with changed_files as (
     select
         trajectory_id,
         step,
-        list(path order by path) as paths
+        list_sort(list(path)) as paths
     from file_changes
     where getvariable('trajectory_id') is null or trajectory_id = getvariable('trajectory_id')
     group by trajectory_id, step

@@ -44,8 +44,7 @@ per_model as (
         count(*) filter (where reasoning_tokens is null) as n_reasoning_unknown,
         sum(cost_usd) as cost_usd,
         count(*) filter (where cost_usd is null) as n_cost_unknown,
-        list(distinct cost_source order by cost_source) filter (where cost_usd is not null)
-            as cost_sources
+        list(distinct cost_source) filter (where cost_source is not null) as cost_sources
     from calls
     group by agent_name, provider, model
 )
@@ -68,7 +67,7 @@ select
     n_reasoning_unknown,  -- calls that do not say
     cost_usd,  -- sum over the calls with a known cost, US dollars; NULL: none is known
     n_cost_unknown,  -- calls whose cost is unknown: the true sum is higher by theirs
-    cost_sources  -- where the known costs come from; NULL: none is known
+    coalesce(list_sort(cost_sources), []) as cost_sources  -- who tells the known costs; empty: none
 from per_model
 order by
     cost_usd desc nulls last,
