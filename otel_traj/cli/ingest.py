@@ -45,13 +45,12 @@ def command(paths: tuple[str, ...], store: Path) -> int:
     Exit status 1 means that some telemetry could not be read; everything else was.
     """
     from otel_traj import importers
-    from otel_traj.store import open_store
-    from otel_traj.wal import initialise
+    from otel_traj.store import TrajectoryStore
 
     readings = [importers.Reading(source) for source in importers.find(*paths)]
-    initialise(store)
+    opened = TrajectoryStore.create(store)
     with _progress(readings) as follow:
-        report = open_store(store).append(itertools.chain.from_iterable(map(follow, readings)))
+        report = opened.append(itertools.chain.from_iterable(map(follow, readings)))
     _name_skipped([reading for reading in readings if reading.skipped])
     _name_flaws(readings)
     _summarise(readings, report)
