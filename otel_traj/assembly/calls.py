@@ -18,6 +18,9 @@ from otel_traj.dialects.messages import Part
 
 CallKind = Literal["user", "llm", "tool", "handoff", "retrieval", "memory"]
 
+FINAL_ANSWER_TOOLS: Final = frozenset({"final_answer", "final_result"})
+"""Built-in pseudo tools by which frameworks let a model answer; they are no tool calls."""
+
 _STEP_KINDS: Final[dict[str, CallKind]] = {
     "llm": "llm",
     "tool": "tool",
@@ -89,7 +92,8 @@ def find_calls(nodes: Iterable[Node]) -> list[Call]:
     """One call per thing that these spans tell of, by start time."""
     by_kind: dict[str, list[Node]] = defaultdict(list)
     for node in nodes:
-        by_kind[node.facts.kind].append(node)
+        if node.facts.tool_name not in FINAL_ANSWER_TOOLS:
+            by_kind[node.facts.kind].append(node)
     calls = _merge_nested(_model_calls(by_kind["llm"]), stops=("tool", "agent", "handoff"))
     calls = _merge_same_response(calls)
     for kind in ("tool", "handoff", "retrieval", "memory"):

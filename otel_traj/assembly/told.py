@@ -12,13 +12,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from otel_traj.assembly.calls import Call
+from otel_traj.assembly.calls import FINAL_ANSWER_TOOLS, Call
 from otel_traj.assembly.names import is_named_for
 from otel_traj.dialects import Facts
 from otel_traj.dialects.messages import Message, Part, as_text, loads
-
-FINAL_ANSWER_TOOLS: Final = frozenset({"final_answer", "final_result"})
-"""Built-in pseudo tools by which frameworks let a model answer; they are no tool calls."""
 
 _TOOL_FINISH: Final = frozenset({"tool_calls", "tool_call", "tool_use", "tool-calls"})
 

@@ -22,7 +22,13 @@ from otel_traj.dialects.messages import from_pieces, is_cut, loads, unflatten
 from otel_traj.dialects.mlflow import MLFLOW
 from otel_traj.dialects.openinference import OPENINFERENCE
 from otel_traj.dialects.otel import OTEL, OTEL_EVENTS
-from otel_traj.dialects.others import AGENT_FRAMEWORK, AGENT_TRACE, ANTHROPIC_SDK, MCP
+from otel_traj.dialects.others import (
+    AGENT_FRAMEWORK,
+    AGENT_TRACE,
+    ANTHROPIC_SDK,
+    GOOGLE_ADK,
+    MCP,
+)
 from otel_traj.dialects.pydantic_ai import LOGFIRE, PYDANTIC_AI
 from otel_traj.dialects.table import (
     At,
@@ -52,6 +58,7 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
     PYDANTIC_AI,
     ANTHROPIC_SDK,
     AGENT_FRAMEWORK,
+    GOOGLE_ADK,
     MCP,
     TRACELOOP,
     OTEL_EVENTS,
@@ -110,6 +117,8 @@ def read(span: SpanRecord, logs: Iterable[LogRecord] = ()) -> Facts:
     _read_tables(facts, span, attributes, spoken, tables, logs)
     if facts.kind == "llm":
         _read_model_call(facts, span, attributes, spoken, logs)
+    if facts.agent_name == facts.agent_id:
+        facts.agent_name = None  # an id in the place of a name
     if facts.kind == "tool":
         told = facts.result
         facts.tool_call_id = facts.tool_call_id or call_id_of_result(told)

@@ -57,7 +57,7 @@ def read_response(value: Any) -> Facts:
     facts.response_id = _text(body.get("id") or body.get("responseId"))
     facts.response_model = _text(body.get("model") or body.get("modelVersion"))
     facts.finish_reason = _text(body.get("stop_reason")) or _finish(facts)
-    _read_usage(facts, body.get("usage") or body.get("usageMetadata"))
+    _read_usage(facts, body.get("usage") or body.get("usageMetadata") or body.get("usage_metadata"))
     return facts
 
 
@@ -110,10 +110,20 @@ def _read_usage(facts: Facts, usage: Any) -> None:
     if not isinstance(usage, Mapping):
         return
     facts.input_tokens = _count(
-        usage, "prompt_tokens", "input_tokens", "promptTokenCount", "inputTokens"
+        usage,
+        "prompt_tokens",
+        "input_tokens",
+        "promptTokenCount",
+        "prompt_token_count",
+        "inputTokens",
     )
     facts.output_tokens = _count(
-        usage, "completion_tokens", "output_tokens", "candidatesTokenCount", "outputTokens"
+        usage,
+        "completion_tokens",
+        "output_tokens",
+        "candidatesTokenCount",
+        "candidates_token_count",
+        "outputTokens",
     )
     read, written = (
         _count(usage, "cache_read_input_tokens"),

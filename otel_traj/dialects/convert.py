@@ -123,6 +123,8 @@ def result(value: Any) -> Any:
     for wrapper in ("output", "result"):
         if wrapper in inner and _is_wrapper(inner, wrapper):
             return result(inner[wrapper])
+    if {"name", "response"} <= inner.keys() <= {"id", "name", "response", "scheduling"}:
+        return result(inner["response"])  # Gemini's answer to a function call
     blocks = inner.get("content")
     if isinstance(blocks, list) and set(inner) <= _MCP_RESULT:
         return _text_of_blocks(blocks, value)

@@ -338,6 +338,8 @@ def _of_message(value: Mapping[str, Any], role: str) -> Message:
     blocks = next(
         (value[k] for k in ("parts", "contents", "content") if value.get(k) is not None), None
     )
+    if isinstance(blocks, Mapping) and "parts" in blocks:
+        blocks = blocks["parts"]
     call_id = value.get("tool_call_id") or (value.get("id") if said == "tool" else None)
     holds_results = any(part.kind == "tool_result" for part in _content(blocks))
     if said == "tool" and not holds_results and (blocks is not None or call_id):
@@ -419,10 +421,12 @@ def _parts(block: Any) -> list[Part]:
         return [_call(block["tool_call"])]
     if isinstance(block.get("message_content"), Mapping):
         return _parts(block["message_content"])
-    if isinstance(block.get("functionCall"), Mapping):  # Gemini
-        return [_call(block["functionCall"])]
-    if isinstance(block.get("functionResponse"), Mapping):
-        return [_result(block["functionResponse"])]
+    for key in ("functionCall", "function_call"):  # Gemini, and its Python clients
+        if isinstance(block.get(key), Mapping):
+            return [_call(block[key])]
+    for key in ("functionResponse", "function_response"):
+        if isinstance(block.get(key), Mapping):
+            return [_result(block[key])]
     decoder = _PART_OF.get(str(block.get("type")))
     if decoder is not None:
         part = decoder(block)

@@ -28,7 +28,11 @@ OPENINFERENCE: Final = Dialect(
         }
     },
     facts={
-        "agent_name": ("agent.name", InName(re.compile(r"(.+?)(?:\.run)?"))),
+        "agent_name": (
+            "agent.name",
+            InName(re.compile(r"agent_run \[(.+)\]")),
+            InName(re.compile(r"(.+?)(?:\.run)?")),
+        ),
         "acting_agent": (At("metadata", ("lc_agent_name",)),),
         "session_id": ("session.id",),
         "user_id": ("user.id",),

@@ -14,6 +14,26 @@ AGENT_FRAMEWORK: Final = Dialect(
     facts={"workflow_name": ("workflow.name",)},
 )
 
+GOOGLE_ADK: Final = Dialect(
+    name="google-adk",
+    scopes=("gcp.vertex.agent",),
+    marks=("gcp.vertex.agent.",),
+    names=(
+        (re.compile(r"call_llm"), "llm"),
+        (re.compile(r"agent_run \[.+\]"), "agent"),
+        (re.compile(r"execute_tool .+"), "tool"),
+    ),
+    facts={
+        "agent_name": (InName(re.compile(r"agent_run \[(.+)\]")),),
+        "session_id": ("gcp.vertex.agent.session_id",),
+        "tool_name": (InName(re.compile(r"execute_tool (.+)")),),
+        "arguments": ("gcp.vertex.agent.tool_call_args",),
+        "result": ("gcp.vertex.agent.tool_response",),
+    },
+    request=("gcp.vertex.agent.llm_request",),
+    response=("gcp.vertex.agent.llm_response",),
+)
+
 ANTHROPIC_SDK: Final = Dialect(
     name="anthropic-sdk",
     scopes=("com.anthropic.sdk",),

@@ -11,12 +11,13 @@ PYDANTIC_AI: Final = Dialect(
     name="pydantic-ai",
     scopes=("pydantic-ai",),
     names=(
-        (re.compile(r"agent run"), "agent"),
-        (re.compile(r"running tool"), "tool"),
+        (re.compile(r"agent run|.+ run"), "agent"),
+        (re.compile(r"running tool(?:: .+)?"), "tool"),
         (re.compile(r"running (?:\d+ )?tools?"), "wrapper"),
     ),
     facts={
-        "agent_name": ("agent_name",),
+        "agent_name": ("agent_name", InName(re.compile(r"(.+) run"))),
+        "tool_name": (InName(re.compile(r"running tool: (.+)")),),
         "model": ("model_name",),
         "cost_usd": ("operation.cost",),
         "cache_read_tokens": ("gen_ai.usage.details.cache_read_tokens",),

@@ -1,0 +1,141 @@
+"""One span per dialect: what it says in our words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from otel_traj import semconv
+from otel_traj.dialects import DIALECTS, read
+from otel_traj.model import SpanEvent
+from tests.assembly.spans import at, log, span
+
+
+def facts_of(name: str = "x", scope: str | None = None, **attributes: Any) -> Any:
+    return read(span(name, 0, 1, attributes=attributes["attributes"], scope_name=scope))
+
+
+TOOLS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
+    "otel": ("execute_tool look", None, {semconv.OPERATION: "execute_tool", semconv.TOOL_NAME: "look", semconv.TOOL_CALL_ARGUMENTS: '{"id":1}', semconv.TOOL_CALL_RESULT: "found"}),
+    "openinference": ("look", None, {"openinference.span.kind": "TOOL", "tool.name": "look", "input.value": '{"id":1}', "output.value": "found"}),
+    "traceloop": ("look.tool", None, {"traceloop.span.kind": "tool", "traceloop.entity.name": "look", "traceloop.entity.input": '{"args": [], "kwargs": {"id": 1}}', "traceloop.entity.output": '"found"'}),
+    "traceloop, langchain": ("execute_tool look", None, {"traceloop.span.kind": "tool", semconv.TOOL_NAME: "look", semconv.TOOL_CALL_ARGUMENTS: '{"input_str": "{\'id\': 1}", "tags": []}', semconv.TOOL_CALL_RESULT: json.dumps({"output": {"lc": 1, "type": "constructor", "id": ["ToolMessage"], "kwargs": {"content": "found", "tool_call_id": "c1"}}, "kwargs": {}})}),
+    "langsmith": ("look", "langsmith", {"langsmith.span.kind": "tool", "gen_ai.prompt": '{"id":1}', "gen_ai.completion": '{"output": "found"}'}),
+    "vercel-ai": ("ai.toolCall", "ai", {"ai.operationId": "ai.toolCall", "ai.toolCall.name": "look", "ai.toolCall.args": '{"id":1}', "ai.toolCall.result": '"found"'}),
+    "mlflow": ("look", None, {"mlflow.spanType": '"TOOL"', "mlflow.spanInputs": '{"id": 1}', "mlflow.spanOutputs": '"found"'}),
+    "pydantic-ai": ("running tool", "pydantic-ai", {semconv.TOOL_NAME: "look", "tool_arguments": '{"id": 1}', "tool_response": "found"}),
+    "logfire": ("Function: {name}", "logfire.openai_agents", {"name": "look", "input": '{"id": 1}', "output": "found"}),
+    "google-adk": ("execute_tool look", "gcp.vertex.agent", {"gcp.vertex.agent.tool_call_args": '{"id": 1}', "gcp.vertex.agent.tool_response": '{"name": "look", "response": "found"}'}),
+    "smolagents": ("SimpleTool", None, {"openinference.span.kind": "TOOL", "tool.name": "look", "input.value": '{"args": [], "sanitize_inputs_outputs": true, "kwargs": {"id": 1}}', "output.value": "found"}),
+    "anthropic-sdk": ("anthropic.custom_tool_use look", "com.anthropic.sdk.python", {semconv.OPERATION: "execute_tool", semconv.TOOL_NAME: "look", semconv.TOOL_CALL_ARGUMENTS: '{"id":1}', "anthropic.tool_result.content": '[{"type":"text","text":"found"}]'}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dialect", TOOLS)
+def test_a_tool_reads_the_same_in_every_dialect(dialect: str) -> None:
+    name, scope, attributes = TOOLS[dialect]
+
+    facts = facts_of(name, scope, attributes=attributes)
+
+    assert (facts.kind, facts.tool_name, facts.arguments, facts.result) == (
+        "tool",
+        "look",
+        {"id": 1},
+        "found",
+    )
+
+
+CHATS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
+    "otel": ("chat m", None, {semconv.OPERATION: "chat", semconv.REQUEST_MODEL: "m", semconv.INPUT_TOKENS: 3, semconv.OUTPUT_TOKENS: 2, semconv.OUTPUT_MESSAGES: '[{"role":"assistant","parts":[{"type":"text","content":"hi"}]}]'}),
+    "openinference": ("ChatCompletion", None, {"openinference.span.kind": "LLM", "llm.invocation_parameters": '{"model": "m"}', "llm.token_count.prompt": 3, "llm.token_count.completion": 2, "llm.output_messages.0.message.role": "assistant", "llm.output_messages.0.message.content": "hi"}),
+    "traceloop 0.4x": ("openai.chat", None, {"llm.request.type": "chat", semconv.REQUEST_MODEL: "m", "gen_ai.usage.prompt_tokens": 3, "gen_ai.usage.completion_tokens": 2, "gen_ai.completion.0.role": "assistant", "gen_ai.completion.0.content": "hi"}),
+    "vercel-ai": ("ai.generateText.doGenerate", "ai", {"ai.operationId": "ai.generateText.doGenerate", "ai.model.id": "m", "ai.usage.promptTokens": 3, "ai.usage.completionTokens": 2, "ai.response.text": "hi"}),
+    "mlflow": ("Completions", None, {"mlflow.spanType": '"CHAT_MODEL"', "model": '"m"', "mlflow.chat.tokenUsage": '{"input_tokens": 3, "output_tokens": 2}', "mlflow.spanOutputs": '{"choices": [{"message": {"role": "assistant", "content": "hi"}}]}'}),
+    "langsmith": ("ChatOpenAI", "langsmith", {"langsmith.span.kind": "llm", semconv.REQUEST_MODEL: "m", semconv.INPUT_TOKENS: 3, semconv.OUTPUT_TOKENS: 2, "gen_ai.completion": '{"generations": [[{"message": {"kwargs": {"content": "hi"}, "type": "constructor", "id": ["AIMessage"]}}]]}'}),
+    "unlisted": ("whatever", "new.library", {semconv.REQUEST_MODEL: "m", semconv.INPUT_TOKENS: 3, semconv.OUTPUT_TOKENS: 2, semconv.OUTPUT_MESSAGES: '[{"role":"assistant","content":"hi"}]'}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dialect", CHATS)
+def test_a_model_call_reads_the_same_in_every_dialect(dialect: str) -> None:
+    name, scope, attributes = CHATS[dialect]
+
+    facts = facts_of(name, scope, attributes=attributes)
+
+    assert (facts.kind, facts.model, facts.input_tokens, facts.output_tokens) == ("llm", "m", 3, 2)
+    assert [message.text for message in facts.output] == ["hi"]
+
+
+def test_input_that_excludes_cached_tokens_is_completed() -> None:
+    facts = facts_of(
+        "claude_code.llm_request",
+        "com.anthropic.claude_code.tracing",
+        attributes={
+            "span.type": "llm_request",
+            "input_tokens": 72,
+            "output_tokens": 30,
+            "cache_read_tokens": 128,
+            "cache_creation_tokens": 10,
+        },
+    )
+
+    assert (facts.input_tokens, facts.cache_read_tokens, facts.cache_write_tokens) == (210, 128, 10)
+
+
+def test_a_tool_that_was_taken_for_an_agent_is_a_tool() -> None:
+    attributes = {"openinference.span.kind": "AGENT", "tool.name": "transfer_to_refund_agent"}
+
+    assert facts_of("transfer_to_refund_agent", attributes=attributes).kind == "tool"
+
+
+def test_per_message_events_in_any_order_of_arrival() -> None:
+    chat = span("chat m", 0, 10, attributes={semconv.OPERATION: "chat", "gen_ai.system": "openai"})
+    logs = [
+        log("gen_ai.choice", "chat m", 9, {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hi"}}),
+        log("gen_ai.user.message", "chat m", 2, {"content": "hello"}),
+        log("gen_ai.system.message", "chat m", 1, {"content": "be kind"}),
+    ]  # fmt: skip
+
+    facts = read(chat, logs)
+
+    assert [(m.role, m.text) for m in facts.input or ()] == [
+        ("system", "be kind"),
+        ("user", "hello"),
+    ]
+    assert [(m.role, m.text) for m in facts.output or ()] == [("assistant", "hi")]
+    assert facts.finish_reason == "stop"
+
+
+def test_events_on_the_span_as_the_first_conventions_had_them() -> None:
+    events = (
+        SpanEvent(at(1), "gen_ai.content.prompt", {"gen_ai.prompt": '[{"role":"user","content":"q"}]'}),
+        SpanEvent(at(2), "gen_ai.content.completion", {"gen_ai.completion": '[{"role":"assistant","content":"a"}]'}),
+    )  # fmt: skip
+    chat = span("chat m", 0, 10, attributes={semconv.OPERATION: "chat"}, events=events)
+
+    facts = read(chat)
+
+    assert [m.text for m in (*(facts.input or ()), *(facts.output or ()))] == ["q", "a"]
+
+
+def test_details_that_only_the_event_has() -> None:
+    chat = span("chat m", 0, 10, attributes={semconv.OPERATION: "chat"})
+    said = [{"role": "assistant", "parts": [{"type": "text", "content": "hi"}]}]
+    details = log(semconv.EVENT_INFERENCE_DETAILS, "chat m", 9, **{semconv.OUTPUT_MESSAGES: said})
+
+    assert [m.text for m in read(chat, [details]).output or ()] == ["hi"]
+
+
+def test_generic_keys_are_not_borrowed_from_other_dialects() -> None:
+    """`name`, `model` and `input` mean something else on everybody else's spans."""
+    facts = facts_of("GET /", attributes={"name": "a", "model": "b", "agent_name": "c", "usage": 1})
+
+    assert (facts.kind, facts.agent_name, facts.model) == ("wrapper", None, None)
+
+
+def test_names_of_dialects_are_unique() -> None:
+    names = [dialect.name for dialect in DIALECTS]
+
+    assert len(names) == len(set(names))
