@@ -26,7 +26,7 @@ __all__ = ["QUESTIONS", "DemoResult", "Question", "run"]
 _SERVICE = "otel-traj-demo"
 _PACKAGES = ("openai", "opentelemetry-instrumentation-genai-openai")
 _SHOWN = ("pricing", "v2")  # the attempt with most in it: a failed edit, an objection, two reviews
-_SECONDS_PER_TOKEN = 0.001  # enough for the model's calls to be seen in a waterfall
+_SECONDS_PER_TOKEN = 0.0005  # enough for the model's calls to be seen in a waterfall
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ select
   count(*) filter (where outcome = 'success') as successes,
   count(*) filter (where outcome = 'failure') as failures,
   count(*) filter (where outcome = 'error') as errors,
+  count(reward) as rewards,
   round(avg(reward), 2) as mean_reward
 from trajectories
 group by task_id
@@ -126,11 +127,19 @@ def _record(store: Path, model_url: str, on_progress: Callable[[str], None]) -> 
     command = [sys.executable, "-P", "-m", "otel_traj.demo.agent"]
     arguments = ["--store", str(store), "--model-url", model_url]
     with subprocess.Popen(
-        [*command, *arguments], env=_environment(), stdout=subprocess.PIPE, text=True
+        [*command, *arguments],
+        env=_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C reaches us alone, and not as a traceback of the agent
     ) as process:
         assert process.stdout is not None
-        for line in process.stdout:
-            on_progress(line.rstrip("\n"))
+        try:
+            for line in process.stdout:
+                on_progress(line.rstrip("\n"))
+        except BaseException:
+            process.terminate()
+            raise
     if process.returncode:
         raise OtelTrajError(
             f"The demo's agent ended with exit code {process.returncode}; its message stands above."

@@ -140,7 +140,7 @@ class CodingAgent:
 
 def attempt(client: OpenAI, module: str, prompt_version: str) -> str:
     """Let an agent make the tests of a module pass in a fresh checkout; say how it ended."""
-    task = f"The tests in test_{module}.py fail. Repair {module}.py."
+    task = f"Repair {module}.py so that test_{module}.py passes."
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace.checkout(Path(folder))
         agent = CodingAgent(client, workspace, PROMPTS[prompt_version])

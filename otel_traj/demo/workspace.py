@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,7 +60,7 @@ class Workspace:
     @classmethod
     def checkout(cls, folder: Path) -> Workspace:
         """Write the demo's repository into `folder`."""
-        for template in resources.files("otel_traj.demo").joinpath("repository").iterdir():
+        for template in Path(__file__).with_name("repository").iterdir():
             path = folder / template.name.removesuffix(_TEMPLATE_SUFFIX)
             path.write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
         return cls(folder)
@@ -156,7 +155,8 @@ class Workspace:
         if not file.is_relative_to(self.folder):
             raise ToolError(f"{path} is outside of the repository")
         if not file.is_file():
-            raise ToolError(f"no file {path}; there is: {', '.join(self.files())}")
+            near = difflib.get_close_matches(path, self.files(), n=1)
+            raise ToolError(f"no file {path}" + (f"; did you mean {near[0]}?" if near else ""))
         return file
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -15,8 +16,10 @@ import pytest
 import otel_traj
 from otel_traj import demo
 from otel_traj.demo.workspace import Workspace
-from otel_traj.errors import StoreNotWritableError
+from otel_traj.errors import OtelTrajError, StoreNotWritableError
 from otel_traj.store import TrajectoryStore
+
+pytestmark = pytest.mark.slow
 
 CHECKOUT = Path(otel_traj.__file__).parents[1]
 
@@ -97,17 +100,15 @@ def test_shown_run_is_every_step_in_order(result: demo.DemoResult, store: Trajec
 def test_failed_tool_call_is_an_error_step_with_what_the_model_saw(store: TrajectoryStore) -> None:
     failed = rows(
         store,
-        "select task_id, prompt_version, tool_name, error_type, error_message, model_saw"
-        " from steps join trajectories using (trajectory_id)"
-        " where kind = 'tool' and steps.status = 'error' order by steps.start_time",
+        "select t.task_id, t.prompt_version, s.tool_name,"
+        " s.error_type, s.error_message, s.model_saw"
+        " from steps s join trajectories t using (trajectory_id)"
+        " where s.kind = 'tool' and s.status = 'error' order by s.start_time",
     )
 
     error = "otel_traj.demo.workspace.ToolError"
     once = "the old text occurs 0 times in {}.py, it must occur once"
-    missing = (
-        "no file duration.py; there is: README.md, durations.py, pricing.py, slugs.py,"
-        " test_durations.py, test_pricing.py, test_slugs.py"
-    )
+    missing = "no file duration.py; did you mean durations.py?"
     assert failed == [
         (task, prompt, tool, error, message, f"Error: {message}")
         for task, prompt, tool, message in [
@@ -156,7 +157,7 @@ def test_provider_failure_is_the_error_of_the_run(store: TrajectoryStore) -> Non
 def test_claim_of_the_agent_is_kept_beside_the_judgement(store: TrajectoryStore) -> None:
     claimed = store.trajectory(attempt(store, "pricing", "v1"))
 
-    assert claimed.task == "The tests in test_pricing.py fail. Repair pricing.py."
+    assert claimed.task == "Repair pricing.py so that test_pricing.py passes."
     assert claimed.final_answer == (
         "total takes the discount as a percentage now, and all tests pass."
     )
@@ -165,9 +166,11 @@ def test_claim_of_the_agent_is_kept_beside_the_judgement(store: TrajectoryStore)
 def test_file_changes_lead_from_the_checkout_to_the_final_files(
     result: demo.DemoResult, store: TrajectoryStore, tmp_path: Path
 ) -> None:
-    changes = store.trajectory(result.shown_id).file_changes
+    run = store.trajectory(result.shown_id)
+    changes = run.file_changes
     checkout = Workspace.checkout(tmp_path)
 
+    assert json.loads(str(run.initial_state)) == checkout.files()
     texts = [checkout.files()["pricing.py"], *(change.content_after for change in changes)]
     assert {change.path for change in changes} == {"pricing.py"}
     assert [change.content_before for change in changes] == texts[:-1]
@@ -221,7 +224,7 @@ def test_nothing_had_to_be_repaired_or_is_missing(store: TrajectoryStore) -> Non
 @pytest.mark.parametrize(
     ("question", "answer"),
     [
-        (0, [("durations", 2, 0, 1, 1, 0.8), ("pricing", 2, 1, 1, 0, 0.75)]),
+        (0, [("durations", 2, 0, 1, 1, 1, 0.8), ("pricing", 2, 1, 1, 0, 2, 0.75)]),
         (1, [("edit_file", 14, 2, 0.14)]),
         (2, [("coder", "demo-coder", 38), ("reviewer", "demo-reviewer", 4)]),
     ],
@@ -234,9 +237,13 @@ def test_shown_questions_are_answered_from_the_runs(
     assert [row[: len(answer[0])] for row in found[: len(answer)]] == answer
 
 
-def test_second_demo_adds_its_runs(result: demo.DemoResult, tmp_path: Path) -> None:
+def test_second_demo_adds_its_runs_whatever_lies_in_the_folder(
+    result: demo.DemoResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     traces = tmp_path / "traces"
     shutil.copytree(result.store, traces)
+    (tmp_path / "json.py").write_text("raise SystemExit('imported by mistake')")
+    monkeypatch.chdir(tmp_path)
     endings: list[str] = []
 
     again = demo.run(traces, on_progress=endings.append)
@@ -267,6 +274,16 @@ def test_store_that_cannot_be_written_is_told_before_anything_runs(tmp_path: Pat
     (tmp_path / "traces").write_text("a file, not a folder")
 
     with pytest.raises(StoreNotWritableError):
+        demo.run(tmp_path / "traces")
+
+
+def test_failure_of_the_agent_process_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "openai.py").write_text("raise SystemExit(3)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    with pytest.raises(OtelTrajError, match="exit code 3"):
         demo.run(tmp_path / "traces")
 
 

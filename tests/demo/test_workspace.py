@@ -98,9 +98,11 @@ def test_paths_outside_of_the_repository_are_refused(workspace: Workspace, path:
         workspace.read_file(path)
 
 
-def test_missing_file_is_answered_with_the_files_there_are(workspace: Workspace) -> None:
-    with pytest.raises(ToolError, match=r"no file duration\.py; there is: README\.md, durations"):
+def test_missing_file_is_answered_with_the_nearest_one(workspace: Workspace) -> None:
+    with pytest.raises(ToolError, match=r"^no file duration\.py; did you mean durations\.py\?$"):
         workspace.read_file("duration.py")
+    with pytest.raises(ToolError, match=r"^no file Makefile$"):
+        workspace.read_file("Makefile")
 
 
 def test_search_tells_file_and_line(workspace: Workspace) -> None:
