@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 from otel_traj import semconv
@@ -114,7 +115,7 @@ def read(span: SpanRecord, logs: Iterable[LogRecord] = ()) -> Facts:
     facts.dialects = tuple(dialect.name for dialect in spoken if dialect is not TRAJ) or (
         ("traj",) if TRAJ in spoken else ()
     )
-    _read_tables(facts, span, attributes, spoken, tables, logs)
+    _read_tables(facts, span, attributes, spoken, logs)
     if facts.kind == "llm":
         _read_model_call(facts, span, attributes, spoken, logs)
     if facts.agent_name == facts.agent_id:
@@ -207,56 +208,55 @@ def _read_tables(
     span: SpanRecord,
     attributes: Mapping[str, Any],
     spoken: Sequence[Dialect],
-    tables: Sequence[Dialect],
     logs: Sequence[LogRecord],
 ) -> None:
     """Fill facts from the tables; names of spans only where no key of any dialect tells."""
-    borrowed = [dialect for dialect in tables if dialect not in spoken]
-    for fact, source in (
-        *_sources(spoken, facts.kind),
-        *filter(_is_borrowable, _sources(borrowed, facts.kind)),
-    ):
-        if getattr(facts, fact) is None and not isinstance(source, InName):
-            _set(facts, fact, _look_up(source, span, attributes, logs))
-    for fact, source in _sources(spoken or (OTEL,), facts.kind):
-        if getattr(facts, fact) is None and isinstance(source, InName):
-            found = source.pattern.fullmatch(span.name)
-            _set(facts, fact, found[1] if found else None)
+    for fact, sources in _plan(tuple(spoken), facts.kind):
+        for source in sources:
+            if isinstance(source, str):
+                found = attributes.get(source)
+            else:
+                found = _look_up(source, span, attributes, logs)
+            if found is not None:
+                converter: Callable[[Any], Any] = CONVERTERS.get(fact, text)
+                value = converter(found)
+                if value is not None:
+                    setattr(facts, fact, value)
+                    break
 
 
-def _sources(tables: Iterable[Dialect], kind: Kind) -> Iterable[tuple[str, Source]]:
-    """Where facts of a span of this kind may stand, best places first."""
-    for dialect in tables:
+@cache
+def _plan(spoken: tuple[Dialect, ...], kind: Kind) -> tuple[tuple[str, tuple[Source, ...]], ...]:
+    """Where the facts of a span of this kind may stand, best places first."""
+    places: dict[str, list[Source]] = {}
+    names: dict[str, list[Source]] = {}
+    for dialect in (*spoken, *(d for d in DIALECTS if d not in spoken)):
         for fact, sources in dialect.facts.items():
-            if kind in _ONLY_FOR.get(fact, (kind,)):
-                for source in sources:
-                    if not isinstance(source, InName) or kind in _NAMED_BY[fact]:
-                        yield fact, source
+            if kind not in _ONLY_FOR.get(fact, (kind,)):
+                continue
+            for source in sources:
+                if isinstance(source, InName):
+                    # Names of spans tell only in a dialect that is spoken, or in OpenTelemetry's.
+                    if dialect in (spoken or (OTEL,)) and kind in _NAMED_BY[fact]:
+                        names.setdefault(fact, []).append(source)
+                elif dialect in spoken or _is_borrowable(source):
+                    places.setdefault(fact, []).append(source)
+    facts = dict.fromkeys((*places, *names))
+    return tuple((fact, (*places.get(fact, ()), *names.get(fact, ()))) for fact in facts)
 
 
-def _is_borrowable(entry: tuple[str, Source]) -> bool:
+def _is_borrowable(source: Source) -> bool:
     """Whether a key means the same outside its dialect: `gen_ai.x` does, `name` does not."""
-    source = entry[1]
-    key = (
-        source
-        if isinstance(source, str)
-        else getattr(source, "key", "") or getattr(source, "prefix", "")
-    )
-    return "." in key
-
-
-def _set(facts: Facts, fact: str, found: Any) -> None:
-    converter: Callable[[Any], Any] = CONVERTERS.get(fact, text)
-    if found is not None:
-        setattr(facts, fact, converter(found))
+    match source:
+        case str(key) | At(key) | InEvent(_, key) | InLog(_, key) | Times(key) | Flat(key):
+            return "." in key
+    return False
 
 
 def _look_up(
     source: Source, span: SpanRecord, attributes: Mapping[str, Any], logs: Sequence[LogRecord]
 ) -> Any:
     match source:
-        case str():
-            return attributes.get(source)
         case Flat(prefix):
             return unflatten(attributes, prefix) or None
         case At(key, path):
@@ -264,6 +264,9 @@ def _look_up(
             for name in path:
                 value = loads(value.get(name)) if isinstance(value, Mapping) else None
             return value
+        case InName(pattern):
+            found = pattern.fullmatch(span.name)
+            return found[1] if found else None
         case InEvent(name, key):
             return next(
                 (e.attributes.get(key) for e in reversed(span.events) if e.name == name), None

@@ -65,9 +65,9 @@ class Times:
 Source: TypeAlias = "str | At | Flat | InName | InEvent | InLog | Times"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Dialect:
-    """An instrumentor's vocabulary.
+    """An instrumentor's vocabulary. Compared and hashed by identity.
 
     Attributes:
         name: As it stands in column `dialects`.
