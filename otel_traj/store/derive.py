@@ -7,6 +7,7 @@ records twice are the same rows once; a span that comes late makes a new revisio
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -541,11 +542,17 @@ def _with_unique_ids(assemblies: Iterable[Assembly], taken: Collection[str]) -> 
     for assembly in assemblies:
         trajectory_id = assembly.trajectory.trajectory_id
         if trajectory_id in used:
-            trajectory_id = f"{trajectory_id}-{assembly.trajectory.trace_ids[0][:8]}"
+            trajectory_id = f"{trajectory_id}-{_short_hash(assembly)}"
             assembly = _renamed(assembly, trajectory_id)
         used.add(trajectory_id)
         unique.append(assembly)
     return [_without_aliases(assembly, used) for assembly in unique]
+
+
+def _short_hash(assembly: Assembly) -> str:
+    """Tells runs apart that have one id; the same whenever they are derived."""
+    told = f"{assembly.trajectory.trace_ids[0]}{assembly.trajectory.root_span_id}"
+    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
 def _without_aliases(assembly: Assembly, used: Collection[str]) -> Assembly:
