@@ -32,8 +32,8 @@ def command(store: Path) -> None:
     from otel_traj import demo
     from otel_traj.store import open_store
 
-    _heading("Recording")
-    result = demo.run(store, on_progress=lambda line: click.echo(f"  {line}"))
+    click.echo(f"Recording a coding agent into {store}", err=True)
+    result = demo.run(store, on_progress=lambda line: click.echo(f"  {line}", err=True))
     opened = open_store(store)
     _runs(opened, result)
     _one_run(opened, result)
@@ -76,13 +76,14 @@ def _question(store: TrajectoryStore, title: str, query: str) -> None:
 
 def _next_steps(result: DemoResult) -> None:
     _heading("Look further")
-    for command_line, meaning in (
-        (_command("show", result.store, result.shown_id[:8]), "the whole transcript"),
-        (_command("analyze", result.store), "questions that are ready to be asked"),
-        (_command("doctor", result.store), "what the telemetry does not tell"),
-        (_command("sql", result.store, "from steps limit 3"), "any question of your own"),
+    claims = "select task_id, reward, final_answer from trajectories where reward < 1"
+    for meaning, command_line in (
+        ("The whole transcript of that run", _command("show", result.store, result.shown_id[:8])),
+        ("What the agent claimed where tests fail", _command("sql", result.store, claims)),
+        ("Questions that are ready to be asked", _command("analyze", result.store)),
+        ("What the telemetry does not tell", _command("doctor", result.store)),
     ):
-        click.echo(f"  {command_line:<44}  {meaning}")
+        click.echo(f"  {meaning}:\n    {command_line}")
 
 
 def _command(name: str, store: Path, *arguments: str) -> str:
