@@ -197,7 +197,7 @@ def _merge_same_response(calls: list[Call]) -> list[Call]:
             if call.facts.response_id:
                 by_id[call.facts.response_id].append(call)
             continue
-        _merge(twin, call.node, "response_id", 0.99)
+        _merge(twin, call.node, "response id", 0.99)
         twin.merged += call.merged
     return kept
 

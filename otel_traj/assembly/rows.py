@@ -417,7 +417,7 @@ def _header(
         task=text(own.get(semconv.TASK)),
         user_input=ending.user_input,
         final_answer=ending.final_answer,
-        agent_name=agent_of(top) or (agents[0] if agents else None),
+        agent_name=_agent_name(top, agents),
         agent_id=_first(run, "agent_id"),
         agent_version=_first(run, "agent_version"),
         agents=agents,
@@ -470,11 +470,17 @@ def _header(
     )
 
 
+def _agent_name(top: Node, agents: Sequence[str]) -> str | None:
+    """The outermost agent that does something; one that does nothing is only a label."""
+    name = agent_of(top)
+    return agents[0] if agents and name not in agents else name
+
+
 def _repairs(run: Run, calls: Sequence[Call]) -> tuple[Repair, ...]:
     """What was concluded rather than read, by rule."""
-    found: list[tuple[str, float]] = list(run.rules)
+    found = [(f"stitched: {rule}", confidence) for rule, confidence in run.rules]
     for call in calls:
-        found += [(rule, confidence) for _, rule, confidence in call.merged]
+        found += [(f"merged: {rule}", confidence) for _, rule, confidence in call.merged]
         found += [(rule, 0.9) for rule in dict.fromkeys(call.inferred)]
     for node in run.nodes:
         if node.is_orphan:

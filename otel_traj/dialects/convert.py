@@ -210,8 +210,13 @@ _REDACTED: Final = re.compile(r"[<\[(*]*redacted[>\])*]*", re.I)
 
 def content(value: Any) -> str | None:
     """A text that somebody wrote; a placeholder for one is none."""
-    said = as_text(value)
-    return None if said is None or _REDACTED.fullmatch(said.strip()) else said
+    found = as_text(value)
+    return None if found is None or _REDACTED.fullmatch(found.strip()) else found
+
+
+def said(value: Any) -> Any:
+    """What a wrapper was given or gave back; a placeholder for it is nothing."""
+    return content(value) if isinstance(value, str) else whole(value)
 
 
 def whole(value: Any) -> Any:
@@ -251,8 +256,8 @@ CONVERTERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "result": whole,
     "query": whole,
     "documents": documents,
-    "said_input": whole,
-    "said_output": whole,
+    "said_input": said,
+    "said_output": said,
     **dict.fromkeys(
         (
             "input_tokens",

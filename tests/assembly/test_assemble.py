@@ -117,7 +117,7 @@ def test_calls_told_twice_count_once() -> None:
     merged = run.trajectory.steps[1].merged_spans
     assert {(m.span_id, m.rule) for m in merged} == {
         (span_id("inner"), "nested"),
-        (span_id("own"), "response_id"),
+        (span_id("own"), "response id"),
     }
 
 
@@ -432,7 +432,7 @@ def test_model_calls_that_are_traces_of_their_own_become_one_run() -> None:
 
     assert run.trajectory.trace_ids == ("1" * 32, "2" * 32)
     assert run.trajectory.stitch_confidence == 0.9
-    assert Repair("answers the call", 1, 0.9) in run.trajectory.repairs
+    assert Repair("stitched: answers the call", 1, 0.9) in run.trajectory.repairs
 
 
 def test_the_next_turn_of_a_conversation_is_a_run_of_its_own() -> None:
