@@ -136,7 +136,7 @@ def _plain(value: Any, role: str, keys: Sequence[str]) -> str | None:
         if isinstance(inner, str):
             return inner or None
         if isinstance(inner, Mapping) and {"args", "kwargs"} <= inner.keys():
-            inner = _single([*(inner["args"] or ()), *(inner["kwargs"] or {}).values()])
+            inner = _only_argument(inner["args"], inner["kwargs"])
             continue
         if isinstance(inner, Mapping | list):
             said = _last_text(decode(inner, role), role)
@@ -148,5 +148,8 @@ def _plain(value: Any, role: str, keys: Sequence[str]) -> str | None:
     return None
 
 
-def _single(values: Sequence[Any]) -> Any:
+def _only_argument(positional: Any, named: Any) -> Any:
+    """The one argument of a decorated function; None when there are several."""
+    values = list(positional) if isinstance(positional, list) else []
+    values += named.values() if isinstance(named, Mapping) else []
     return values[0] if len(values) == 1 else None
