@@ -287,6 +287,21 @@ def test_failure_of_the_agent_process_is_told(
         demo.run(tmp_path / "traces")
 
 
+def test_interrupted_demo_ends_its_agent_and_keeps_what_was_recorded(tmp_path: Path) -> None:
+    def interrupt(line: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        demo.run(tmp_path / "traces", on_progress=interrupt)
+
+    found = rows(
+        otel_traj.open_store(tmp_path / "traces"),
+        "select task_id, outcome from trajectories order by start_time",
+    )
+    assert 1 <= len(found) < 6
+    assert found[0] == ("slugs", "success")
+
+
 def test_missing_package_names_the_extra_that_brings_it(tmp_path: Path) -> None:
     program = f"from otel_traj import demo; demo.run(demo.Path({str(tmp_path)!r}))"
     process = subprocess.run(
