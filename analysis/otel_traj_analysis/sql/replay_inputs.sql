@@ -18,6 +18,7 @@ with calls as (
         error_message,
         provider,
         model,
+        response_model,
         tool_name,
         tool_call_id,
         effect,
@@ -75,6 +76,7 @@ select
     request.span_id as request_span_id,  -- span the request is from; NULL: tool, or none stored
     calls.provider,  -- provider of the model; NULL: not recorded
     calls.model,  -- model asked for; NULL: not recorded
+    calls.response_model,  -- model that answered; NULL: tool, or not recorded
     request.system_instructions,  -- JSON as sent; NULL: none, or told inside the messages
     request.input_messages,  -- all messages sent, JSON as sent; NULL: not told in this form
     calls.new_messages,  -- messages that no earlier step carried, JSON; in every vocabulary
@@ -103,13 +105,20 @@ select
     calls.request_hash,  -- hash of the canonical request; NULL: it is not known whole
     list_filter(
         [
-            case when kind = 'llm' and model is null then 'model' end,
+            case when kind = 'llm' and coalesce(model, response_model) is null then 'model' end,
             case
                 when kind = 'llm' and coalesce(request.input_messages, new_messages) is null
                     then 'messages'
             end,
             case
-                when tool_calls <> '[]' and coalesce(request.tool_definitions, tools_hash) is null
+                -- Other vocabularies have them under keys such as llm.tools.0, function_tools.
+                when
+                    tool_calls <> '[]'
+                    and coalesce(request.tool_definitions, tools_hash) is null
+                    and not regexp_matches(
+                        coalesce(request.attributes, ''),
+                        '[".\\_](tools|functions|tool_definitions)[".\\]'
+                    )
                     then 'tools'
             end,
             case when kind = 'tool' and tool_name is null then 'tool_name' end,

@@ -25,6 +25,7 @@ with calls as (
         and (getvariable('agent') is null or steps.agent_name = getvariable('agent'))
 ),
 
+-- The sum of two absurd counts may pass 64 bits: then it is unknown, like what nobody tells.
 per_model as (
     select
         agent_name,
@@ -32,15 +33,15 @@ per_model as (
         model,
         count(distinct trajectory_id) as n_runs,
         count(*) as n_calls,
-        sum(input_tokens) as input_tokens,
+        try_cast(sum(input_tokens) as bigint) as input_tokens,
         count(*) filter (where input_tokens is null) as n_input_unknown,
-        sum(output_tokens) as output_tokens,
+        try_cast(sum(output_tokens) as bigint) as output_tokens,
         count(*) filter (where output_tokens is null) as n_output_unknown,
-        sum(cache_read_tokens) as cache_read_tokens,
+        try_cast(sum(cache_read_tokens) as bigint) as cache_read_tokens,
         count(*) filter (where cache_read_tokens is null) as n_cache_read_unknown,
-        sum(cache_write_tokens) as cache_write_tokens,
+        try_cast(sum(cache_write_tokens) as bigint) as cache_write_tokens,
         count(*) filter (where cache_write_tokens is null) as n_cache_write_unknown,
-        sum(reasoning_tokens) as reasoning_tokens,
+        try_cast(sum(reasoning_tokens) as bigint) as reasoning_tokens,
         count(*) filter (where reasoning_tokens is null) as n_reasoning_unknown,
         sum(cost_usd) as cost_usd,
         count(*) filter (where cost_usd is null) as n_cost_unknown,

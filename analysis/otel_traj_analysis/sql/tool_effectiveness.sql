@@ -5,6 +5,7 @@
 -- parameters: min_calls (int, default 1): tools with fewer calls are left out
 --     agent (text, default null): only calls made by this agent
 
+-- A call of which only the model's request tells may have failed for all we know: no ending.
 with calls as (
     select
         steps.tool_name,
@@ -14,7 +15,16 @@ with calls as (
         steps.step,
         steps.agent_run,
         steps.group_id,
-        steps.status,
+        case
+            when steps.status = 'error' then 'error'
+            when
+                steps.status = 'ok'
+                and (
+                    coalesce(steps.result, steps.model_saw) is not null
+                    or steps.end_time is not null
+                )
+                then 'ok'
+        end as ending,
         steps.duration_s
     from steps
     join trajectories on trajectories.trajectory_id = steps.trajectory_id
@@ -31,9 +41,9 @@ calls_with_previous as (
         agent_version,
         trajectory_id,
         group_id,
-        status,
+        ending,
         duration_s,
-        lag(status) over same_tool as previous_status,
+        lag(ending) over same_tool as previous_ending,
         lag(group_id) over same_tool as previous_group_id
     from calls
     window same_tool as (
@@ -48,9 +58,9 @@ calls_with_retry as (
         agent_name,
         agent_version,
         trajectory_id,
-        status,
+        ending,
         duration_s,
-        previous_status = 'error' and coalesce(group_id <> previous_group_id, true) as is_retry
+        previous_ending = 'error' and coalesce(group_id <> previous_group_id, true) as is_retry
     from calls_with_previous
 ),
 
@@ -61,13 +71,13 @@ per_tool as (
         agent_version,
         count(distinct trajectory_id) as n_runs,
         count(*) as n_calls,
-        count(*) filter (where status in ('ok', 'error')) as n_finished,
-        count(*) filter (where status = 'error') as n_errors,
+        count(ending) as n_finished,
+        count(*) filter (where ending = 'error') as n_errors,
         count(*) filter (where is_retry) as n_retries,
-        count(*) filter (where is_retry and status = 'ok') as n_retries_ok,
-        count(duration_s) filter (where status in ('ok', 'error')) as n_timed,
-        avg(duration_s) filter (where status in ('ok', 'error')) as mean_duration_s,
-        median(duration_s) filter (where status in ('ok', 'error')) as median_duration_s
+        count(*) filter (where is_retry and ending = 'ok') as n_retries_ok,
+        count(duration_s) filter (where ending is not null) as n_timed,
+        avg(duration_s) filter (where ending is not null) as mean_duration_s,
+        median(duration_s) filter (where ending is not null) as median_duration_s
     from calls_with_retry
     group by tool_name, agent_name, agent_version
 )
@@ -78,7 +88,7 @@ select
     agent_version,  -- version of the agent that the whole run belongs to; NULL: not recorded
     n_runs,  -- trajectories with at least one call
     n_calls,  -- calls, finished or not
-    n_finished,  -- calls that ended in a result or an error; the rest were aborted or are open
+    n_finished,  -- calls known to have ended, in a result or an error; not aborted, open, untold
     n_errors,  -- finished calls that failed
     n_errors / nullif(n_finished, 0) as error_rate,  -- in [0, 1]; NULL: none finished
     n_retries,  -- calls after a failed call of the same tool by the same invocation of the agent
