@@ -172,7 +172,7 @@ def main() -> None:
             base_url = f"{options.model_url}/{module}-{prompt_version}/v1"
             with OpenAI(base_url=base_url, api_key="none is needed", max_retries=1) as client:
                 ending = attempt(client, module, prompt_version)
-            recording.flush()  # whoever reads the line below may stop us: the run is on disk by then
+            recording.flush()  # who reads the line below may stop us; the run is on disk then
             print(f"{module}, prompt {prompt_version}: {ending}", flush=True)  # noqa: T201
     recording.shutdown()
 
