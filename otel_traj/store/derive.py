@@ -246,9 +246,9 @@ class _Derivation:
     def _run(self) -> None:
         due = self._lifecycle.due
         spans, logs = self._load(due)
-        trace_ids = due | self._related(due, spans, logs)
-        old = self._members(trace_ids)
-        trace_ids = trace_ids.union(*(row.trace_ids for row in old))
+        related_traces = self._related(due, spans, logs)
+        old = self._members(self._may_be_stored(due) | related_traces)
+        trace_ids = due.union(related_traces, *(row.trace_ids for row in old))
         self._lifecycle.dates.update(self._stored.dates(trace_ids - self._lifecycle.dates.keys()))
         more_spans, more_logs = self._load(trace_ids - due)
         known_ids = _known_ids(old)
@@ -266,18 +266,18 @@ class _Derivation:
         """Ids that live rows keep, of those that the new rows want."""
         wanted = {i for a in changed for i in (a.trajectory.trajectory_id, *a.trajectory.aliases)}
         dead = {row.trajectory_id for row in self.superseded}
-        return {row.trajectory_id for row in self._stored.trajectories(wanted)} - dead
+        return self._stored.dates_of_trajectories(wanted).keys() - dead
 
     def _load(self, trace_ids: set[str]) -> tuple[list[SpanRecord], list[LogRecord]]:
         """All spans and logs of some traces: stored, new, and only started."""
-        spans = self._stored.spans(trace_ids & self._stored_traces(trace_ids))
+        spans = self._stored.spans(self._may_be_stored(trace_ids))
         spans += [span for span in self._news.spans if span.trace_id in trace_ids]
         spans += [span for span in self._lifecycle.pending if span.trace_id in trace_ids]
         logs = self._stored.logs(trace_ids)
         logs += [log for log in self._news.logs if log.trace_id in trace_ids]
         return spans, logs
 
-    def _stored_traces(self, trace_ids: set[str]) -> set[str]:
+    def _may_be_stored(self, trace_ids: set[str]) -> set[str]:
         """Leaves out the traces that this batch brought: nothing of them can be stored."""
         brought = {span.trace_id for span in self._news.spans} - self._news.known.keys()
         return trace_ids - brought
@@ -477,10 +477,9 @@ class _Writer:
         ]
 
     def _annotation_tables(self, annotations: list[Annotation]) -> dict[str, pa.Table]:
-        ids = {a.trajectory_id for a in annotations if a.trajectory_id}
-        dates = {row.trajectory_id: row.date for row in self._stored.trajectories(ids)}
-        for assembly in self._derivation.assemblies:
-            dates[assembly.trajectory.trajectory_id] = self._date(assembly)
+        dates = {a.trajectory.trajectory_id: self._date(a) for a in self._derivation.assemblies}
+        ids = {a.trajectory_id for a in annotations if a.trajectory_id} - dates.keys()
+        dates.update(self._stored.dates_of_trajectories(ids))
         ordered = sorted(annotations, key=lambda a: (rows.to_us(a.created), a.annotation_id))
         return {
             date: rows.annotations_table(group)

@@ -118,20 +118,31 @@ class Stored:
 
     def trajectories_of(self, trace_ids: Collection[str]) -> list[LiveTrajectory]:
         """The live trajectories that any of the traces is part of, oldest first."""
-        return self._trajectories(
-            "select trajectory_id from ("
-            "  select trajectory_id, unnest(trace_ids) as trace_id from live.trajectories"
-            ") semi join wanted using (trace_id)",
+        found = self._tuples(
+            "with concerned as ("
+            "  select trajectory_id from ("
+            "    select trajectory_id, unnest(trace_ids) as trace_id from live.trajectories"
+            "  ) semi join wanted using (trace_id)"
+            ") select trajectory_id, rev, trace_ids, aliases, n_late, n_dropped_spans,"
+            ' epoch_us(start_time), "date" from live.trajectories'
+            " semi join concerned using (trajectory_id) order by start_time, trajectory_id",
+            "trajectories",
             trace_id=trace_ids,
         )
+        return [
+            LiveTrajectory(i, rev, tuple(traces), tuple(aliases), late, dropped, start, date)
+            for i, rev, traces, aliases, late, dropped, start, date in found
+        ]
 
-    def trajectories(self, trajectory_ids: Collection[str]) -> list[LiveTrajectory]:
-        """The live trajectories of these ids or aliases, oldest first."""
-        return self._trajectories(
-            "select trajectory_id from live.trajectories semi join wanted using (trajectory_id)"
-            " union select a.trajectory_id from trajectory_aliases a"
-            " semi join wanted w on w.trajectory_id = a.alias",
-            trajectory_id=trajectory_ids,
+    def dates_of_trajectories(self, trajectory_ids: Collection[str]) -> dict[str, str]:
+        """Live trajectory -> its partition; ids that are none are left out."""
+        return dict(
+            self._tuples(
+                'select trajectory_id, "date" from live.trajectories'
+                " semi join wanted using (trajectory_id)",
+                "trajectories",
+                trajectory_id=trajectory_ids,
+            )
         )
 
     def traces_linking_to(self, trace_ids: Collection[str]) -> set[str]:
@@ -144,10 +155,6 @@ class Stored:
             "spans",
             trace_id=trace_ids,
         )
-
-    def traces_with_spans(self, trace_ids: Collection[str]) -> set[str]:
-        """Those of the traces that have stored spans."""
-        return set(self.dates(trace_ids))
 
     def traces_with_responses(self, response_ids: Collection[str]) -> set[str]:
         """Traces in which one of these model responses is told."""
@@ -175,19 +182,6 @@ class Stored:
 
     # --- how they ask --------------------------------------------------------------------------
 
-    def _trajectories(self, ids: str, **wanted: Collection[str]) -> list[LiveTrajectory]:
-        found = self._tuples(
-            "select trajectory_id, rev, trace_ids, aliases, n_late, n_dropped_spans,"
-            f' epoch_us(start_time), "date" from live.trajectories where trajectory_id in ({ids})'
-            " order by start_time, trajectory_id",
-            "trajectories",
-            **wanted,
-        )
-        return [
-            LiveTrajectory(i, rev, tuple(traces), tuple(aliases), late, dropped, start, date)
-            for i, rev, traces, aliases, late, dropped, start, date in found
-        ]
-
     def _trace_ids(self, sql: str, table: str, **wanted: Collection[str]) -> set[str]:
         return {row[0] for row in self._tuples(sql, table, **wanted)}
 
@@ -206,7 +200,7 @@ class Stored:
         if not self.has(table) or not all(wanted.values()):
             return None
         if self._connection is None:  # 20 ms that a seal without news does not pay
-            self._connection = views.connect(self._store, self._snapshot)
+            self._connection = views.connect_for_sealing(self._store, self._snapshot)
         for column, values in wanted.items():
             self._connection.register("wanted", pa.table({column: list(values)}))
         return self._connection

@@ -11,7 +11,7 @@ paths relative to the store, is written to `views.sql` at each commit: start Duc
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Final, TypeAlias, get_args
 
@@ -38,10 +38,33 @@ _REVISED: Final = ("trajectories", "steps", "trajectory_spans", "file_changes")
 def connect(
     store: Path, snapshot: Snapshot, rules: Rules | None = None, tail: Tail | None = None
 ) -> duckdb.DuckDBPyConnection:
-    """A private engine on one snapshot: it reads the store's folder, and can change nothing else.
+    """A private engine with the public views of one snapshot.
 
-    `COPY` into the store is not prevented here: what strangers write goes through `query.check`.
+    It reads the store's folder and can change no setting. `COPY` into the store is not prevented
+    here: what strangers write goes through `query.check`.
     """
+    connection = _engine()
+    for name, rows in (tail or {}).items():
+        connection.execute("create schema if not exists tail")
+        connection.register("rows_of_tail", rows)
+        connection.execute(f'create table tail."{name}" as from rows_of_tail')
+        connection.unregister("rows_of_tail")
+    connection.execute(script(snapshot, rules or Rules(), root=store, tail=(tail or {}).keys()))
+    directory = str(store).replace("'", "''")
+    connection.execute(f"set allowed_directories = ['{directory}']")
+    connection.execute("set enable_external_access = false")
+    connection.execute("set lock_configuration = true")
+    return connection
+
+
+def connect_for_sealing(store: Path, snapshot: Snapshot) -> duckdb.DuckDBPyConnection:
+    """An engine with the schemas `stored` and `live` only, which is half as long to open."""
+    connection = _engine()
+    connection.execute(_joined(_internal_views(snapshot, store, frozenset())))
+    return connection
+
+
+def _engine() -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(
         config={
             "autoinstall_known_extensions": False,
@@ -53,16 +76,7 @@ def connect(
             "temp_directory": "",
         }
     )
-    for name, rows in (tail or {}).items():
-        connection.execute("create schema if not exists tail")
-        connection.register("rows_of_tail", rows)
-        connection.execute(f'create table tail."{name}" as from rows_of_tail')
-        connection.unregister("rows_of_tail")
-    connection.execute(script(snapshot, rules or Rules(), root=store, tail=(tail or {}).keys()))
-    directory = str(store).replace("'", "''")
-    connection.execute(f"set allowed_directories = ['{directory}']")
-    connection.execute("set enable_external_access = false")
-    connection.execute("set lock_configuration = true")
+    connection.execute("set parquet_metadata_cache = true")  # files never change; halves planning
     return connection
 
 
@@ -102,33 +116,39 @@ def script(
         tail: Tables of which more rows are in schema `tail`.
     """
     tail = frozenset(tail)
-    given = {
-        name: bool(snapshot.live(name)) or name in tail for name in (SUPERSEDED.name, "annotations")
-    }
+    has_annotations = bool(snapshot.live("annotations")) or "annotations" in tail
     views = {
-        **{
-            f"stored.{name}": _stored(name, snapshot.live(name), root, name in tail)
-            for name in TABLES
-        },
-        **{f"live.{name}": _live(name, any_dead=given[SUPERSEDED.name]) for name in _REVISED},
+        **_internal_views(snapshot, root, tail),
         "trajectory_aliases": _ALIASES,
         "annotations": _plain("annotations"),
         "annotations_latest": _LATEST,
         "live.verdicts": _verdicts(rules),
         "trajectories": _trajectories(rules),
-        **({"live.step_rewards": _STEP_REWARDS} if given["annotations"] else {}),
-        "steps": _steps(has_annotations=given["annotations"]),
+        **({"live.step_rewards": _STEP_REWARDS} if has_annotations else {}),
+        "steps": _steps(has_annotations=has_annotations),
         "spans": _SPANS,
         "logs": _plain("logs"),
         "trajectory_spans": _plain("trajectory_spans", schema="live"),
         "file_changes": _plain("file_changes", schema="live"),
     }
-    statements = [f"create or replace view {name} as\n{text}" for name, text in views.items()]
+    return _joined(views)
+
+
+def _internal_views(snapshot: Snapshot, root: Path | None, tail: Set[str]) -> dict[str, str]:
+    any_dead = bool(snapshot.live(SUPERSEDED.name)) or SUPERSEDED.name in tail
+    stored = {
+        f"stored.{name}": _stored(name, snapshot.live(name), root, name in tail) for name in TABLES
+    }
+    return stored | {f"live.{name}": _live(name, any_dead=any_dead) for name in _REVISED}
+
+
+def _joined(views: Mapping[str, str]) -> str:
     set_up = [
         "set timezone = 'UTC'",
         "create schema if not exists stored",
         "create schema if not exists live",
     ]
+    statements = [f"create or replace view {name} as\n{text}" for name, text in views.items()]
     return ";\n\n".join(set_up + statements) + ";\n"
 
 
