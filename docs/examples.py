@@ -20,8 +20,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from otel_traj.demo.model_server import Answer, ModelServer, Script
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = ("README.md", "docs/recording.md", "docs/stores.md")
+
+# Examples that ask a model are answered from here, on loopback.
+MODELS = Script({"examples": {"gpt-5-mini": [Answer(text="The capital of Portugal is Lisbon.")]}})
 
 _BLOCK = re.compile(
     r"(?P<skip><!-- not run: [^>]+ -->\n+)?"
@@ -70,25 +75,33 @@ def run(chosen: Sequence[Example], folder: Path) -> Iterator[str]:
     Raises:
         ExampleFailed: An example failed.
     """
-    environment = _environment(folder)
-    for example in chosen:
-        shell = ["bash", "-euo", "pipefail", "-c", example.code]
-        command = shell if example.language == "sh" else [sys.executable, "-c", example.code]
-        ran = subprocess.run(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
+    with ModelServer(MODELS) as server:
+        environment = _environment(folder) | {
+            "OPENAI_API_KEY": "none is needed",
+            "OPENAI_BASE_URL": f"{server.url}/examples/v1",
+        }
+        for example in chosen:
+            yield _run(example, folder, environment)
+
+
+def _run(example: Example, folder: Path, environment: dict[str, str]) -> str:
+    shell = ["bash", "-euo", "pipefail", "-c", example.code]
+    command = shell if example.language == "sh" else [sys.executable, "-c", example.code]
+    ran = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ran.returncode:
+        raise ExampleFailed(
+            f"{example.document}:{example.line} ended with {ran.returncode}\n"
+            f"{example.code}\n{ran.stdout}\n{ran.stderr}"
         )
-        if ran.returncode:
-            raise ExampleFailed(
-                f"{example.document}:{example.line} ended with {ran.returncode}\n"
-                f"{example.code}\n{ran.stdout}\n{ran.stderr}"
-            )
-        yield "\n".join(line.rstrip() for line in ran.stdout.splitlines()) + "\n"
+    return "\n".join(line.rstrip() for line in ran.stdout.splitlines()) + "\n"
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -24,7 +24,7 @@ def lint_imports(folder: Path, config: Path) -> subprocess.CompletedProcess[str]
     """Run import-linter on the packages in `folder` and nowhere else."""
     command = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     return subprocess.run(
-        [sys.executable, "-P", "-c", command, "--config", str(config), "--no-cache"],
+        [sys.executable, "-P", "-c", command, "--config", str(config), "--no-cache", "--no-logo"],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(folder)},
         capture_output=True,

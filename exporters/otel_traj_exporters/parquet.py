@@ -88,8 +88,10 @@ def _write_views(trajectories: Iterable[Trajectory], store: TrajectoryStore, fil
             condition = _CHOSEN
         else:
             condition = _OF_CHOSEN_TRACE
-        found = connection.execute(f"select * from {view} where {condition}", {"ids": ids})  # noqa: S608
-        batches = found.to_arrow_reader(schema.SPANS.row_group)
+        chosen = f"select * from {view} where {condition}"  # noqa: S608
+        batches = connection.sql(chosen, params={"ids": ids}).to_arrow_reader(
+            schema.SPANS.row_group
+        )
         writer = files.writer(view, batches.schema)
         for batch in batches:
             writer.write_batch(batch)
