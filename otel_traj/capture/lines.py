@@ -9,10 +9,12 @@ program; resource and scope, which hardly ever change, are kept as text.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 
 from otel_traj import semconv, wal
@@ -31,15 +33,8 @@ from otel_traj.model import SpanKind as SpanKindName
 _LOCAL_PARENT: Final = 0x100
 _REMOTE_PARENT: Final = 0x300
 
-_KIND_TEXTS: Final = {
-    kind: "" if kind is SpanKind.INTERNAL else f',"kind":"{kind.name}"' for kind in SpanKind
-}
-_STATUS_TEXTS: Final = {
-    code: "" if code is StatusCode.UNSET else f',"status":"{code.name}"' for code in StatusCode
-}
-
 _MAX_TEXTS: Final = 256
-"""Resources and scopes kept as text; a process has a handful. Beyond it we begin afresh."""
+"""Resources, scopes and names kept as text; beyond that we begin afresh."""
 
 
 class Lines:
@@ -50,6 +45,7 @@ class Lines:
         self._redaction = Redaction(redactor or redact_secrets)
         self._is_own_redactor = redactor is not None
         self._texts: dict[int, tuple[object, str]] = {}
+        self._names: dict[str, str] = {}
 
     @property
     def redaction_failures(self) -> int:
@@ -60,7 +56,7 @@ class Lines:
         """One line, with its end; `is_open` for a span that has only started."""
         if not self._is_own_redactor and has_ids(span):
             line = self._fast(span, start_seq, is_open)
-            if not may_hold_secret(line):
+            if line is not None:
                 return line.encode("ascii")
         record = span_record(span, start_seq, is_open=is_open, redaction=self._redaction)
         return wal.encode([record])
@@ -69,30 +65,26 @@ class Lines:
         """One line, with its end, of what a log processor is given."""
         return wal.encode([log_record(log, self._redaction)])
 
-    def _fast(self, span: ReadableSpan, start_seq: int | None, is_open: bool) -> str:
-        """The text of `wal.encode([span_record(...)])`, unredacted."""
-        context, parent, status = cast(SpanContext, span.context), span.parent, span.status
-        events, links = span.events, span.links
+    def _fast(self, span: ReadableSpan, start_seq: int | None, is_open: bool) -> str | None:
+        """The text of `wal.encode([span_record(...)])`; None if there is a secret in it."""
+        told = _told(span)
+        if told and may_hold_secret(told):
+            return None
+        context, parent = cast(SpanContext, span.context), span.parent
+        kind, status = span.kind, span.status.status_code
         parts = [
             '{"k":"start"' if is_open else '{"k":"span"',
             f',"trace_id":"{context.trace_id:032x}","span_id":"{context.span_id:016x}"',
             f',"parent_span_id":"{parent.span_id:016x}"' if parent else ',"parent_span_id":null',
-            f',"name":{wal.dumps(_name(span))},"start_ns":{_start_ns(span)}',
+            f',"name":{self._name(_name(span))},"start_ns":{_start_ns(span)}',
             ',"end_ns":null' if is_open else f',"end_ns":{_end_ns(span)}',
-            _KIND_TEXTS[span.kind],
-            _STATUS_TEXTS[status.status_code],
+            "" if kind is SpanKind.INTERNAL else f',"kind":"{kind.name}"',
+            "" if status is StatusCode.UNSET else f',"status":"{status.name}"',
+            told,
+            self._kept(span.resource, self._resource_text),
         ]
-        if status.description:
-            parts.append(f',"status_message":{wal.dumps(status.description)}')
-        if attributes := _copy(span.attributes):
-            parts.append(f',"attributes":{wal.dumps(attributes)}')
-        if events:
-            parts.append(f',"events":{wal.dumps([_event_fields(event) for event in events])}')
-        if links:
-            parts.append(f',"links":{wal.dumps([_link_fields(link) for link in links])}')
-        parts.append(self._kept(span.resource, _resource_text))
-        if span.instrumentation_scope is not None:
-            parts.append(self._kept(span.instrumentation_scope, _scope_text))
+        if (scope := span.instrumentation_scope) is not None:
+            parts.append(self._kept(scope, self._scope_text))
         if state := _trace_state(context):
             parts.append(f',"trace_state":{wal.dumps(state)}')
         parts.append(f',"flags":{_flags(parent)}')
@@ -104,7 +96,7 @@ class Lines:
         parts.append("}\n")
         return "".join(parts)
 
-    def _kept(self, thing: Any, text_of: Any) -> str:
+    def _kept(self, thing: Any, text_of: Callable[[Any], str]) -> str:
         """`text_of(thing)`, made once. Holding `thing` keeps its `id` from being given again."""
         kept = self._texts.get(id(thing))
         if kept is None:
@@ -112,6 +104,43 @@ class Lines:
                 self._texts.clear()
             kept = self._texts[id(thing)] = (thing, text_of(thing))
         return kept[1]
+
+    def _name(self, name: str) -> str:
+        """A span's name as JSON; programs have few, but for those that put ids into them."""
+        text = self._names.get(name)
+        if text is None:
+            if len(self._names) >= _MAX_TEXTS:
+                self._names.clear()
+            text = self._names[name] = wal.dumps(name)
+        return text
+
+    def _resource_text(self, resource: Resource) -> str:
+        attributes = self._redaction.attributes(resource.attributes)
+        return f',"resource":{wal.dumps(attributes)}' if attributes else ""
+
+    def _scope_text(self, scope: InstrumentationScope) -> str:
+        fields: Sequence[tuple[str, Any]] = (
+            ("scope_name", scope.name),
+            ("scope_version", scope.version),
+            ("scope_attributes", self._redaction.attributes(_copy(scope.attributes))),
+            ("schema_url", scope.schema_url),
+        )
+        return "".join(f',"{name}":{wal.dumps(value)}' for name, value in fields if value)
+
+
+def _told(span: ReadableSpan) -> str:
+    """What may hold anything: status message, attributes, events and links."""
+    told = ""
+    events, links, message = span.events, span.links, span.status.description
+    if message:
+        told += f',"status_message":{wal.dumps(message)}'
+    if attributes := _copy(span.attributes):
+        told += f',"attributes":{wal.dumps(attributes)}'
+    if events:
+        told += f',"events":{wal.dumps([_event_fields(event) for event in events])}'
+    if links:
+        told += f',"links":{wal.dumps([_link_fields(link) for link in links])}'
+    return told
 
 
 def span_record(
@@ -230,20 +259,6 @@ def _link_fields(link: Any) -> dict[str, Any]:
         "span_id": f"{link.context.span_id:016x}",
     }
     return {**fields, "attributes": _copy(link.attributes)} if link.attributes else fields
-
-
-def _resource_text(resource: Any) -> str:
-    return f',"resource":{wal.dumps(dict(resource.attributes))}' if resource.attributes else ""
-
-
-def _scope_text(scope: Any) -> str:
-    fields: Sequence[tuple[str, Any]] = (
-        ("scope_name", scope.name),
-        ("scope_version", scope.version),
-        ("scope_attributes", _copy(scope.attributes)),
-        ("schema_url", scope.schema_url),
-    )
-    return "".join(f',"{name}":{wal.dumps(value)}' for name, value in fields if value)
 
 
 def _trace_state(context: Any) -> str | None:

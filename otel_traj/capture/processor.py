@@ -35,7 +35,7 @@ from typing import Any, Final, TypeAlias, cast
 from opentelemetry.context import Context
 from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
-from opentelemetry.trace import SpanContext, StatusCode
+from opentelemetry.trace import SpanContext, StatusCode, TraceFlags
 
 from otel_traj import semconv, wal
 from otel_traj.assembly import assemble
@@ -106,12 +106,15 @@ class _Trace:
     has_failed: bool = False
     is_whole: bool = True
 
-    def end(self, span: ReadableSpan, now: float) -> None:
-        """Note what the `Close` and the outline of the trace need to know of an ended span."""
-        self.lifecycle.end(_sketch(span), now)
+    def end(self, span: ReadableSpan, now: float, *, was_told: bool) -> None:
+        """Note an ended span; `was_told` unless it began in this very tick, never seen open."""
+        is_root = _is_local_root(span)
+        if was_told or is_root:
+            self.lifecycle.end(_sketch(span), now)
+        self.lifecycle.last_seen = now
         self.n_spans += 1
         self.last_ns = max(self.last_ns, span.end_time or 0)
-        if _is_local_root(span):
+        if is_root:
             self.has_failed = span.status.status_code is StatusCode.ERROR
         given = span.attributes.get(semconv.TRAJECTORY_ID) if span.attributes else None
         if isinstance(given, str) and self.trajectory_id is None:
@@ -183,8 +186,8 @@ class TrajectorySpanProcessor(SpanProcessor):
         # Below: touched under `_turn` only.
         self._traces: dict[int, _Trace] = {}
         self._over: OrderedDict[int, None] = OrderedDict()
-        self._start_seqs: dict[tuple[int, int], int] = {}
-        self._untold: dict[tuple[int, int], Span] = {}
+        self._start_seqs: dict[int, int] = {}  # span id -> number; of open spans
+        self._untold: dict[int, Span] = {}  # open spans whose start has not been written
         self._n_started = 0
         self._backlog: deque[bytes] = deque()
         self._finished: deque[tuple[_Trace, Close]] = deque()
@@ -233,10 +236,11 @@ class TrajectorySpanProcessor(SpanProcessor):
     def _rouse(self) -> None:
         if self._is_shut:
             return
+        # Here, not when the worker has woken: until it gets its turn, each span would rouse it.
+        self._idle = False
         if self._worker is None:
             with self._turn:
                 if self._worker is None:
-                    self._idle = False
                     self._worker = threading.Thread(
                         target=self._work, name="otel-traj", daemon=True
                     )
@@ -352,7 +356,7 @@ class TrajectorySpanProcessor(SpanProcessor):
                 continue
             self._count_lost(item)
         with guard("tell of open spans"):
-            self._tell_open(lines)
+            self._tell_open(lines, now)
         self._count_drops()
         with guard("close traces"):
             self._close_finished(lines, now, last=last)
@@ -362,40 +366,36 @@ class TrajectorySpanProcessor(SpanProcessor):
         if type(item) is ReadableSpan:
             self._take_end(item, lines, now)
         elif isinstance(item, Span):
-            self._take_start(item, now)
+            self._take_start(item)
         elif isinstance(item, ReadableSpan):
             self._take_end(item, lines, now)
         else:
             self._take_log(item, lines)
 
-    def _take_start(self, span: Span, now: float) -> None:
-        context = cast(SpanContext, span.context)
-        if not (has_ids(span) and context.trace_flags.sampled):
-            return
-        key = (context.trace_id, context.span_id)
-        self._start_seqs[key] = self._n_started
-        self._n_started += 1
-        self._untold[key] = span
-        if trace := self._trace_of(span, now):
-            trace.lifecycle.start(_sketch(span), now)
+    def _take_start(self, span: Span) -> None:
+        context = span.context
+        if has_ids(span) and context.trace_flags & TraceFlags.SAMPLED:
+            self._start_seqs[context.span_id] = self._n_started
+            self._untold[context.span_id] = span
+            self._n_started += 1
 
     def _take_end(self, span: ReadableSpan, lines: list[bytes], now: float) -> None:
         context = span.context
-        if context is not None and not context.trace_flags.sampled:
-            return
-        self._counts["spans"] += 1
         if context is None or not has_ids(span):
+            self._counts["spans"] += 1
             lines.append(self._lines.of_span(span, None))
             return
-        key = (context.trace_id, context.span_id)
-        self._untold.pop(key, None)
-        line = self._lines.of_span(span, self._start_seqs.pop(key, None))
+        if not context.trace_flags & TraceFlags.SAMPLED:
+            return
+        self._counts["spans"] += 1
+        was_told = self._untold.pop(context.span_id, None) is None
+        line = self._lines.of_span(span, self._start_seqs.pop(context.span_id, None))
         lines.append(line)
         trace = self._trace_of(span, now)
         if trace is None:
             self._counts["late_spans"] += 1
             return
-        trace.end(span, now)
+        trace.end(span, now, was_told=was_told)
         trace.keep(line)
 
     def _take_log(self, log: Any, lines: list[bytes]) -> None:
@@ -426,16 +426,17 @@ class TrajectorySpanProcessor(SpanProcessor):
         if len(self._over) > _REMEMBERED_TRACES:
             self._over.popitem(last=False)
         for span_id in trace.lifecycle.open_spans:
-            self._start_seqs.pop((trace_id, int(span_id, 16)), None)
+            self._start_seqs.pop(int(span_id, 16), None)
         return trace
 
-    def _tell_open(self, lines: list[bytes]) -> None:
+    def _tell_open(self, lines: list[bytes], now: float) -> None:
         """One `start` line for each span that has begun since the last tick and not ended."""
         untold, self._untold = self._untold, {}
-        for key, span in untold.items():
-            line = self._lines.of_span(span, self._start_seqs.get(key), is_open=True)
+        for span_id, span in untold.items():
+            line = self._lines.of_span(span, self._start_seqs.get(span_id), is_open=True)
             lines.append(line)
-            if trace := self._traces.get(key[0]):
+            if trace := self._trace_of(span, now):
+                trace.lifecycle.start(_sketch(span), now)
                 trace.keep(line)
 
     def _count_drops(self) -> None:

@@ -67,12 +67,16 @@ _SECRETS: Final = {
 """A text that stands in every credential of a form -> the form. Looking for texts first is what
 makes the rules affordable: most values hold none, and `in` reads gigabytes per second."""
 
+_MARKS: Final = tuple(_SECRETS)
 _PATTERN: Final = re.compile("|".join(_SECRETS.values()), re.DOTALL | re.ASCII)
 
 
 def may_hold_secret(text: str) -> bool:
     """Whether it is worth looking closer; cheap, and never wrongly False, in JSON text as well."""
-    return any(mark in text for mark in _SECRETS)
+    for mark in _MARKS:  # noqa: SIM110 - `any` of a generator takes three times as long
+        if mark in text:
+            return True
+    return False
 
 
 def redact_secrets(key: str, value: Any) -> Any:
