@@ -17,7 +17,7 @@ import otel_traj_exporters
 
 pytest.importorskip("importlinter")
 
-PACKAGES = [Path(p.__file__).parent for p in (otel_traj, otel_traj_analysis, otel_traj_exporters)]
+PACKAGES = [Path(p.__path__[0]) for p in (otel_traj, otel_traj_analysis, otel_traj_exporters)]
 
 
 def lint_imports(folder: Path, config: Path) -> subprocess.CompletedProcess[str]:

@@ -58,4 +58,4 @@ def test_a_misspelt_name_is_an_attribute_error() -> None:
     import otel_traj
 
     with pytest.raises(AttributeError, match="instrumentt"):
-        otel_traj.instrumentt  # type: ignore[attr-defined]  # noqa: B018
+        otel_traj.instrumentt  # noqa: B018
