@@ -70,7 +70,9 @@ def test_file_is_written_as_the_house_writes_sql(shipped: Analysis) -> None:
 def test_describe_tells_what_the_header_says() -> None:
     described = analysis.describe("tool_effectiveness")
 
-    assert described.grain == "one row per tool, agent that calls it, and version of the run's agent"
+    assert (
+        described.grain == "one row per tool, agent that calls it, and version of the run's agent"
+    )
     assert described.columns[0] == Column(
         "tool_name", "VARCHAR", "name as the model used it; NULL: not recorded"
     )
@@ -82,7 +84,7 @@ def test_describe_tells_what_the_header_says() -> None:
 
 
 def test_unknown_analysis_lists_what_there_is() -> None:
-    with pytest.raises(UnknownNameError, match="'outcomes'.*Did you mean 'token_cost'"):
+    with pytest.raises(UnknownNameError, match=r"'outcomes'.*Did you mean 'token_cost'"):
         analysis.describe("tokens_cost")
 
 

@@ -1,0 +1,188 @@
+"""Analyses over a real store."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+import otel_traj_analysis as analysis
+from otel_traj import semconv
+from otel_traj.errors import ConfigurationError
+from otel_traj.store import TrajectoryStore
+from otel_traj_analysis import Violations, runner
+from otel_traj_analysis.header import Analysis
+from tests.analysis.shipped import ALL
+from tests.store.runs import chat, root, run, tool
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> TrajectoryStore:
+    """Three runs: one merely completed, one judged, one with a failed call that is tried again."""
+    store = TrajectoryStore.create(tmp_path / "traces")
+    failed = {semconv.ERROR_TYPE: "KeyError"}
+    store.append(
+        [
+            *run(1),
+            *run(2, **{semconv.OUTCOME: "success", semconv.REWARD: 0.5}),
+            *(chat(3, 1), tool(3, 2, **failed), tool(3, 3), tool(3, 4), root(3)),
+        ]
+    )
+    return store
+
+
+def rows(relation: duckdb.DuckDBPyRelation) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = relation.to_arrow_table().to_pylist()
+    return found
+
+
+@pytest.mark.parametrize("name", analysis.names())
+def test_every_analysis_gives_the_columns_that_it_describes(
+    store: TrajectoryStore, name: str
+) -> None:
+    relation = analysis.run(store, name)
+
+    described = analysis.describe(name)
+    found = list(zip(relation.columns, map(str, relation.types), strict=True))
+    assert found == [(column.name, column.type) for column in described.columns]
+    assert relation.fetchall() != []
+
+
+def test_outcomes_keep_judged_and_merely_completed_apart(store: TrajectoryStore) -> None:
+    outcomes = {row["task"]: row for row in rows(analysis.run(store, "outcomes"))}
+
+    counted = ("success_rate", "n_judged", "n_explicit", "n_only_completed", "mean_reward")
+    assert [outcomes["order-1"][name] for name in counted] == [None, 0, 0, 1, None]
+    assert [outcomes["order-2"][name] for name in counted] == [1.0, 1, 1, 0, 0.5]
+
+
+def test_verdict_given_later_counts_in_the_next_run(store: TrajectoryStore) -> None:
+    [(first,)] = store.sql(
+        "select trajectory_id from trajectories where task = 'order-1'"
+    ).fetchall()
+
+    store.annotate(first, "outcome", "failure", kind="outcome")
+
+    outcomes = {row["task"]: row for row in rows(analysis.run(store, "outcomes"))}
+    assert (outcomes["order-1"]["n_failure"], outcomes["order-1"]["success_rate"]) == (1, 0.0)
+
+
+def test_parameters_choose_rows(store: TrajectoryStore) -> None:
+    [(last,)] = store.sql(
+        "select trajectory_id from trajectories where task = 'order-3'"
+    ).fetchall()
+
+    timeline = rows(analysis.run(store, "step_timeline", trajectory_id=last))
+
+    assert [(row["kind"], row["status"]) for row in timeline] == [
+        ("llm", "ok"),
+        ("tool", "error"),
+        ("tool", "ok"),
+        ("tool", "ok"),
+    ]
+    assert rows(analysis.run(store, "tool_effectiveness", min_calls=6)) == []
+
+
+def test_none_is_the_default(store: TrajectoryStore) -> None:
+    left_out = rows(analysis.run(store, "tool_effectiveness"))
+
+    assert rows(analysis.run(store, "tool_effectiveness", min_calls=None, agent=None)) == left_out
+
+
+def test_text_of_a_parameter_is_a_value_and_never_sql(store: TrajectoryStore) -> None:
+    hostile = "clerk' or true; drop view steps; --"
+
+    assert rows(analysis.run(store, "token_cost", agent=hostile)) == []
+    assert rows(analysis.run(store, "token_cost", agent="clerk")) != []
+
+
+def test_relations_with_other_parameters_do_not_disturb_each_other(store: TrajectoryStore) -> None:
+    few = analysis.run(store, "tool_effectiveness", min_calls=1)
+    many = analysis.run(store, "tool_effectiveness", min_calls=6)
+
+    assert (len(rows(few)), len(rows(many)), len(rows(few))) == (1, 0, 1)
+
+
+def test_threads_each_get_their_own_parameters(store: TrajectoryStore) -> None:
+    wrong: list[int] = []
+
+    def ask(min_calls: int, expected: int) -> None:
+        for _ in range(5):
+            found = len(rows(analysis.run(store, "tool_effectiveness", min_calls=min_calls)))
+            if found != expected:
+                wrong.append(min_calls)
+
+    threads = [threading.Thread(target=ask, args=(n, int(n <= 5))) for n in (1, 5, 6, 9)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert wrong == []
+
+
+def test_unknown_parameter_lists_the_right_ones(store: TrajectoryStore) -> None:
+    with pytest.raises(ConfigurationError, match=r"no parameter 'calls'.*min_calls \(int\): tools"):
+        analysis.run(store, "tool_effectiveness", calls=3)
+
+
+def test_parameter_of_another_type_is_refused(store: TrajectoryStore) -> None:
+    with pytest.raises(ConfigurationError, match="`min_calls` takes int, not '3'"):
+        analysis.run(store, "tool_effectiveness", min_calls="3")
+
+
+def test_own_file_runs_like_a_shipped_one(store: TrajectoryStore, tmp_path: Path) -> None:
+    file = tmp_path / "tokens.sql"
+    file.write_text(
+        "-- name: tokens\n-- Tokens of all calls.\n-- grain: one row\n"
+        "select\n    sum(input_tokens) as n  -- tokens\nfrom steps;\n"
+    )
+
+    assert analysis.run(store, str(file)).fetchall() == [(50,)]
+
+
+def test_labels_that_nobody_can_give_are_refused(store: TrajectoryStore, tmp_path: Path) -> None:
+    file = tmp_path / "mine.sql"
+    file.write_text(
+        "-- name: mine\n-- All.\n-- grain: one row\n-- labels: magic\n"
+        "select\n    count(*) as n  -- steps\nfrom steps;\n"
+    )
+
+    with pytest.raises(
+        ConfigurationError, match="labelled by 'magic', which this version does not"
+    ):
+        analysis.run(store, str(file))
+
+
+@pytest.mark.parametrize("shipped", ALL, ids=lambda shipped: shipped.name)
+def test_file_runs_unchanged_in_a_bare_duckdb(
+    store: TrajectoryStore, monkeypatch: pytest.MonkeyPatch, shipped: Analysis
+) -> None:
+    monkeypatch.chdir(store.path)
+    bare = duckdb.connect()
+    bare.execute((store.path / "views.sql").read_text())
+
+    found = bare.sql(shipped.sql)
+
+    assert rows(found) == rows(runner.answer(store.connection(), shipped, {}))
+
+
+def test_store_that_keeps_its_promises_is_healthy(store: TrajectoryStore) -> None:
+    assert analysis.check(store) == ()
+
+
+def test_check_shows_what_it_found(store: TrajectoryStore) -> None:
+    # A store cannot be made to lie through its own doors, so the views are changed under the check.
+    broken = runner.empty_store()
+    broken.execute(
+        "insert into spans (trace_id, span_id) select 't', 's' || i % 12 from range(24) r(i)"
+    )
+
+    found = runner.violations(broken, analysis.load("spans_once", "checks"))
+
+    assert (found.check, found.n, len(found.rows)) == ("spans_once", 12, 10)
+    assert found.rows[0] == {"trace_id": "t", "span_id": "s0", "n_rows": 2, "n_runs": 0}
+    assert isinstance(found, Violations)
