@@ -23,7 +23,8 @@ select
   count(*) filter (where outcome_source = 'builtin') as n_unjudged,
   coalesce(sum(n_spans), 0)::bigint as n_spans,
   min(start_time) as earliest,
-  max(start_time) as latest
+  max(start_time) as latest,
+  (select count(*) from spans where $id is null and trajectory_id is null) as n_outside
 from trajectories
 where $id is null or trajectory_id = $id"""
 
@@ -163,10 +164,9 @@ class _Answers:
         from otel_traj.cli.table import write_table
 
         relation = self._store.sql(query, self._parameters)
-        if relation.limit(1).fetchone() is None:
-            return
-        _title(title)
-        write_table(rows(relation), sys.stdout)
+        if relation.limit(1).fetchall():
+            _title(title)
+            write_table(rows(relation), sys.stdout)
 
 
 def _title(text: str) -> None:
@@ -181,6 +181,8 @@ def _overview(row: dict[str, Any]) -> None:
     since, until = when(row["earliest"]), when(row["latest"])
     spans = count(row["n_spans"], "span")
     click.echo(f"{count(row['n_runs'], 'trajectory')} of {spans}, {since} to {until} UTC")
+    if row["n_outside"]:
+        click.echo(f"{count(row['n_outside'], 'span')} more belong to no trajectory")
     if row["n_open"]:
         click.echo(f"{row['n_open']:,} still open, or cut off")
     if row["n_unjudged"]:

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import click
 
-from otel_traj.cli.safety import visible
+from otel_traj.cli.safety import visible_lines
 from otel_traj.errors import OtelTrajError
 
 COMMANDS: Final[dict[str, str]] = {
@@ -62,6 +62,9 @@ class CommandLine(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or say which one may have been meant."""
         name = args[0]
+        for argument in args[1:]:
+            if name != "ingest" and not _is_text(argument):  # only a file may be called anything
+                raise click.UsageError(f"Not valid UTF-8: {argument!r}.", ctx)
         if name not in COMMANDS and not name.startswith("-"):
             near = difflib.get_close_matches(name, COMMANDS, n=1)
             hint = f"Did you mean '{near[0]}'?" if near else f"There is: {', '.join(COMMANDS)}."
@@ -110,6 +113,20 @@ class CommandLine(click.Group):
             return DONE
         except (OtelTrajError, OSError) as error:
             raise _Failed(str(error)) from error
+        except Exception as error:
+            if str(error) == "Query interrupted":  # so DuckDB says that Ctrl-C was pressed
+                raise KeyboardInterrupt from error
+            if type(error).__module__ == "_duckdb":  # out of memory, a file gone meanwhile
+                raise _Failed(str(error)) from error
+            raise
+
+
+def _is_text(argument: str) -> bool:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:  # Python smuggles bytes that are no UTF-8 in as surrogates
+        return False
+    return True
 
 
 class _Failed(click.ClickException):
@@ -117,7 +134,8 @@ class _Failed(click.ClickException):
 
 
 def _report(error: click.ClickException) -> int:
-    click.echo(f"error: {visible(error.format_message())}", err=True)
+    for line in visible_lines(f"error: {error.format_message()}"):
+        click.echo(line, err=True)
     if isinstance(error, click.UsageError) and error.ctx is not None:
         click.echo(f"See '{error.ctx.command_path} --help'.", err=True)
     return WRONG_USE

@@ -68,7 +68,7 @@ _NARROW_COLUMNS: Final = 6
 @click.option("--status", type=click.Choice(STATUSES), help="Only runs that ended like this.")
 @click.option(
     "--limit",
-    type=click.IntRange(min=0),
+    type=click.IntRange(min=1),
     metavar="N",
     help=f"At most so many.  [default: {SHOWN} in a table, else all]",
 )

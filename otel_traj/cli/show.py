@@ -66,8 +66,8 @@ def judgement_of(store: TrajectoryStore, trajectory_id: str) -> Judgement | None
     found = store.sql(
         "select outcome, outcome_source, reward from trajectories where trajectory_id = $id",
         {"id": trajectory_id},
-    ).fetchone()
-    return Judgement(*found) if found else None
+    ).fetchall()
+    return Judgement(*found[0]) if found else None
 
 
 def write_text(run: Trajectory, judgement: Judgement | None, *, max_lines: int) -> None:

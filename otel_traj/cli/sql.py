@@ -37,5 +37,12 @@ def command(
     """
     from otel_traj.store import open_store
 
-    text = sys.stdin.read() if query == "-" else query
+    text = _standard_input() if query == "-" else query
     emit(open_store(store).sql(text), format_, output, limit=limit)
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"The query on standard input is not UTF-8 ({error}).") from error

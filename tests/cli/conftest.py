@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from otel_traj import importers
 from otel_traj.cli import main
+from otel_traj.store import TrajectoryStore
 
 CORPUS = Path(__file__).parents[1] / "data" / "corpus"
 GOLDEN = Path(__file__).parent / "golden"
@@ -39,6 +41,28 @@ def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> R
         return Ran(ended.value.code, out, err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def corpus_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of the five recorded runs; tests only read it."""
+    store = TrajectoryStore.create(tmp_path_factory.mktemp("corpus") / "traces")
+    store.append(importers.read(CORPUS))
+    return store.path
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A store of one recorded run, to be changed by a test."""
+    store = TrajectoryStore.create(tmp_path / "traces")
+    store.append(importers.read(CORPUS / "openai__otel-genai-openai"))
+    return store.path
+
+
+@pytest.fixture
+def empty_store(tmp_path: Path) -> Path:
+    """A store without a single record."""
+    return TrajectoryStore.create(tmp_path / "empty").path
 
 
 @pytest.fixture

@@ -1,7 +1,11 @@
 """What holds for every command: found quickly, failing in one line, quiet when nobody reads on."""
 
+import os
+import shlex
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -27,8 +31,6 @@ def test_the_overview_says_what_the_command_says_of_itself(name: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_help_has_an_example_that_parses(name: str) -> None:
-    import shlex
-
     epilog = command(name).epilog or ""
     lines = [line.strip() for line in epilog.splitlines() if f"otel-traj {name}" in line]
 
@@ -83,15 +85,9 @@ def test_wrong_use_is_one_line_and_where_to_look(
     assert "Traceback" not in ran.err
 
 
-def process(*arguments: str, **options: object) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "otel_traj", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={"PYTHONPATH": ":".join(SOURCES), "PATH": ""},
-        **options,  # type: ignore[call-overload]
-    )
+def environment(**settings: str) -> dict[str, str]:
+    """That of a process of its own in which this checkout, or this install, is found."""
+    return {"PYTHONPATH": os.pathsep.join(SOURCES), **settings}
 
 
 def test_version_and_both_module_names_work() -> None:
@@ -101,7 +97,7 @@ def test_version_and_both_module_names_work() -> None:
             capture_output=True,
             text=True,
             check=True,
-            env={"PYTHONPATH": ":".join(SOURCES)},
+            env=environment(),
         )
         assert ran.stdout.startswith("otel-traj ")
 
@@ -120,7 +116,7 @@ def test_help_loads_nothing_heavy() -> None:
         capture_output=True,
         text=True,
         check=True,
-        env={"PYTHONPATH": ":".join(SOURCES)},
+        env=environment(),
     )
 
     assert ran.stderr == "set()\n"
@@ -132,3 +128,36 @@ def test_the_collectors_configuration_is_printed_with_its_comments(run: Run) -> 
     assert ran.status == 0
     assert {"receivers", "exporters", "service"} <= yaml.safe_load(ran.out).keys()
     assert ran.out.startswith("# ")
+
+
+def test_a_reader_that_leaves_early_ends_the_command_quietly(corpus_store: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "otel_traj", "sql", "from range(10000000)", "--format", "csv"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(OTEL_TRAJ_STORE=str(corpus_store)),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"range\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+    assert process.returncode == 0
+
+
+def test_an_interrupt_ends_the_command_quietly(corpus_store: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "otel_traj", "sql", "from range(10000000)", "--format", "csv"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(OTEL_TRAJ_STORE=str(corpus_store)),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()  # now it waits for somebody to read on
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+        assert process.stderr.read().strip() == b""
+
+    assert process.returncode == 130

@@ -14,6 +14,7 @@ RUN = "openai__otel-openai-v2"
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
+    """Where a store will be; there is none yet."""
     return tmp_path / "traces"
 
 

@@ -1,0 +1,52 @@
+"""`verify`: what a crash leaves is a note, what is lost is an error."""
+
+from pathlib import Path
+
+from tests.cli.conftest import Run
+
+
+def test_a_healthy_store_is_whole(run: Run, store: Path) -> None:
+    ran = run("verify", "--store", store)
+
+    assert (ran.status, ran.out) == (0, "")
+    assert ran.err == "0 errors, 0 notes: the store is whole.\n"
+
+
+def test_a_torn_last_record_is_a_note(run: Run, store: Path) -> None:
+    segment = store / "_wal" / "01ARZ3NDEKTSV4RRFFQ69G5FAV-1.wal"
+    segment.write_bytes(b"#0badc0de 1000 json\n{")
+
+    ran = run("verify", "--store", store)
+
+    assert ran.status == 0
+    assert ran.out.startswith("note: ")
+    assert "the store is whole" in ran.err
+
+
+def test_a_lost_file_is_an_error(run: Run, store: Path) -> None:
+    next(store.glob("steps/*/*.parquet")).unlink()
+
+    ran = run("verify", "--store", store)
+
+    assert ran.status == 1
+    assert "error: " in ran.out
+    assert ran.err.endswith("the store is damaged.\n")
+
+
+def test_a_damaged_file_is_an_error(run: Run, store: Path) -> None:
+    file = next(store.glob("trajectories/*/*.parquet"))
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2 :] = b""
+    file.write_bytes(content)
+
+    assert run("verify", "--store", store).status == 1
+
+
+def test_reading_a_damaged_store_is_an_error_without_traceback(run: Run, store: Path) -> None:
+    for file in store.glob("trajectories/*/*.parquet"):
+        file.unlink()
+
+    for arguments in (["list"], ["sql", "from trajectories"], ["show", "396f4cf8"], ["doctor"]):
+        ran = run(*arguments, "--store", store)
+        assert (ran.status, ran.err[:7]) == (2, "error: ")
+        assert "Traceback" not in ran.err
