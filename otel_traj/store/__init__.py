@@ -5,7 +5,7 @@
 
 Any number of processes record into one folder and read from it at once; there is no service. What
 was recorded before a call is seen by it: the store seals its log before it reads. How it is kept,
-and why nothing acknowledged is lost: `otel_traj.store.seal`; that nothing was: `verify`.
+and why nothing acknowledged is lost: `otel_traj.store.sealing`; that nothing was: `verify`.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from otel_traj.errors import (
     TrajectoryNotFoundError,
 )
 from otel_traj.model import Annotation, AnnotationKind, Outcome, Record, RunStatus, Trajectory
-from otel_traj.store import check, query, rows, rules, seal, snapshot, values, views
+from otel_traj.store import check, query, rows, rules, sealing, snapshot, values, views
 from otel_traj.store.check import Problem
-from otel_traj.store.seal import SealReport
+from otel_traj.store.sealing import SealReport
 
 __all__ = ["AppendReport", "Problem", "SealReport", "TrajectoryStore", "open_store"]
 
@@ -152,7 +152,7 @@ class TrajectoryStore:
             rules_of_store = rules.load(self.path)
             wanted = (current.n, rules_of_store, tail_is)
             if self._engine is None or wanted != self._engine_is_of:
-                tail = None if tail_is is None else seal.tail_of(self.path, current)
+                tail = None if tail_is is None else sealing.tail_of(self.path, current)
                 self._engine = views.connect(self.path, current, rules_of_store, tail)
                 self._engine_is_of = wanted
             return self._engine.cursor()
@@ -164,14 +164,14 @@ class TrajectoryStore:
             None when it is; else, where this process may not write, how long the segments are: what
             a snapshot lacks must be read into memory.
         """
-        lengths = seal.lengths(self.path)
+        lengths = sealing.lengths(self.path)
         current = snapshot.newest(self.path)
-        if seal.is_covered(self.path, lengths, current) and not current.open:
+        if sealing.is_covered(self.path, lengths, current) and not current.open:
             return None
         try:
             deadline = time.monotonic() + _WAIT_S
-            while seal.seal(self.path).is_busy:
-                if seal.is_covered(self.path, lengths, snapshot.newest(self.path)):
+            while sealing.seal(self.path).is_busy:
+                if sealing.is_covered(self.path, lengths, snapshot.newest(self.path)):
                     break
                 if time.monotonic() > deadline:
                     _log.warning("Another process is sealing; the newest runs are not seen yet")
@@ -204,7 +204,7 @@ class TrajectoryStore:
         )
         if not found and len(trajectory_id) >= _MIN_PREFIX:
             found = self._headers(
-                cursor, "starts_with(trajectory_id, $id) limit 4", {"id": trajectory_id}
+                cursor, "starts_with(trajectory_id, $id) order by 1 limit 4", {"id": trajectory_id}
             )
         if len(found) != 1:
             raise TrajectoryNotFoundError(_not_found(cursor, trajectory_id, found))
@@ -273,7 +273,7 @@ class TrajectoryStore:
         part = next(parts, [])
         while part:
             following = next(parts, [])
-            done = seal.seal_records(
+            done = sealing.seal_records(
                 self.path, part, writer=writer, is_last=not following, wait_s=_IMPORT_WAIT_S
             )
             report = report.and_then(done)
@@ -355,7 +355,7 @@ class TrajectoryStore:
         Args:
             final: Nothing more comes for traces without a running span.
         """
-        return seal.seal(self.path, is_final=final, wait_s=_WAIT_S)
+        return sealing.seal(self.path, is_final=final, wait_s=_WAIT_S)
 
     def verify(self) -> list[Problem]:
         """Check the store from its files up; reads everything, changes nothing.

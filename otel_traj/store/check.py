@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from otel_traj import wal
 from otel_traj.errors import ConfigurationError, StoreDamagedError
-from otel_traj.store import rules, seal, snapshot, views
+from otel_traj.store import rules, sealing, snapshot, views
 from otel_traj.store.schema import TABLES
 from otel_traj.store.snapshot import DataFile, Snapshot
 
@@ -124,7 +124,7 @@ def _rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[str]]:
 
 def _notes(store: Path, current: Snapshot) -> Iterator[Problem]:
     """What killed processes left behind."""
-    read, batch = seal.unsealed(store, current)
+    read, batch = sealing.unsealed(store, current)
     for path in read.torn:
         yield Problem(
             "note",

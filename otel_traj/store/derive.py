@@ -126,6 +126,7 @@ class _Lifecycle:
 
     Attributes:
         open: Trace id -> those that go on.
+        first_seen: Traces of which nothing was known before this batch.
         due: Traces to derive now.
         late_spans: Keys of new spans of traces that were over before.
         dates: Trace -> partition, for the traces of this batch.
@@ -144,6 +145,7 @@ class _Lifecycle:
         is_final: bool,
     ) -> None:
         self.open = open_traces
+        self.first_seen: set[str] = set()
         self.due: set[str] = set()
         self.late_spans: set[tuple[str, str]] = set()
         self.dropped: dict[str, int] = {}
@@ -179,6 +181,8 @@ class _Lifecycle:
             self.late_spans.update((trace_id, span.span_id) for span in spans)
             return
         if trace is None:
+            if not is_stored:
+                self.first_seen.add(trace_id)
             first_ns = min(span.start_ns for span in (*spans, *starts))
             date = self.dates.setdefault(trace_id, _day(first_ns))
             trace = self.open[trace_id] = LiveTrace(OpenTrace(trace_id, now), date)
@@ -278,9 +282,8 @@ class _Derivation:
         return spans, logs
 
     def _may_be_stored(self, trace_ids: set[str]) -> set[str]:
-        """Leaves out the traces that this batch brought: nothing of them can be stored."""
-        brought = {span.trace_id for span in self._news.spans} - self._news.known.keys()
-        return trace_ids - brought
+        """Leaves out what needs no looking for, which in an import is nearly all."""
+        return trace_ids - self._lifecycle.first_seen
 
     def _members(self, trace_ids: set[str]) -> list[LiveTrajectory]:
         """Live trajectories of these traces and of all traces joined with them."""

@@ -53,7 +53,7 @@ class Snapshot:
         ts: When it was made, seconds since 1970.
         files: Table -> its live files, in order of commit.
         wal: Segment name -> offset up to which the tables contain it.
-        open: Trace id -> what is known of a trace that still runs (see `otel_traj.store.seal`).
+        open: Trace id -> what is known of a trace that still runs (see `otel_traj.store.sealing`).
     """
 
     n: int = 0

@@ -16,7 +16,7 @@ from otel_traj.errors import (
     StoreVersionError,
     TrajectoryNotFoundError,
 )
-from otel_traj.model import LogRecord, SpanRecord
+from otel_traj.model import LogRecord, Record, SpanRecord
 from otel_traj.store import AppendReport, TrajectoryStore, open_store, snapshot
 from tests.store.runs import chat, root, run, span_id, trace_id
 
@@ -64,7 +64,7 @@ def test_an_empty_store_answers_with_no_rows(store: TrajectoryStore) -> None:
 
 def test_appending_twice_is_appending_once(store: TrajectoryStore) -> None:
     log = LogRecord(trace_id(1), span_id(1, 1), 5, 6, "e", None, "text", resource={"k": 1})
-    records = [*run(1), *run(2), log]
+    records: list[Record] = [*run(1), *run(2), log]
 
     first, again = store.append(records), store.append(records)
 
@@ -243,8 +243,8 @@ def test_s1_11_ten_threads_write_ten_runs_each_while_others_read(store: Trajecto
     counts: list[int] = []
 
     def write(thread: int) -> None:
-        for n in range(10):
-            store.append(run(thread * 10 + n))
+        for half in (0, 5):
+            store.append([s for n in range(5) for s in run(thread * 10 + half + n)])
 
     def read() -> None:
         for _ in range(5):

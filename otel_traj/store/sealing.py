@@ -1,0 +1,289 @@
+"""Seals a store: what is in the log becomes rows in Parquet files, and one snapshot publishes them.
+
+Whoever gets the lock is the sealer: a process that a recording one started, a command before it
+reads, a receiver. It may die at any point; nothing is acknowledged by it, nothing half-done seen:
+
+    before the snapshot    files that no snapshot names; the log is read again, the same rows follow
+    after the snapshot     a log segment that is covered already; it is removed next time
+
+`python -m otel_traj.store.seal DIR` seals once. `tests/store/test_crashes.py` kills it at random.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from otel_traj import wal
+from otel_traj.errors import ConfigurationError, StoreError
+from otel_traj.model import Record
+from otel_traj.store import derive, files, intake, prices, snapshot, views
+from otel_traj.store.derive import Batch
+from otel_traj.store.intake import Intake
+from otel_traj.store.prices import Price
+from otel_traj.store.snapshot import DataFile, Snapshot, SnapshotConflictError
+from otel_traj.store.stored import Stored
+from otel_traj.store.traces import LiveTrace
+
+_log = logging.getLogger("otel_traj.store")
+
+_POLL_S: Final = 0.01
+_ATTEMPTS: Final = 5
+"""How often a seal starts over after a conflict, which a working lock rules out."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealReport:
+    """What a seal did.
+
+    Attributes:
+        snapshot: Number of the newest snapshot after it.
+        spans, logs, annotations: New rows.
+        duplicates: Records that were stored already, or came twice.
+        late: Spans that came after their trajectory was closed.
+        trajectories: Ids of the trajectories that were derived, again or for the first time.
+        failed_traces: Traces whose spans are stored but could not be derived.
+        rejected: Frames and lines of the log that were no records; kept in `_tmp/quarantine-*`.
+        is_busy: Somebody else holds the lock; nothing was done.
+    """
+
+    snapshot: int
+    spans: int = 0
+    logs: int = 0
+    annotations: int = 0
+    duplicates: int = 0
+    late: int = 0
+    trajectories: frozenset[str] = frozenset()
+    failed_traces: frozenset[str] = frozenset()
+    rejected: int = 0
+    is_busy: bool = False
+
+    def and_then(self, later: SealReport) -> SealReport:
+        """The report of two seals."""
+        return SealReport(
+            snapshot=later.snapshot,
+            spans=self.spans + later.spans,
+            logs=self.logs + later.logs,
+            annotations=self.annotations + later.annotations,
+            duplicates=self.duplicates + later.duplicates,
+            late=self.late + later.late,
+            trajectories=self.trajectories | later.trajectories,
+            failed_traces=self.failed_traces | later.failed_traces,
+            rejected=self.rejected + later.rejected,
+        )
+
+    @classmethod
+    def of(cls, number: int, batch: Batch, read: Intake) -> SealReport:
+        """The report of one batch, committed as snapshot `number`."""
+        return cls(
+            snapshot=number,
+            spans=batch.n_spans,
+            logs=batch.n_logs,
+            annotations=batch.n_annotations,
+            duplicates=batch.n_duplicates,
+            late=batch.n_late,
+            trajectories=frozenset(batch.trajectory_ids),
+            failed_traces=frozenset(batch.failed_traces),
+            rejected=read.rejected,
+        )
+
+
+def seal(store: Path, *, is_final: bool = False, wait_s: float = 0.0) -> SealReport:
+    """Bring everything that the log holds into tables.
+
+    Args:
+        store: The store's folder.
+        is_final: Nothing more comes for traces without a running span: the end of an import.
+        wait_s: How long to wait for another sealer to finish.
+
+    Raises:
+        StoreError: The store is damaged or of a newer version.
+        OSError: It cannot be written.
+    """
+    wal.check_format(store, "min_writer")
+    with _lock(store, wait_s) as is_held:
+        if not is_held:
+            return SealReport(snapshot.newest(store).n, is_busy=True)
+        price = _prices(store)
+        report = SealReport(snapshot.newest(store).n)
+        is_all = False
+        while not is_all:
+            done, is_all = _seal_once(store, price, is_final=is_final)
+            report = report.and_then(done)
+        return report
+
+
+def seal_records(
+    store: Path, records: Iterable[Record], *, writer: str, is_last: bool, wait_s: float
+) -> SealReport:
+    """Bring a part of an import into tables without the log; durable on return.
+
+    Args:
+        store: The store's folder.
+        records: A part that fits in memory.
+        writer: Name of the import; a trace of it may go on in the next part.
+        is_last: There is no next part: its traces are over, unless a span of them is running.
+        wait_s: How long to wait for another sealer to finish.
+
+    Raises:
+        InputError: One of them is no record; none is stored then.
+        StoreError: Another sealer did not finish in time; none is stored then.
+    """
+    wal.check_format(store, "min_writer")
+    given = intake.of_records(records, writer)
+    given.alive = intake.living_writers(store) | (set() if is_last else {writer})
+    with _lock(store, wait_s) as is_held:
+        if not is_held:
+            raise StoreError(f"Another process has been sealing {str(store)!r} for {wait_s} s")
+        current = snapshot.newest(store)
+        given.offsets = dict(current.wal)
+        batch = _derive(store, current, given, _prices(store), is_final=False)
+        if _changes(current, batch, given):
+            current = _commit(store, current, batch, given)
+        return SealReport.of(current.n, batch, given)
+
+
+def is_covered(store: Path, lengths: dict[str, int], current: Snapshot) -> bool:
+    """Whether a snapshot holds what segments held when they had these lengths.
+
+    A segment that is gone was covered when it was removed.
+    """
+    there = {path.name for path in wal.segments(store)}
+    return all(
+        current.wal.get(name, 0) >= length for name, length in lengths.items() if name in there
+    )
+
+
+def lengths(store: Path) -> dict[str, int]:
+    """Segment -> how long it is now."""
+    found = {}
+    for path in wal.segments(store):
+        with contextlib.suppress(FileNotFoundError):  # sealed and removed since it was listed
+            found[path.name] = path.stat().st_size
+    return found
+
+
+def unsealed(store: Path, current: Snapshot) -> tuple[Intake, Batch]:
+    """What the log holds beyond a snapshot, and what a seal would make of it; writes nothing."""
+    read = intake.read_log(store, current.wal, keep_damage=False)
+    return read, _derive(store, current, read, _prices(store), is_final=False)
+
+
+def tail_of(store: Path, current: Snapshot) -> views.Tail:
+    """What a seal would commit now, in memory: for a folder that may only be read."""
+    _, batch = unsealed(store, current)
+    return {
+        table: pa.concat_tables(
+            rows.append_column("date", pa.array([date] * rows.num_rows, pa.string()))
+            for date, rows in by_date.items()
+        )
+        for table, by_date in batch.tables.items()
+        if by_date
+    }
+
+
+def _prices(store: Path) -> Price:
+    """The store's prices; a wrong price file costs its prices, never a seal."""
+    try:
+        return prices.load(store)
+    except ConfigurationError as error:
+        _log.warning("%s", error)
+        return lambda _: None
+
+
+@contextlib.contextmanager
+def _lock(store: Path, wait_s: float) -> Iterator[bool]:
+    """Hold the store's only lock; the kernel frees it when its holder dies, however it dies."""
+    fd = os.open(store / "_lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        deadline = time.monotonic() + wait_s
+        while not (is_held := wal.try_lock(fd)) and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+        yield is_held
+    finally:
+        os.close(fd)
+
+
+def _seal_once(store: Path, price: Price, *, is_final: bool) -> tuple[SealReport, bool]:
+    """Seal one batch of the log; what was done, and whether nothing is left."""
+    for _ in range(_ATTEMPTS):
+        current = snapshot.newest(store)
+        read = intake.read_log(store, current.wal)
+        batch = _derive(store, current, read, price, is_final=is_final and read.is_all)
+        if not _changes(current, batch, read):
+            _write_views(store, current, only_if_stale=True)
+            _remove(read.covered)
+            return SealReport.of(current.n, batch, read), read.is_all
+        try:
+            following = _commit(store, current, batch, read)
+        except SnapshotConflictError:
+            continue
+        _remove(read.covered)
+        return SealReport.of(following.n, batch, read), read.is_all
+    raise SnapshotConflictError(
+        f"Other processes keep committing to {str(store)!r} although this one holds its lock;"
+        " is it on a network file system without locks?"
+    )
+
+
+def _derive(
+    store: Path, current: Snapshot, given: Intake, price: Price, *, is_final: bool
+) -> Batch:
+    open_traces = {
+        trace_id: LiveTrace.from_json(trace_id, content)
+        for trace_id, content in current.open.items()
+    }
+    with Stored(store, current) as stored:
+        return derive.derive(
+            stored,
+            open_traces,
+            given,
+            n=current.n + 1,
+            now=time.time(),
+            is_final=is_final,
+            price=price,
+        )
+
+
+def _changes(current: Snapshot, batch: Batch, read: Intake) -> bool:
+    """Whether the batch is worth a snapshot: rows, open traces, log that need not be read again."""
+    return (
+        any(batch.tables.values())
+        or bool(read.starts or read.closes)
+        or batch.open.keys() != current.open.keys()
+        or any(read.offsets[name] > current.wal.get(name, 0) for name in read.offsets)
+    )
+
+
+def _commit(store: Path, current: Snapshot, batch: Batch, read: Intake) -> Snapshot:
+    new_files: dict[str, tuple[DataFile, ...]] = {
+        table: tuple(files.write(store, table, date, rows) for date, rows in by_date.items())
+        for table, by_date in batch.tables.items()
+    }
+    open_traces = {trace_id: trace.to_json() for trace_id, trace in batch.open.items()}
+    following = current.following(new_files, read.offsets, open_traces)
+    snapshot.commit(store, following)
+    _write_views(store, following)
+    return following
+
+
+def _write_views(store: Path, current: Snapshot, *, only_if_stale: bool = False) -> None:
+    """Keep `views.sql` at the newest snapshot; a wrong `rules.toml` must not stop a seal."""
+    try:
+        if not only_if_stale or not views.is_current(store, current):
+            views.write_script(store, current)
+    except ConfigurationError as error:
+        _log.warning("views.sql is not rewritten: %s", error)
+
+
+def _remove(segments: Iterable[Path]) -> None:
+    for path in segments:
+        path.unlink(missing_ok=True)
