@@ -18,14 +18,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_traj import wal
+from otel_traj import testing, wal
 from otel_traj.errors import (
     InputError,
     StoreDamagedError,
     StoreNotWritableError,
     StoreVersionError,
 )
-from otel_traj.model import Annotation, Close, LogRecord, SpanEvent, SpanLink, SpanRecord
+from otel_traj.model import Annotation
 
 
 @pytest.fixture
@@ -233,95 +233,8 @@ def test_unreadable_format_is_told(store: Path) -> None:
 
 # --- the JSON form -----------------------------------------------------------------------------
 
-INT64 = st.integers(-(2**63), 2**63 - 1)
-TEXT = st.text(st.characters(), max_size=20)  # surrogates and control characters included
-SCALARS = st.none() | st.booleans() | INT64 | st.floats() | TEXT | st.binary(max_size=20)
-VALUES = st.recursive(
-    SCALARS,
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(TEXT | st.sampled_from(["$b64", "$f", "$$f", "$"]), inner, max_size=3)
-    ),
-    max_leaves=6,
-)
-ATTRIBUTES = st.dictionaries(TEXT, VALUES, max_size=4)
-HEX = "0123456789abcdef"
-TRACE_IDS = st.text(HEX, min_size=32, max_size=32)
-SPAN_IDS = st.text(HEX, min_size=16, max_size=16)
-COUNTS = st.integers(0, 2**32 - 1)
-NAMES = st.none() | TEXT
 
-SPANS = st.builds(
-    SpanRecord,
-    trace_id=TRACE_IDS,
-    span_id=SPAN_IDS,
-    parent_span_id=st.none() | SPAN_IDS,
-    name=TEXT,
-    start_ns=INT64,
-    end_ns=st.none() | INT64,
-    kind=st.sampled_from(["UNSPECIFIED", "INTERNAL", "CLIENT"]),
-    status=st.sampled_from(["UNSET", "OK", "ERROR"]),
-    status_message=NAMES,
-    attributes=ATTRIBUTES,
-    events=st.lists(st.builds(SpanEvent, INT64, TEXT, ATTRIBUTES), max_size=2).map(tuple),
-    links=st.lists(st.builds(SpanLink, TRACE_IDS, SPAN_IDS, ATTRIBUTES), max_size=2).map(tuple),
-    resource=ATTRIBUTES,
-    scope_name=NAMES,
-    scope_version=NAMES,
-    scope_attributes=ATTRIBUTES,
-    schema_url=NAMES,
-    trace_state=NAMES,
-    flags=st.none() | COUNTS,
-    dropped_attributes=COUNTS,
-    dropped_events=COUNTS,
-    dropped_links=COUNTS,
-    start_seq=st.none() | COUNTS,
-)
-LOGS = st.builds(
-    LogRecord,
-    trace_id=st.none() | TRACE_IDS,
-    span_id=st.none() | SPAN_IDS,
-    time_ns=st.none() | INT64,
-    observed_ns=st.none() | INT64,
-    event_name=NAMES,
-    severity=NAMES,
-    body=VALUES,
-    attributes=ATTRIBUTES,
-    scope_name=NAMES,
-    resource=ATTRIBUTES,
-)
-ANNOTATIONS = st.builds(
-    Annotation,
-    annotation_id=TEXT,
-    target=st.sampled_from(["trajectory", "step", "span"]),
-    trajectory_id=NAMES,
-    trace_id=st.none() | TRACE_IDS,
-    span_id=st.none() | SPAN_IDS,
-    tool_call_id=NAMES,
-    name=TEXT,
-    kind=st.sampled_from(["reward", "outcome"]),
-    value_num=st.none() | st.floats(),
-    value_text=NAMES,
-    value_json=NAMES,
-    source=TEXT,
-    annotator=NAMES,
-    created=st.datetimes(timezones=st.just(UTC), allow_imaginary=False).map(
-        lambda t: t.replace(fold=0)
-    ),
-    deleted=st.booleans(),
-)
-CLOSES = st.builds(
-    Close,
-    trajectory_id=TEXT,
-    trace_ids=st.lists(TRACE_IDS, max_size=2).map(tuple),
-    root_span_id=st.none() | SPAN_IDS,
-    n_open=COUNTS,
-    dropped_spans=COUNTS,
-    dropped_logs=COUNTS,
-)
-
-
-@given(st.lists(SPANS | LOGS | ANNOTATIONS | CLOSES, max_size=4))
+@given(st.lists(testing.records(), max_size=4))
 def test_records_survive_encoding(records: list[Any]) -> None:
     body = wal.encode(records)
 
@@ -330,7 +243,7 @@ def test_records_survive_encoding(records: list[Any]) -> None:
     assert body.count(b"\n") == len(records)
 
 
-@given(VALUES)
+@given(testing.values())
 def test_values_survive_encoding(value: Any) -> None:
     assert repr(wal.loads(wal.dumps(value))) == repr(value)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from time import time_ns
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from opentelemetry import trace
@@ -160,9 +160,7 @@ class Recording:
             tracers.add_span_processor(span_processor)
         for log_processor in [self._processor.log_processor, *logs]:
             loggers.add_log_record_processor(log_processor)
-        state.set_active(
-            state.Active(tracers.get_tracer(SCOPE), _emitter(loggers), options.content)
-        )
+        state.set_active(active_of(tracers, loggers, options.content))
         atexit.register(self.shutdown)
 
     @property
@@ -253,7 +251,8 @@ def _logger_provider(given: LoggerProvider | None, tracers: TracerProvider) -> L
     return provider
 
 
-def _emitter(loggers: LoggerProvider) -> Callable[[str, Mapping[str, Any], Context], None]:
+def active_of(tracers: TracerProvider, loggers: LoggerProvider, content: bool) -> state.Active:
+    """What lets the verbs record into these providers."""
     from opentelemetry._logs import LogRecord, SeverityNumber
 
     logger = loggers.get_logger(SCOPE)
@@ -261,7 +260,7 @@ def _emitter(loggers: LoggerProvider) -> Callable[[str, Mapping[str, Any], Conte
     def emit(event: str, attributes: Mapping[str, Any], context: Context) -> None:
         logger.emit(
             LogRecord(
-                timestamp=time.time_ns(),
+                timestamp=time_ns(),
                 context=context,
                 severity_number=SeverityNumber.INFO,
                 attributes=dict(attributes),
@@ -269,4 +268,4 @@ def _emitter(loggers: LoggerProvider) -> Callable[[str, Mapping[str, Any], Conte
             )
         )
 
-    return emit
+    return state.Active(tracers.get_tracer(SCOPE), emit, content)
