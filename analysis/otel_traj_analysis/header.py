@@ -20,7 +20,7 @@ not use, a column without a meaning, a misspelt key are errors that name file an
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple, NoReturn, TypeAlias, cast
@@ -45,6 +45,9 @@ PARAMETER_TYPES: Final = {
     "bool": ParameterType((bool,), {"true": True, "false": False}.__getitem__),
     "timestamp": ParameterType((datetime,), datetime.fromisoformat),
 }
+
+Values: TypeAlias = dict[str, list[tuple[int, str]]]
+"""Key of a header -> its lines, each with its number in the file."""
 
 KEYS: Final = ("name", "grain", "units", "parameters", "labels")
 
@@ -151,12 +154,12 @@ class _Parser:
         raise ConfigurationError(f"{self.file}:{line}: {message}")
 
     def analysis(self) -> Analysis:
-        sentence, values = self.header()
+        values = self.header()
         parameters = self.parameters(values.get("parameters", []))
         self.check_variables(parameters)
         return Analysis(
             name=self.name(values),
-            sentence=sentence,
+            sentence=self.sentence(values),
             grain=self.text(values, "grain"),
             units=self.text(values, "units") if "units" in values else None,
             labels=self.text(values, "labels") if "labels" in values else None,
@@ -165,50 +168,56 @@ class _Parser:
             sql=self.sql,
         )
 
-    def header(self) -> tuple[str, dict[str, list[tuple[int, str]]]]:
-        """The sentence, and for each key its lines with their numbers."""
-        sentence: list[str] = []
-        values: dict[str, list[tuple[int, str]]] = {}
+    def header(self) -> Values:
+        """Key -> its lines with their numbers; the sentence goes on under `name`."""
+        values: Values = {}
         key = ""
-        for number, line in enumerate(self.lines, start=1):
-            if not line.startswith("--"):
-                break
-            text = line[2:].removeprefix(" ")
+        for number, text in self.comments():
             found = _KEY.fullmatch(text)
             if found:
                 key = self.new_key(number, found["key"], values)
-                values[key] = [(number, found["value"])] if found["value"] else []
-            elif key == "name":
-                sentence.append(text.strip())
-            elif key:
+                values[key] = []
+                text = found["value"]
+            if key and text:
                 values[key].append((number, text.strip()))
-            else:
-                self.fail(number, "an analysis starts with a line `-- name: <name>`")
-        if not key:
+        if not values.get("name"):
             self.fail(1, "an analysis starts with a line `-- name: <name>`")
-        if not sentence:
-            self.fail(2, "the line under `name` is a sentence that says what the rows answer")
-        return " ".join(sentence), values
+        return values
 
-    def new_key(self, number: int, key: str, seen: dict[str, list[tuple[int, str]]]) -> str:
+    def comments(self) -> Iterator[tuple[int, str]]:
+        """The lines of the header with their numbers, without the dashes."""
+        for number, line in enumerate(self.lines, start=1):
+            if not line.startswith("--"):
+                return
+            yield number, line[2:].removeprefix(" ")
+
+    def new_key(self, number: int, key: str, seen: Values) -> str:
         if key not in KEYS:
             self.fail(number, f"unknown key {key!r}; a header has {', '.join(KEYS)}")
         if key in seen:
             self.fail(number, f"key {key!r} stands twice")
         return key
 
-    def text(self, values: dict[str, list[tuple[int, str]]], key: str) -> str:
+    def text(self, values: Values, key: str) -> str:
         text = " ".join(line for _, line in values.get(key, []))
         if not text:
             self.fail(1, f"the header needs a line `-- {key}: ...`")
         return text
 
-    def name(self, values: dict[str, list[tuple[int, str]]]) -> str:
-        name = values["name"][0][1] if values["name"] else ""
+    def name(self, values: Values) -> str:
+        number, name = values["name"][0]
         stem = re.split(r"[/\\]", self.file)[-1].removesuffix(".sql")
         if not _NAME.fullmatch(name) or name != stem:
-            self.fail(1, f"the name is {name!r}, the file's is {stem!r}; they must be one word")
+            self.fail(
+                number, f"the name is {name!r}, the file's is {stem!r}; they must be one word"
+            )
         return name
+
+    def sentence(self, values: Values) -> str:
+        [(number, _), *lines] = values["name"]
+        if not lines:
+            self.fail(number + 1, "the line under `name` is a sentence: what do the rows answer?")
+        return " ".join(line for _, line in lines)
 
     def parameters(self, lines: list[tuple[int, str]]) -> tuple[Parameter, ...]:
         parameters: dict[str, Parameter] = {}
