@@ -88,13 +88,14 @@ order by steps desc, reason
 limit 5"""
 
 MEANINGS: Final = {
-    "content": "model and tool calls without recorded content",
-    "cut": "values that were cut before they came",
-    "parent": "spans whose parent never came",
-    "dropped span": "spans lost in the recording process",
-    "dropped attribute": "attributes dropped by limits of the SDK",
-    "tokens": "model calls without token counts",
+    "content": ("call", "of models and tools without recorded content"),
+    "cut": ("value", "cut before it came"),
+    "parent": ("span", "whose parent never came"),
+    "dropped span": ("span", "lost in the recording process"),
+    "dropped attribute": ("attribute", "dropped by limits of the SDK"),
+    "tokens": ("model call", "without token counts"),
 }
+"""Gap -> what is counted, and what is wrong with it."""
 
 FIXES: Final = {
     "cut": "raise or unset OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT and "
@@ -197,8 +198,8 @@ def _gaps(gaps: Sequence[dict[str, Any]]) -> None:
     if not gaps:
         click.echo("nothing")
     for row in gaps:
-        runs = count(row["runs"], "run")
-        click.echo(f"{row['times']:,} {MEANINGS[row['gap']]}, in {runs}")
+        noun, what = MEANINGS[row["gap"]]
+        click.echo(f"{count(row['times'], noun)} {what}, in {count(row['runs'], 'run')}")
         for fix in _fixes(row["gap"], row["dialects"] or ()):
             click.echo(f"  → {visible(fix)}")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,7 +10,7 @@ import click
 
 from otel_traj.cli.frame import examples, store_option
 from otel_traj.cli.output import Format, emit, format_option, output_option
-from otel_traj.cli.words import duration, when
+from otel_traj.cli.words import duration, us_since, when
 
 if TYPE_CHECKING:
     from otel_traj.store import TrajectoryStore
@@ -130,7 +129,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     ended = row["status"] if row["outcome_source"] == "builtin" else row["outcome"]
     took = None if row["duration_s"] is None else round(row["duration_s"] * 1e6)
     if row["status"] == "open":
-        ended, took = "open", round((datetime.now(UTC) - row["start_time"]).total_seconds() * 1e6)
+        ended, took = "open", us_since(row["start_time"])
     tokens = [n for n in (row["input_tokens"], row["output_tokens"]) if n is not None]
     return (
         row["trajectory_id"][:ID_CELLS] if sys.stdout.isatty() else row["trajectory_id"],

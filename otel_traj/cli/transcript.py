@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from otel_traj.cli.safety import visible, visible_lines
-from otel_traj.cli.words import count, duration, when
+from otel_traj.cli.words import count, duration, us_since, when
 from otel_traj.model import FileChange, Step, Trajectory
 
 STYLES: Final = {
@@ -66,7 +66,7 @@ class Transcript:
         asked = run.task or run.user_input
         yield self._fitted(Text.assemble(title, f" · {visible(asked)}" if asked else ""))
         started = f"{when(run.start_time)} UTC"
-        yield from self._facts([visible(run.trajectory_id), started, duration(run.duration_us)])
+        yield from self._facts([visible(run.trajectory_id), started, _took(run)])
         yield from self._facts([*_end(run), *_judged(judgement)])
         yield from self._facts(_sizes(run))
         yield from self._facts(_usage(run))
@@ -189,8 +189,9 @@ class Transcript:
                 Text(f"… {len(lines) - self.max_lines} more lines", "dim"),
             ]
         for n, line in enumerate(shown):
+            line = Text.assemble(margin if n == 0 else " " * margin.cell_len, line)
             line.rstrip()
-            yield Text.assemble(margin if n == 0 else " " * margin.cell_len, line)
+            yield line
 
 
 # --- words ---------------------------------------------------------------------------------------
@@ -264,6 +265,12 @@ def _error(kind: str | None, message: str | None) -> str:
     if kind and message and not message.startswith(kind):
         return f"{kind}: {message}"
     return message or kind or ""
+
+
+def _took(run: Trajectory) -> str:
+    if run.status == "open" and run.duration_us is None:
+        return f"{duration(us_since(run.start_time))} so far"
+    return duration(run.duration_us)
 
 
 def _end(run: Trajectory) -> Iterator[str | Text]:

@@ -31,6 +31,11 @@ def count(n: int, noun: str) -> str:
     return f"{n:,} {noun if n == 1 else many}"
 
 
+def us_since(moment: datetime) -> int:
+    """Microseconds from a moment until now."""
+    return round((datetime.now(UTC) - moment).total_seconds() * 1e6)
+
+
 def when(moment: datetime) -> str:
     """A time to the second, in UTC."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")

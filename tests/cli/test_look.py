@@ -1,11 +1,15 @@
 """`list`, `show`, `doctor`, `analyze`: the commands that look."""
 
 import json
+import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from otel_traj.model import SpanRecord
+from otel_traj.store import TrajectoryStore
 from tests.cli.conftest import CORPUS, Run
 
 RUN_ID = "396f4cf8231582cd1036"  # of openai__otel-genai-openai: the first trace and its root
@@ -65,6 +69,29 @@ def test_an_outcome_takes_the_place_of_the_status(run: Run, store: Path) -> None
     assert " failure " in run("list", "--store", store).out
     assert len(json.loads(run("list", "--outcome", "failure", "--format", "json",
                               "--store", store).out)) == 1  # fmt: skip
+
+
+def test_a_run_that_never_ended_is_open_and_says_for_how_long(run: Run, empty_store: Path) -> None:
+    started = time.time_ns() - 90_000_000_000
+    TrajectoryStore(empty_store).append(
+        [
+            SpanRecord("a" * 32, "1" * 16, None, "invoke_agent helper", started, None,
+                       attributes={"gen_ai.operation.name": "invoke_agent",
+                                   "gen_ai.agent.name": "helper"}),
+            SpanRecord("a" * 32, "2" * 16, "1" * 16, "chat m", started, started + 10**9,
+                       attributes={"gen_ai.operation.name": "chat"}),
+        ]
+    )  # fmt: skip
+
+    listed = run("list", "--store", empty_store)
+    (run_id,) = listed.out.splitlines()[2].split()[:1]
+    shown = run("show", run_id, "--store", empty_store)
+    checked = run("verify", "--store", empty_store)
+
+    assert re.search(r"  helper  +open +1 min \d+ s ", listed.out)
+    assert "open · 1 span not ended" in shown.out
+    assert re.search(r"1 min \d+ s so far", shown.out)
+    assert checked.status == 0
 
 
 def test_an_empty_store_is_said_to_be_empty(run: Run, empty_store: Path) -> None:
@@ -141,7 +168,7 @@ def test_doctor_says_what_closes_a_gap(run: Run, tmp_path: Path) -> None:
 
     assert ran.status == 1
     missing = ran.out.split("Missing\n")[1]
-    assert "model and tool calls without recorded content, in 1 run\n  → " in missing
+    assert " calls of models and tools without recorded content, in 1 run\n  → " in missing
     assert "2 model calls without token counts, in 1 run\n" in missing
 
 
