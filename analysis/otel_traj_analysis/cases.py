@@ -120,25 +120,25 @@ def cte_sql(analysis: Analysis, cte: str) -> str:
     Raises:
         UnknownNameError: The analysis has no CTE of this name; the message lists them.
     """
-    tree = _syntax_tree(analysis.sql)
-    with_list = tree["statements"][0]["node"]["cte_map"]
-    names = [entry["key"] for entry in with_list["map"]]
-    if cte not in names:
-        raise UnknownNameError(f"CTE of {analysis.name!r}", cte, names)
-    cut = _syntax_tree(f'select * from "{cte}"')  # noqa: S608  # a name out of the SQL itself
-    cut["statements"][0]["node"]["cte_map"] = with_list
-    return _scalar("select json_deserialize_sql($value)", json.dumps(cut))
+    with duckdb.connect() as parser:
+        with_list = _syntax_tree(parser, analysis.sql)["statements"][0]["node"]["cte_map"]
+        names = [entry["key"] for entry in with_list["map"]]
+        if cte not in names:
+            raise UnknownNameError(f"CTE of {analysis.name!r}", cte, names)
+        cut = _syntax_tree(parser, f'select * from "{cte}"')  # noqa: S608  # a name out of the SQL
+        cut["statements"][0]["node"]["cte_map"] = with_list
+        return _scalar(parser, "select json_deserialize_sql($value)", json.dumps(cut))
 
 
-def _syntax_tree(sql: str) -> dict[str, Any]:
-    tree: dict[str, Any] = json.loads(_scalar("select json_serialize_sql($value)", sql))
+def _syntax_tree(parser: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
+    tree: dict[str, Any] = json.loads(_scalar(parser, "select json_serialize_sql($value)", sql))
     if tree["error"]:
         raise ConfigurationError(tree["error_message"])
     return tree
 
 
-def _scalar(query: str, value: str) -> str:
-    [[text]] = duckdb.connect().execute(query, {"value": value}).fetchall()
+def _scalar(connection: duckdb.DuckDBPyConnection, query: str, value: str) -> str:
+    [[text]] = connection.execute(query, {"value": value}).fetchall()
     return str(text)
 
 
