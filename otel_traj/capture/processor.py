@@ -29,7 +29,7 @@ import weakref
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias, cast
 
 from opentelemetry.context import Context
@@ -113,6 +113,7 @@ class _Trace:
             self.lifecycle.end(_sketch(span), now)
         self.lifecycle.last_seen = now
         self.n_spans += 1
+        self.first_ns = min(self.first_ns, span.start_time or 0)
         self.last_ns = max(self.last_ns, span.end_time or 0)
         if is_root:
             self.has_failed = span.status.status_code is StatusCode.ERROR
@@ -632,7 +633,7 @@ def _outline(trace: _Trace, close: Close) -> Trajectory:
         root_span_id=close.root_span_id,
         start_time=_instant(trace.first_ns),
         end_time=_instant(trace.last_ns),
-        duration_us=(trace.last_ns - trace.first_ns) // 1000,
+        duration_us=trace.last_ns // 1000 - trace.first_ns // 1000,
         status="error" if trace.has_failed else "completed",
         n_spans=trace.n_spans,
         n_open=close.n_open,
@@ -642,4 +643,4 @@ def _outline(trace: _Trace, close: Close) -> Trajectory:
 
 
 def _instant(ns: int) -> datetime:
-    return datetime.fromtimestamp(ns / 1e9, UTC)
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=ns // 1000)
