@@ -15,7 +15,7 @@ from otel_traj.assembly.ending import Ending, find_ending
 from otel_traj.assembly.runs import Run
 from otel_traj.assembly.said import annotations_of, file_changes_of
 from otel_traj.assembly.tree import Node, roots
-from otel_traj.dialects.convert import amount, flag, structured, text
+from otel_traj.dialects.convert import amount, flag, text, texts
 from otel_traj.dialects.messages import Message, Messages, as_text, dumps, to_json
 from otel_traj.model import (
     Assembly,
@@ -232,13 +232,12 @@ def _own_columns(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """What our own API says of a step, where it says anything."""
     if not any(key.startswith("traj.step.") for key in attributes):
         return {}
-    flags = structured(attributes.get(semconv.STEP_SECURITY_FLAGS))
     columns = {
         "reward": amount(attributes.get(semconv.STEP_REWARD)),
         "cumulative_reward": amount(attributes.get(semconv.STEP_CUMULATIVE_REWARD)),
         "done": flag(attributes.get(semconv.STEP_DONE)),
         "test_pass_rate": amount(attributes.get(semconv.STEP_TEST_PASS_RATE)),
-        "security_flags": tuple(map(str, flags)) if isinstance(flags, list | tuple) else None,
+        "security_flags": texts(attributes.get(semconv.STEP_SECURITY_FLAGS)) or None,
         "observation": as_text(attributes.get(semconv.STEP_OBSERVATION)),
         "reasoning": text(attributes.get(semconv.STEP_REASONING)),
     }
@@ -424,7 +423,7 @@ def _header(
         service=text(top.span.resource.get(semconv.SERVICE_NAME)),
         variant_id=text(own.get(semconv.VARIANT_ID)),
         prompt_version=text(own.get(semconv.PROMPT_VERSION)),
-        guideline_ids=tuple(map(str, structured(own.get(semconv.GUIDELINE_IDS)) or ())),
+        guideline_ids=texts(own.get(semconv.GUIDELINE_IDS)),
         arm=text(own.get(semconv.ARM)),
         conversation_id=_first(run, "conversation_id"),
         session_id=_first(run, "session_id"),

@@ -112,9 +112,7 @@ def read(span: SpanRecord, logs: Iterable[LogRecord] = ()) -> Facts:
     logs = list(logs)
     attributes = _with_details(span.attributes, logs)
     facts = Facts(kind=_kind(span, attributes, spoken, tables))
-    facts.dialects = tuple(dialect.name for dialect in spoken if dialect is not TRAJ) or (
-        ("traj",) if TRAJ in spoken else ()
-    )
+    facts.dialects = tuple(dialect.name for dialect in spoken)
     _read_tables(facts, span, attributes, spoken, logs)
     if facts.kind == "llm":
         _read_model_call(facts, span, attributes, spoken, logs)

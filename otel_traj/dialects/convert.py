@@ -28,7 +28,7 @@ def count(value: Any) -> int | None:
         return None
     if isinstance(value, int):
         return value
-    if isinstance(value, float) and value == int(value):
+    if isinstance(value, float) and value.is_integer():
         return int(value)
     return int(value) if isinstance(value, str) and value.isdigit() else None
 
@@ -43,6 +43,13 @@ def flag(value: Any) -> bool | None:
     if isinstance(value, str):
         return {"true": True, "false": False}.get(value.lower())
     return value if isinstance(value, bool) else None
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """A list of names; a single one is a list of one."""
+    value = loads(value)
+    items = value if isinstance(value, list | tuple) else [value]
+    return tuple(name for item in items if (name := text(item)) is not None)
 
 
 def first_word(value: Any) -> str | None:
