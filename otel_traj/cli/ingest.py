@@ -69,17 +69,18 @@ def _progress(readings: Sequence[Reading]) -> Iterator[Follow]:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+    total = sum(reading.source.size or 0 for reading in readings)
+    # How much standard input still holds cannot be known.
+    of_total = (DownloadColumn(), TimeRemainingColumn(compact=True)) if total else ()
     bar = Progress(
         TextColumn("reading"),
         BarColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(compact=True),
+        *of_total,
         TextColumn("{task.fields[records]:,} records"),
         console=Console(stderr=True),
         transient=True,
     )
-    total = sum(reading.source.size or 0 for reading in readings) or None
-    task = bar.add_task("reading", total=total, records=0)
+    task = bar.add_task("reading", total=total or None, records=0)
     finished = records = 0
 
     def follow(reading: Reading) -> Iterator[SpanRecord | LogRecord]:

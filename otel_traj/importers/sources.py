@@ -42,7 +42,7 @@ class Source:
 def find(*paths: str | os.PathLike[str]) -> list[Source]:
     """The sources that paths name: a file itself, a folder's files in order of name, "-" for stdin.
 
-    Hidden files and folders of a folder are passed over, and so is a store: its data is in it.
+    In a folder, hidden files and links to folders are passed over; a store is no source either.
 
     Raises:
         InputError: A path does not exist or cannot be looked into.
