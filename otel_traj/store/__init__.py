@@ -29,8 +29,8 @@ from otel_traj import wal
 from otel_traj.errors import (
     ConfigurationError,
     QueryError,
-    StoreError,
     StoreNotFoundError,
+    StoreVersionError,
     TrajectoryNotFoundError,
 )
 from otel_traj.model import Annotation, AnnotationKind, Outcome, Record, RunStatus, Trajectory
@@ -54,6 +54,9 @@ _PAGE: Final = 50
 """Trajectories whose steps are fetched at once."""
 
 _MIN_PREFIX: Final = 6
+
+_READ_ONLY: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""A folder that one may only read is nothing to warn of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,22 +150,24 @@ class TrajectoryStore:
         It is not checked what runs on it; settings are locked, variables are the cursor's.
         """
         with self._mutex:
-            tail_is = self._catch_up()
-            current = snapshot.newest(self.path)
+            unsealed = self._catch_up()
             rules_of_store = rules.load(self.path)
-            wanted = (current.n, rules_of_store, tail_is)
+            wanted = (snapshot.newest(self.path).n, rules_of_store, unsealed)
             if self._engine is None or wanted != self._engine_is_of:
-                tail = None if tail_is is None else sealing.tail_of(self.path, current)
+                if unsealed is None:
+                    current, tail = snapshot.newest(self.path), None
+                else:
+                    current, tail = sealing.with_tail(self.path)
                 self._engine = views.connect(self.path, current, rules_of_store, tail)
-                self._engine_is_of = wanted
+                self._engine_is_of = (current.n, rules_of_store, unsealed)
             return self._engine.cursor()
 
-    def _catch_up(self) -> tuple[tuple[str, int], ...] | None:
+    def _catch_up(self) -> dict[str, int] | None:
         """Have everything sealed that the log holds now.
 
         Returns:
-            None when it is; else, where this process may not write, how long the segments are: what
-            a snapshot lacks must be read into memory.
+            None when it is; else, where this process cannot write, how long the segments are: what
+            the snapshot lacks must be read into memory.
         """
         lengths = sealing.lengths(self.path)
         current = snapshot.newest(self.path)
@@ -177,10 +182,10 @@ class TrajectoryStore:
                     _log.warning("Another process is sealing; the newest runs are not seen yet")
                     break
                 time.sleep(0.01)
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
-                raise StoreError(f"Cannot seal {str(self.path)!r}: {error}") from error
-            return tuple(sorted(lengths.items()))
+        except (OSError, StoreVersionError) as error:
+            if getattr(error, "errno", None) not in _READ_ONLY:
+                _log.warning("Cannot seal %s, reading its log instead: %s", self.path, error)
+            return lengths
         return None
 
     # --- trajectories --------------------------------------------------------------------------

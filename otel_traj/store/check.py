@@ -74,7 +74,7 @@ def verify(store: Path) -> list[Problem]:
     problems = [p for file in _files(current) if (p := _check_file(store, *file)) is not None]
     if not problems:
         problems += _contradictions(store, current)
-    problems += _notes(store, current)
+    problems += _notes(store)
     return sorted(problems, key=lambda problem: problem.severity != "error")
 
 
@@ -122,9 +122,9 @@ def _rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[str]]:
     return connection.execute(f"select * from ({sql}) order by 1").fetchall()  # noqa: S608 (ours)
 
 
-def _notes(store: Path, current: Snapshot) -> Iterator[Problem]:
+def _notes(store: Path) -> Iterator[Problem]:
     """What killed processes left behind."""
-    read, batch = sealing.unsealed(store, current)
+    current, read, batch = sealing.unsealed(store)
     for path in read.torn:
         yield Problem(
             "note",

@@ -67,7 +67,7 @@ def derive(
     """
     news = _News(stored, intake)
     lifecycle = _Lifecycle(stored, open_traces, intake, news, now=now, is_final=is_final)
-    derivation = _Derivation(stored, news, lifecycle, n=n, price=price)
+    derivation = _Derivation(stored, news, lifecycle, price=price)
     return _Writer(stored, intake, news, lifecycle, derivation, n=n, now=now).batch()
 
 
@@ -233,14 +233,11 @@ class _Lifecycle:
 class _Derivation:
     """The trajectories of all traces that are due, and the rows that they replace."""
 
-    def __init__(
-        self, stored: Stored, news: _News, lifecycle: _Lifecycle, *, n: int, price: Price
-    ) -> None:
+    def __init__(self, stored: Stored, news: _News, lifecycle: _Lifecycle, *, price: Price) -> None:
         self._stored = stored
         self._news = news
         self._lifecycle = lifecycle
         self._price = price
-        self._n = n
         self.assemblies: list[Assembly] = []
         self.superseded: list[LiveTrajectory] = []
         self.failed: set[str] = set()
@@ -343,8 +340,8 @@ class _Derivation:
         return found
 
     def _with_history(self, assembly: Assembly, before: Sequence[LiveTrajectory]) -> Assembly:
-        """The revision, and what only the rows before it and the lifecycle know."""
-        trajectory, rev = assembly.trajectory, self._n
+        """The header with what only the rows before it and the lifecycle know."""
+        trajectory = assembly.trajectory
         late = self._lifecycle.late_spans
         n_late = sum((span.trace_id, span.span_id) in late for span in assembly.spans)
         dropped = sum(self._lifecycle.dropped.get(trace_id, 0) for trace_id in trajectory.trace_ids)
@@ -356,14 +353,10 @@ class _Derivation:
             assembly,
             trajectory=replace(
                 trajectory,
-                rev=rev,
                 aliases=tuple(aliases),
                 n_late=n_late + sum(row.n_late for row in before),
                 n_dropped_spans=dropped + sum(row.n_dropped_spans for row in before),
-                steps=tuple(replace(step, rev=rev) for step in trajectory.steps),
-                file_changes=tuple(replace(c, rev=rev) for c in trajectory.file_changes),
             ),
-            spans=tuple(replace(span, rev=rev) for span in assembly.spans),
         )
 
 
@@ -455,7 +448,7 @@ class _Writer:
             }
             for name, members in parts.items():
                 if members:
-                    tables[name][date] = rows.derived_table(name, members)
+                    tables[name][date] = rows.derived_table(name, members, rev=self._n)
         return tables
 
     def _date(self, assembly: Assembly) -> str:

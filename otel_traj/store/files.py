@@ -80,7 +80,7 @@ def _times(table: str, rows: pa.Table) -> tuple[int | None, int | None]:
     column = _TIME_COLUMN.get(table)
     if column is None:
         return None, None
-    bounds = pc.min_max(rows[column].cast(pa.int64())).as_py()
+    bounds = pc.call_function("min_max", [rows[column].cast(pa.int64())]).as_py()
     if bounds["min"] is None:
         return None, None
     per_us = 1000 if column.endswith("_ns") else 1

@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, cast
@@ -167,14 +168,47 @@ def logs_table(logs: Sequence[LogRecord]) -> pa.Table:
 
 def annotations_table(annotations: Sequence[Annotation]) -> pa.Table:
     """Rows of `annotations`; text that is no Unicode is made readable."""
-    return table("annotations", [_fields(annotation) for annotation in annotations])
+    return _table_of("annotations", annotations)
 
 
 def derived_table(
-    name: str, rows: Iterable[Trajectory | Step | TrajectorySpan | FileChange]
+    name: str,
+    members: Sequence[Trajectory | Step | TrajectorySpan | FileChange],
+    *,
+    rev: int | None = None,
 ) -> pa.Table:
-    """Rows of a derived table; text that is no Unicode is made readable."""
-    return table(name, [_fields(row) for row in rows])
+    """Rows of a derived table; text that is no Unicode is made readable.
+
+    Args:
+        name: The table.
+        members: Its rows.
+        rev: Revision of all of them, instead of their own.
+    """
+    return _table_of(name, members, rev=rev)
+
+
+def _table_of(name: str, members: Sequence[Any], *, rev: int | None = None) -> pa.Table:
+    columns = TABLES[name].columns
+    names = [column.name for column in columns]
+    cells: Iterable[tuple[Any, ...]] = zip(*map(operator.attrgetter(*names), members), strict=True)
+    arrays = [
+        _array(
+            column, [rev] * len(members) if column.name == "rev" and rev else _plain(column, own)
+        )
+        for column, own in zip(columns, cells if members else [()] * len(names), strict=True)
+    ]
+    return pa.Table.from_arrays(arrays, names=names)
+
+
+def _plain(column: Column, cells: Iterable[Any]) -> list[Any]:
+    """Cells as Arrow takes them: rows within a row as maps."""
+    if "STRUCT" not in column.duckdb_type:
+        return list(cells)
+    return [[_fields(part) for part in cell] for cell in cells]
+
+
+def _fields(part: Any) -> dict[str, Any]:
+    return {name: getattr(part, name) for name in part.__dataclass_fields__}
 
 
 def table(name: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -202,24 +236,6 @@ def _storable(cell: Any) -> Any:
     if isinstance(cell, list | tuple):
         return [_storable(item) for item in cell]
     return cell
-
-
-def _fields(row: Any) -> dict[str, Any]:
-    """The columns of a dataclass row; nested ones as maps, times as microseconds."""
-    cells = {
-        field.name: getattr(row, field.name)
-        for field in dataclasses.fields(row)
-        if field.metadata.get("column", True)
-    }
-    for name, value in cells.items():
-        if type(value) is datetime:
-            cells[name] = to_us(value)
-        elif type(value) is tuple and value and dataclasses.is_dataclass(value[0]):
-            cells[name] = [
-                {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
-                for part in value
-            ]
-    return cells
 
 
 def to_us(moment: datetime) -> int:

@@ -12,6 +12,7 @@ reads, a receiver. It may die at any point; nothing is acknowledged by it, nothi
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import time
@@ -171,16 +172,26 @@ def lengths(store: Path) -> dict[str, int]:
     return found
 
 
-def unsealed(store: Path, current: Snapshot) -> tuple[Intake, Batch]:
-    """What the log holds beyond a snapshot, and what a seal would make of it; writes nothing."""
-    read = intake.read_log(store, current.wal, keep_damage=False)
-    return read, _derive(store, current, read, _prices(store), is_final=False)
+def unsealed(store: Path) -> tuple[Snapshot, Intake, Batch]:
+    """The newest snapshot, what the log holds beyond it, and what a seal would make of that.
+
+    Writes nothing and takes no lock. Another process may seal meanwhile and remove what is being
+    read; then it starts over with that one's snapshot.
+    """
+    while True:
+        current = snapshot.newest(store)
+        try:
+            read = intake.read_log(store, current.wal, keep_damage=False)
+        except FileNotFoundError:
+            continue
+        if snapshot.newest(store).n == current.n:
+            return current, read, _derive(store, current, read, _prices(store), is_final=False)
 
 
-def tail_of(store: Path, current: Snapshot) -> views.Tail:
-    """What a seal would commit now, in memory: for a folder that may only be read."""
-    _, batch = unsealed(store, current)
-    return {
+def with_tail(store: Path) -> tuple[Snapshot, views.Tail]:
+    """The newest snapshot and, in memory, the rows that a seal would add to it."""
+    current, _, batch = unsealed(store)
+    tail = {
         table: pa.concat_tables(
             rows.append_column("date", pa.array([date] * rows.num_rows, pa.string()))
             for date, rows in by_date.items()
@@ -188,15 +199,21 @@ def tail_of(store: Path, current: Snapshot) -> views.Tail:
         for table, by_date in batch.tables.items()
         if by_date
     }
+    return current, tail
 
 
 def _prices(store: Path) -> Price:
-    """The store's prices; a wrong price file costs its prices, never a seal."""
-    try:
-        return prices.load(store)
-    except ConfigurationError as error:
-        _log.warning("%s", error)
-        return lambda _: None
+    """The store's prices, loaded when first asked for; a wrong file costs prices, never a seal."""
+
+    @functools.cache
+    def loaded() -> Price:
+        try:
+            return prices.load(store)
+        except ConfigurationError as error:
+            _log.warning("%s", error)
+            return lambda _: None
+
+    return lambda step: loaded()(step)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from otel_traj import semconv
+from otel_traj import semconv, wal
 from otel_traj.errors import (
     ConfigurationError,
     InputError,
@@ -48,13 +48,19 @@ def test_a_store_of_a_newer_version_is_refused(store: TrajectoryStore) -> None:
         open_store(store.path)
 
 
-def test_a_store_that_only_newer_versions_may_write_can_be_read(store: TrajectoryStore) -> None:
+def test_a_store_that_only_newer_versions_may_write_can_be_read(
+    store: TrajectoryStore, caplog: pytest.LogCaptureFixture
+) -> None:
     store.append(run(1))
+    writer = wal.WalWriter(store.path)
+    writer.append(wal.encode(run(2)))
     (store.path / "format.json").write_text('{"format":9,"min_reader":1,"min_writer":9}')
 
-    assert open_store(store.path).sql("select count(*) from spans").fetchall() == [(4,)]
+    assert open_store(store.path).sql("select count(*) from spans").fetchall() == [(8,)]
+    assert "newer" in caplog.text
     with pytest.raises(StoreVersionError):
         store.append(run(2))
+    writer.close()
 
 
 def test_an_empty_store_answers_with_no_rows(store: TrajectoryStore) -> None:
@@ -277,8 +283,6 @@ print(store.sql("select task, status from trajectories order by task").fetchall(
 def test_a_folder_that_may_not_be_written_is_read_with_the_tail_of_its_log(
     store: TrajectoryStore,
 ) -> None:
-    from otel_traj import wal
-
     store.append(run(1))
     writer = wal.WalWriter(store.path)
     writer.append(wal.encode([*run(2), chat(3, 1)]))
