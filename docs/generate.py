@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -49,17 +50,13 @@ def view(name: str) -> Iterator[str]:
 
 
 def command_page() -> str:
-    """The help of every command, as the terminal shows it."""
+    """Every command: what it does, its arguments and options, examples."""
     return page(
         "Command line",
         "docs/generate.py from the commands' own help",
-        "Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 found problems,"
-        " 2 wrong use.",
-        *(
-            section
-            for name, command in commands()
-            for section in (f"## {name}", help_of(name, command))
-        ),
+        "Data goes to stdout, everything else to stderr. Exit status: 0 done, 1 found problems,"
+        " 2 wrong use. `--help` says the same in the terminal.",
+        *(section for name, command in commands() for section in one_command(name, command)),
     )
 
 
@@ -74,10 +71,47 @@ def commands() -> Iterator[tuple[str, click.Command]]:
         yield f"otel-traj {name}", command
 
 
-def help_of(name: str, command: click.Command) -> str:
-    """What `--help` prints, at a width of its own: not that of the terminal where this runs."""
-    context = click.Context(command, info_name=name, terminal_width=100, max_content_width=100)
-    return f"```text\n{command.get_help(context)}\n```"
+def one_command(name: str, command: click.Command) -> Iterator[str]:
+    """One command. Not click's own layout of it: that changes from version to version."""
+    arguments = [p for p in command.params if isinstance(p, click.Argument)]
+    options = [p for p in command.params if isinstance(p, click.Option) and not p.hidden]
+    yield f"## {name}"
+    yield f"`{' '.join([name, '[OPTIONS]', *map(argument_words, arguments)])}`"
+    yield from paragraphs(command.help)
+    if options:
+        yield markdown_table(("option", "meaning"), map(option_words, options))
+    yield from paragraphs(command.epilog)
+
+
+def paragraphs(help_text: str | None) -> Iterator[str]:
+    """A help text; what click is told to leave as it stands, by a backspace, becomes a block."""
+    for paragraph in inspect.cleandoc(help_text or "").split("\n\n"):
+        head, mark, lines = paragraph.rpartition("\b\n")
+        if head.strip() or not mark:
+            yield (head or lines).strip()
+        if mark:
+            yield f"```text\n{lines}\n```"
+
+
+def argument_words(argument: click.Argument) -> str:
+    """An argument as it stands in a usage line."""
+    word = argument.metavar or (argument.name or "").upper()
+    repeated = f"{word}..." if argument.nargs == -1 and not word.endswith("...") else word
+    return repeated if argument.required or word.startswith("[") else f"[{repeated}]"
+
+
+def option_words(option: click.Option) -> tuple[str, str]:
+    """An option's names with its value, and what it means."""
+    if option.is_flag:
+        value = ""
+    elif isinstance(option.type, click.Choice):
+        value = "=" + "|".join(map(str, option.type.choices))
+    else:
+        value = f"={option.metavar or option.type.name.upper()}"
+    meaning = " ".join((option.help or "").split())
+    if option.show_default and isinstance(option.default, str | int | float):
+        meaning += f" Default: {option.default}."
+    return f"`{', '.join(option.opts)}{value}`", meaning
 
 
 def analysis_page() -> str:

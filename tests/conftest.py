@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+# In a checkout that is not installed nobody registers our pytest plug-in; named alike, twice is once.
+pytest_plugins = ["otel_traj.testing"]
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
