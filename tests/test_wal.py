@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -222,6 +223,18 @@ def test_unwritable_folder_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(StoreNotWritableError, match="OTEL_TRAJ_STORE"):
         wal.initialise(tmp_path / "file" / "traces")
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root may be another user")
+def test_folder_of_another_user_is_refused() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # under `tmp_path` nobody else may look
+        Path(folder).chmod(0o755)
+        os.seteuid(65534)
+        try:
+            with pytest.raises(StoreNotWritableError, match="Permission denied"):
+                wal.initialise(Path(folder) / "traces")
+        finally:
+            os.seteuid(0)
 
 
 def test_unreadable_format_is_told(store: Path) -> None:

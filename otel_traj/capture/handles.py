@@ -545,24 +545,27 @@ class TrajectorySpan(SpanHandle):
             ended: When it ended. Default: now.
         """
         call = ToolCallSpan(name, arguments=arguments, reasoning=reasoning)
-        ended_ns = _nanoseconds(ended)
-        call._begin(parent=self._context(), started_ns=_nanoseconds(started) or ended_ns)
-        if result is not _UNSET:
-            call.result(result)
-        if error is not None:
-            call.error(error)
-        if reward is not None:
-            call.reward(reward)
-        if done is not None:
-            call.done(done)
-        if test_pass_rate is not None:
-            call.test_pass_rate(test_pass_rate)
-        call.observe(observation)
-        for flag in security_flags:
-            call.security_flag(flag)
-        for diff in file_diffs:
-            call.file_diff(*diff)
-        call._end(ended_ns=ended_ns)
+        with guard("record a step"):
+            ended_ns = _nanoseconds(ended)
+            call._begin(parent=self._context(), started_ns=_nanoseconds(started) or ended_ns)
+            try:
+                if result is not _UNSET:
+                    call.result(result)
+                if error is not None:
+                    call.error(error)
+                if reward is not None:
+                    call.reward(reward)
+                if done is not None:
+                    call.done(done)
+                if test_pass_rate is not None:
+                    call.test_pass_rate(test_pass_rate)
+                call.observe(observation)
+                for flag in security_flags:
+                    call.security_flag(flag)
+                for diff in file_diffs:
+                    call.file_diff(*diff)
+            finally:
+                call._end(ended_ns=ended_ns)
         return call
 
 
