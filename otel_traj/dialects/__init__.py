@@ -43,6 +43,7 @@ from otel_traj.dialects.table import (
 )
 from otel_traj.dialects.traceloop import TRACELOOP
 from otel_traj.dialects.traj import TRAJ
+from otel_traj.dialects.unlisted import read_unlisted
 from otel_traj.dialects.vercel import VERCEL
 from otel_traj.model import LogRecord, SpanRecord
 
@@ -67,6 +68,9 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
     AGENT_TRACE,
 )
 """Most specific first: many dialects also write some OpenTelemetry names."""
+
+_COMMON: Final = frozenset({TRAJ, OTEL_EVENTS, OTEL})
+"""Dialects whose words others write too: beside them a span may say more in words of its own."""
 
 _ONLY_FOR: Final[Mapping[str, frozenset[str]]] = {
     "arguments": frozenset({"tool"}),
@@ -111,11 +115,16 @@ def read(span: SpanRecord, logs: Iterable[LogRecord] = ()) -> Facts:
     tables = [*spoken, *(dialect for dialect in DIALECTS if dialect not in spoken)]
     logs = list(logs)
     attributes = _with_details(span.attributes, logs)
-    facts = Facts(kind=_kind(span, attributes, spoken, tables))
+    kind = _kind(span, attributes, spoken, tables)
+    facts = Facts(kind=kind or "wrapper")
     facts.dialects = tuple(dialect.name for dialect in spoken)
     _read_tables(facts, span, attributes, spoken, logs)
     if facts.kind == "llm":
         _read_model_call(facts, span, attributes, spoken, logs)
+    if _COMMON.issuperset(spoken):
+        unlisted = read_unlisted(span, attributes, kind)
+        facts.kind = unlisted.kind
+        facts.fill(unlisted)
     if facts.agent_name == facts.agent_id:
         facts.agent_name = None  # an id in the place of a name
     if facts.kind == "tool":
@@ -134,7 +143,7 @@ def kind_of(span: SpanRecord) -> Kind:
     """What a span is, by the span alone."""
     spoken = [dialect for dialect in DIALECTS if dialect.speaks(span)]
     tables = [*spoken, *(dialect for dialect in DIALECTS if dialect not in spoken)]
-    return _kind(span, span.attributes, spoken, tables)
+    return _kind(span, span.attributes, spoken, tables) or "wrapper"
 
 
 def stray_target(span: SpanRecord, log: LogRecord) -> Kind | None:
@@ -160,8 +169,8 @@ def _kind(
     attributes: Mapping[str, Any],
     spoken: Sequence[Dialect],
     tables: Sequence[Dialect],
-) -> Kind:
-    """What the span is: by its kind keys, else by its name, else by the facts it has."""
+) -> Kind | None:
+    """What the span is: by its kind keys, else its name, else its facts; None if nothing tells."""
     by_override = (named for dialect in spoken for named in dialect.overrides)
     by_key = (
         values.get(str(text(attributes.get(key))))
@@ -184,7 +193,7 @@ def _first_match(name: str, patterns: Iterable[tuple[re.Pattern[str], Kind]]) ->
     return next((kind for pattern, kind in patterns if pattern.fullmatch(name)), None)
 
 
-def _kind_by_facts(attributes: Mapping[str, Any], tables: Sequence[Dialect]) -> Kind:
+def _kind_by_facts(attributes: Mapping[str, Any], tables: Sequence[Dialect]) -> Kind | None:
     """A dialect that nobody listed still writes some keys that others do."""
 
     def has(fact: str) -> bool:
@@ -198,7 +207,7 @@ def _kind_by_facts(attributes: Mapping[str, Any], tables: Sequence[Dialect]) -> 
         return "llm"
     if has("tool_name") and (has("arguments") or has("result")):
         return "tool"
-    return "wrapper"
+    return None
 
 
 def _read_tables(

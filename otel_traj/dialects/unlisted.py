@@ -1,0 +1,319 @@
+"""A dialect that nobody listed: facts from fragments of keys that everybody writes alike.
+
+A key is read as words (`ai.toolCall.args`, `tool_call_args` and `tool.call.args` end in the same
+words); what stands at its end says what it holds. Kinds are believed only where other facts support
+them, so that a web server's `POST /chat` is no model call. Nothing here knows a library's name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+from otel_traj.dialects.bodies import read_request, read_response
+from otel_traj.dialects.convert import (
+    CONVERTERS,
+    arguments,
+    content,
+    structured,
+    text,
+)
+from otel_traj.dialects.facts import Facts, Kind
+from otel_traj.dialects.messages import Messages, decode, from_pieces, loads, unflatten
+from otel_traj.model import SpanRecord
+
+Words = tuple[str, ...]
+
+_WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_KIND_KEYS: Final[tuple[Words, ...]] = (
+    ("span", "kind"),
+    ("span", "type"),
+    ("run", "type"),
+    ("observation", "type"),
+    ("step", "type"),
+)
+_OPERATION_KEYS: Final[tuple[Words, ...]] = (("operation", "name"), ("operation", "id"))
+_KIND_WORDS: Final[Mapping[Kind, frozenset[str]]] = {
+    "tool": frozenset({"tool", "function"}),
+    "handoff": frozenset({"handoff", "transfer"}),
+    "embedding": frozenset({"embedding", "embeddings", "embed"}),
+    "retrieval": frozenset({"retriever", "retrieval", "retrieve"}),
+    "evaluation": frozenset({"evaluator", "evaluation", "experiment"}),
+    "llm": frozenset({"llm", "chat", "completion", "generation", "generate", "inference"}),
+    "agent": frozenset({"agent"}),
+}
+"""Most telling first: a "tool call of an agent" is a tool."""
+
+_NO_COUNT: Final = frozenset({"max", "total", "audio", "image", "text", "details", "limit", "per"})
+_INPUTS: Final[tuple[Words, ...]] = (
+    ("input", "messages"),
+    ("prompt", "messages"),
+    ("input", "value"),
+    ("raw", "input"),
+    ("inputs",),
+    ("input",),
+    ("prompt",),
+    ("messages",),
+    ("request",),
+    ("task",),
+)
+_OUTPUTS: Final[tuple[Words, ...]] = (
+    ("output", "messages"),
+    ("response", "messages"),
+    ("output", "value"),
+    ("outputs",),
+    ("output",),
+    ("completion",),
+    ("result",),
+    ("response",),
+    ("final", "result"),
+)
+
+
+@lru_cache(maxsize=4096)
+def words_of(key: str) -> Words:
+    """The words of a key or name, lower case, numbers apart."""
+    return tuple(word.lower() for word in _WORD.findall(key))
+
+
+def read_unlisted(span: SpanRecord, attributes: Mapping[str, Any], kind: Kind | None) -> Facts:
+    """Facts by fragments of keys.
+
+    Args:
+        span: For its name and events.
+        attributes: The span's, with those of its details event.
+        kind: What a listed table says that the span is; None where none does.
+
+    Returns:
+        Facts with their own kind, `wrapper` where nothing supports another.
+    """
+    keys = {key: words_of(key) for key in attributes}
+    facts = _counts_and_names(attributes, keys)
+    facts.kind = kind or _kind_of(span, attributes, keys, facts)
+    if facts.kind == "wrapper":
+        # Whatever else its keys are called, it is not about a model, a tool or an agent.
+        facts = Facts(
+            conversation_id=facts.conversation_id,
+            session_id=facts.session_id,
+            user_id=facts.user_id,
+            workflow_name=facts.workflow_name,
+        )
+    elif facts.kind == "llm":
+        _read_messages(facts, attributes, keys)
+    elif facts.kind == "tool":
+        _read_tool(facts, span, attributes, keys)
+    elif facts.kind == "agent":
+        facts.agent_name = facts.agent_name or _without_verb(span.name)
+    elif facts.kind == "retrieval":
+        facts.query = _first(attributes, keys, (("query",), *_INPUTS))
+        facts.documents = structured(_first(attributes, keys, (("documents",), *_OUTPUTS)))
+    if facts.kind in ("agent", "workflow", "wrapper"):
+        facts.said_input = content(_first(attributes, keys, (("user", "prompt"), *_INPUTS)))
+        facts.said_output = content(_first(attributes, keys, (*_OUTPUTS, ("response", "text"))))
+    return facts
+
+
+# --- what it is --------------------------------------------------------------------------------
+
+
+def _kind_of(
+    span: SpanRecord, attributes: Mapping[str, Any], keys: Mapping[str, Words], facts: Facts
+) -> Kind:
+    said = _first(attributes, keys, _KIND_KEYS)
+    by_key = _kind_in(words_of(str(loads(said)))) if said is not None else None
+    operation = _first(attributes, keys, _OPERATION_KEYS)
+    by_operation = _kind_in(words_of(str(loads(operation)))) if operation is not None else None
+    by_name = _kind_in(words_of(span.name))
+    if by_key == "tool" and by_name == "handoff":
+        return "handoff"
+    kind = by_key or by_operation or by_name
+    if kind is None or kind == by_key:
+        kind = kind or "llm"
+        return kind if by_key or _is_supported("llm", facts, keys) else "wrapper"
+    return kind if _is_supported(kind, facts, keys) else "wrapper"
+
+
+def _is_supported(kind: Kind, facts: Facts, keys: Mapping[str, Words]) -> bool:
+    """Whether the facts of a span bear out what only its name or operation says that it is."""
+    if kind == "llm":
+        return facts.response_id is not None or (
+            facts.output_tokens is not None and facts.model is not None
+        )
+    if kind == "tool":
+        has_data = any(_ends(words, ends) for words in keys.values() for ends in _TOOL_DATA)
+        return facts.tool_name is not None and has_data
+    return kind == "agent" and facts.agent_name is not None
+
+
+def _kind_in(words: Words) -> Kind | None:
+    said = set(words)
+    return next((kind for kind, names in _KIND_WORDS.items() if said & names), None)
+
+
+# --- single facts ------------------------------------------------------------------------------
+
+
+def _counts_and_names(attributes: Mapping[str, Any], keys: Mapping[str, Words]) -> Facts:
+    facts = Facts()
+    for key, words in keys.items():
+        fact = _fact_of(words)
+        if fact is None or getattr(facts, fact) is not None:
+            continue
+        converter: Callable[[Any], Any] = CONVERTERS.get(fact, text)
+        value = converter(attributes[key])
+        if value is not None:
+            setattr(facts, fact, value)
+    usage = structured(_first(attributes, keys, (("usage",), ("token", "usage"))))
+    if facts.output_tokens is None and isinstance(usage, Mapping):
+        inner = _counts_and_names(usage, {str(key): words_of(str(key)) for key in usage})
+        facts.fill(inner)
+    return facts
+
+
+@lru_cache(maxsize=4096)
+def _fact_of(words: Words) -> str | None:
+    """The fact that a key's words name."""
+    said = set(words)
+    if said & {"token", "tokens"}:
+        return (
+            None
+            if said & _NO_COUNT and not said & {"cache", "cached", "reasoning"}
+            else _count_of(said)
+        )
+    for ends, fact in _NAMES:
+        if _ends(words, ends):
+            return fact
+    return None
+
+
+def _count_of(said: set[str]) -> str | None:
+    if "reasoning" in said:
+        return "reasoning_tokens"
+    if said & {"cache", "cached"}:
+        return "cache_write_tokens" if said & {"write", "creation"} else "cache_read_tokens"
+    if said & {"input", "prompt"}:
+        return "input_tokens"
+    return "output_tokens" if said & {"output", "completion"} else None
+
+
+_NAMES: Final[tuple[tuple[Words, str], ...]] = (
+    (("response", "model"), "response_model"),
+    (("response", "model", "name"), "response_model"),
+    (("model",), "model"),
+    (("model", "name"), "model"),
+    (("model", "id"), "model"),
+    (("response", "id"), "response_id"),
+    (("finish", "reason"), "finish_reason"),
+    (("finish", "reasons"), "finish_reason"),
+    (("stop", "reason"), "finish_reason"),
+    (("agent", "name"), "agent_name"),
+    (("agent", "id"), "agent_id"),
+    (("tool", "name"), "tool_name"),
+    (("tool", "call", "name"), "tool_name"),
+    (("function", "name"), "tool_name"),
+    (("tool", "call", "id"), "tool_call_id"),
+    (("tool", "use", "id"), "tool_call_id"),
+    (("conversation", "id"), "conversation_id"),
+    (("thread", "id"), "conversation_id"),
+    (("session", "id"), "session_id"),
+    (("user", "id"), "user_id"),
+    (("workflow", "name"), "workflow_name"),
+)
+
+
+def _ends(words: Words, ends: Words) -> bool:
+    return words[-len(ends) :] == ends
+
+
+def _first(
+    attributes: Mapping[str, Any], keys: Mapping[str, Words], wanted: Iterable[Words]
+) -> Any:
+    """The value of the first key that ends in one of the word sequences, best sequence first."""
+    for ends in wanted:
+        for key, words in keys.items():
+            if _ends(words, ends) and attributes[key] not in (None, ""):
+                return attributes[key]
+    return None
+
+
+# --- contents ----------------------------------------------------------------------------------
+
+_TOOL_INPUTS: Final[tuple[Words, ...]] = (("arguments",), ("args",), *_INPUTS, ("parameters",))
+_TOOL_OUTPUTS: Final[tuple[Words, ...]] = (("result",), ("tool", "output"), *_OUTPUTS)
+_TOOL_DATA: Final = (*_TOOL_INPUTS, *_TOOL_OUTPUTS)
+
+
+def _read_tool(
+    facts: Facts, span: SpanRecord, attributes: Mapping[str, Any], keys: Mapping[str, Words]
+) -> None:
+    facts.tool_name = facts.tool_name or text(attributes.get("name")) or _tool_in(span.name)
+    facts.arguments = arguments(_first(attributes, keys, _TOOL_INPUTS))
+    facts.result = _first(attributes, keys, _TOOL_OUTPUTS)
+    for event in span.events:
+        inner = {key: words_of(key) for key in event.attributes}
+        if facts.result is None and event.name != "exception":
+            facts.result = _first(event.attributes, inner, _TOOL_OUTPUTS)
+
+
+def _tool_in(name: str) -> str | None:
+    """The tool that a span is named for; None where its name only says that it is a tool."""
+    bare = _without_verb(name)
+    return None if set(words_of(bare)) & {"tool", "function"} else bare
+
+
+def _without_verb(name: str) -> str:
+    """What is left of a span's name without the words that only say what kind it is."""
+    bare = re.sub(
+        r"(?i)^(?:execute_tool|invoke_agent|running tool:?|agent[_ ]run:?|function:|tool:)\s+"
+        r"|[. ](?:run|tool|agent)$",
+        "",
+        name,
+    )
+    return bare.strip("[]") or name
+
+
+def _read_messages(facts: Facts, attributes: Mapping[str, Any], keys: Mapping[str, Words]) -> None:
+    facts.input = _flattened(attributes, ("input", "prompt", "request"))
+    facts.output = _flattened(attributes, ("output", "completion", "response"))
+    for ends in _INPUTS:
+        value = _first(attributes, keys, (ends,))
+        body = read_request(value) if value is not None else Facts()
+        facts.input = facts.input or body.input or _messages(value, "user")
+        facts.fill(body)
+    for ends in _OUTPUTS:
+        value = _first(attributes, keys, (ends,))
+        body = read_response(value) if value is not None else Facts()
+        facts.output = facts.output or body.output or _messages(value, "assistant")
+        facts.fill(body)
+    facts.output = facts.output or from_pieces(
+        content(_first(attributes, keys, (("response", "text"), ("output", "text")))),
+        content(_first(attributes, keys, (("reasoning",),))),
+        _first(attributes, keys, (("tool", "calls"),)),
+    )
+
+
+def _messages(value: Any, role: str) -> Messages | None:
+    """Messages, if the value is a list or object that decodes into some; no bare text."""
+    inner = loads(value)
+    if not isinstance(inner, list | Mapping):
+        return None
+    found = decode(inner, role)
+    known = all(part.kind != "other" for message in found for part in message.parts)
+    return found if found and known else None
+
+
+def _flattened(attributes: Mapping[str, Any], about: Iterable[str]) -> Messages | None:
+    """Messages flattened into index keys, by the words before the index."""
+    wanted = set(about)
+    prefixes = {
+        found[1]
+        for key in attributes
+        if (found := re.match(r"(.+?)\.\d+(?:\.|$)", key)) and wanted & set(words_of(found[1]))
+    }
+    for prefix in sorted(prefixes):
+        messages = decode(unflatten(attributes, prefix), next(iter(wanted)))
+        if messages and any(message.parts for message in messages):
+            return messages
+    return None
