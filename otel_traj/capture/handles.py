@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
-import secrets
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import Token
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar, cast
 
 from opentelemetry import context as context_api
 from opentelemetry import trace
@@ -26,14 +25,16 @@ from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, Status, StatusCode
 
 from otel_traj import semconv
 from otel_traj.capture import state, wrapping
-from otel_traj.capture.file_change import Content, file_change
 from otel_traj.capture.guard import guard
 from otel_traj.capture.messages import input_messages, output_message
 from otel_traj.capture.values import as_json, as_scalar, as_text, canonical_json
 
+if TYPE_CHECKING:
+    from otel_traj.capture.file_change import Content
+
 Outcome = Literal["success", "failure", "partial", "error", "unknown"]
 Effect = Literal["read", "idempotent", "effect", "unknown"]
-FileDiff = tuple[str, Content, Content]
+FileDiff = tuple[str, str | bytes | None, str | bytes | None]
 """Path, content before, content after; None where the file did not exist or is deleted."""
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -332,6 +333,8 @@ class ToolCallSpan(SpanHandle):
             old_path: Where it was, if it was moved.
         """
         if self._recording is not None:
+            from otel_traj.capture.file_change import file_change
+
             change = file_change(
                 str(path), before, after, old_path=old_path, contents=self._records_content
             )
@@ -383,7 +386,7 @@ class TrajectorySpan(SpanHandle):
             **identity,
         )
         self._given_id = trajectory_id
-        self._id = trajectory_id or secrets.token_hex(10)
+        self._id = trajectory_id or os.urandom(10).hex()
         self._total = 0.0
         self._lock = threading.Lock()  # protects `_total`: steps may run in several threads
         self._is_judged = False
@@ -406,8 +409,7 @@ class TrajectorySpan(SpanHandle):
             self._id = above.id
         elif self._given_id is None and context.is_valid:
             # As assembly would make it, but told, so that it holds whatever stands above this span.
-            key = f"{context.trace_id:032x}{context.span_id:016x}"
-            self._id = hashlib.sha256(key.encode()).hexdigest()[:20]
+            self._id = _digest(f"{context.trace_id:032x}{context.span_id:016x}")
             self._set(semconv.TRAJECTORY_ID, self._id)
 
     def _end(self, error: BaseException | None = None, *, ended_ns: int | None = None) -> None:
@@ -497,8 +499,7 @@ class TrajectorySpan(SpanHandle):
         text = ""
         with guard("encode a checkpoint"):
             text = canonical_json(state)
-        key = "\0".join((self._id, name, text))
-        checkpoint_id = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:20]
+        checkpoint_id = _digest("\0".join((self._id, name, text)))
         with guard("record a checkpoint"):
             self._emit(
                 semconv.EVENT_CHECKPOINT,
@@ -579,6 +580,13 @@ def _nanoseconds(instant: datetime | float | None) -> int | None:
         return None
     seconds = instant.timestamp() if isinstance(instant, datetime) else instant
     return round(seconds * 1e9)
+
+
+def _digest(text: str) -> str:
+    """20 hex digits of SHA-256, as assembly makes ids."""
+    import hashlib  # 8 ms of OpenSSL, not for `import otel_traj`
+
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:20]
 
 
 def _type_name(error: BaseException) -> str:

@@ -374,7 +374,7 @@ class TrajectorySpanProcessor(SpanProcessor):
             self._take_log(item, lines)
 
     def _take_start(self, span: Span) -> None:
-        context = span.context
+        context = cast(SpanContext, span.context)
         if has_ids(span) and context.trace_flags & TraceFlags.SAMPLED:
             self._start_seqs[context.span_id] = self._n_started
             self._untold[context.span_id] = span

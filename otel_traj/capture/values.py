@@ -8,8 +8,6 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from otel_traj import wal
-
 Scalar = str | bool | int | float
 
 
@@ -33,6 +31,8 @@ def as_json(value: Any) -> str:
         text = _encode(value)
         text.encode()
     except (ValueError, TypeError, RecursionError):
+        from otel_traj import wal  # 30 ms with the model, which few programs ever need here
+
         return wal.dumps(value)
     return text
 
@@ -55,14 +55,16 @@ def _known(value: Any) -> Any:
         return list(value)
     if callable(dump := getattr(type(value), "model_dump", None)):
         return _dumped(value, dump)
+    from otel_traj import wal
+
     return json.loads(wal.dumps(value))
 
 
 def _dumped(value: Any, dump: Any) -> Any:
     try:
         return dump(value)
-    except Exception:  # the user's code
-        return wal.text_of(value)
+    except Exception as error:  # the user's code
+        return f"<{type(value).__qualname__}: model_dump raised {type(error).__name__}>"
 
 
 _encode: Final = json.JSONEncoder(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ Instrument = Callable[..., recording.Recording]
 @pytest.fixture(autouse=True)
 def _faults_are_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "RERAISE", True)
+    monkeypatch.setattr(guard, "_causes", Counter())
 
 
 @pytest.fixture

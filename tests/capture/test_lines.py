@@ -132,7 +132,7 @@ def test_log_equals_the_one_that_comes_through_otlp() -> None:
     provider.add_log_record_processor(KeepLogs())
     logger = provider.get_logger("lib", "1")
     context = set_span_in_context(NonRecordingSpan(REMOTE))
-    body = {"role": "user", "parts": [{"n": 1, "b": b"\x01"}, None, 0.5]}
+    body: Any = {"role": "user", "parts": [{"n": 1, "b": b"\x01"}, None, 0.5]}
     logger.emit(timestamp=5, context=context, body=body, attributes={"a": ["x"]}, event_name="e")
     logger.emit(severity_text="WARN", attributes={semconv.EVENT_NAME: "old"})
 

@@ -40,7 +40,7 @@ def test_recording_puts_spans_and_events_into_the_store(instrument: Any, records
 
 
 def test_on_trajectory_hands_over_each_finished_run(instrument: Any) -> None:
-    recording = instrument()
+    recording: otel_traj.Recording = instrument()
     heard: list[Trajectory] = []
 
     @recording.on_trajectory

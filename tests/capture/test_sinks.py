@@ -37,7 +37,7 @@ class Collector:
                 self.send_response(200)
                 self.end_headers()
 
-            def log_message(self, *arguments: Any) -> None:
+            def log_message(self, format: str, *arguments: Any) -> None:
                 """Say nothing."""
 
         self._server = HTTPServer(("127.0.0.1", 0), Handler)

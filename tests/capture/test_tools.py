@@ -7,7 +7,7 @@ import functools
 import gc
 import inspect
 import json
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -304,7 +304,7 @@ def test_async_generator_that_does_not_end_is_a_failed_step(captured: Capture, h
     closed: list[bool] = []
 
     @otel_traj.tool
-    async def stream() -> Any:
+    async def stream() -> AsyncGenerator[int, None]:
         try:
             yield 1
             raise ValueError("inside")
