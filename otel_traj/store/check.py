@@ -115,7 +115,7 @@ def _contradictions(store: Path, current: Snapshot) -> Iterator[Problem]:
             found = [row[0] for row in _rows(connection, sql)]
             if found:
                 shown = ", ".join(found[:3])
-                yield Problem("error", f"{len(found)} {what}: {shown}", ids=tuple(found[:10]))
+                yield Problem("error", f"{what}: {len(found)}, {shown}", ids=tuple(found[:10]))
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[str]]:
@@ -144,7 +144,7 @@ def _notes(store: Path) -> Iterator[Problem]:
     if killed:
         yield Problem(
             "note",
-            f"{len(killed)} runs of killed processes are open: {', '.join(list(killed)[:3])}",
+            f"open runs of killed processes: {len(killed)}, {', '.join(list(killed)[:3])}",
             ids=tuple(killed)[:10],
         )
     named = {file.path for _, file in _files(current)}
@@ -156,8 +156,10 @@ def _notes(store: Path) -> Iterator[Problem]:
     if there - named:
         yield Problem(
             "note",
-            f"{len(there - named)} files are named by no snapshot: left by a killed sealer, unseen",
+            f"files that no snapshot names, left by a killed sealer: {len(there - named)}",
         )
     if wal.segments(store) and read.has_records:
         n = len(read.spans) + len(read.logs) + len(read.annotations)
-        yield Problem("note", f"{n} records are in the log only; the next reader seals them")
+        yield Problem(
+            "note", f"records that are in the log only, until the next reader seals them: {n}"
+        )

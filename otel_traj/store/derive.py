@@ -7,6 +7,7 @@ records twice are the same rows once; a span that comes late makes a new revisio
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 from collections import defaultdict
@@ -17,7 +18,14 @@ from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 
-from otel_traj.assembly import OpenTrace, assemble, related, resource_key
+from otel_traj.assembly import (
+    WINDOW_NS,
+    OpenTrace,
+    Relations,
+    assemble,
+    related,
+    resource_key,
+)
 from otel_traj.model import Annotation, Assembly, LogRecord, SpanRecord
 from otel_traj.store import prices, rows, values
 from otel_traj.store.intake import Intake
@@ -298,25 +306,40 @@ class _Derivation:
         logs_of: dict[str, list[LogRecord]] = defaultdict(list)
         for log in logs:
             logs_of[log.trace_id or ""].append(log)
-        linked: set[str] = set()
-        responses: set[str] = set()
-        found: set[str] = set()
+        relations: list[Relations] = []
         for trace_id, own in _by_trace(spans).items():
             try:
-                relations = related(own, logs_of[trace_id])
-            except Exception:  # as in `_assemble`
+                relation = related(own, logs_of[trace_id])
+            except Exception:  # as in `_assemble`, which tells of it
                 continue
-            if relations is None:
-                continue
-            linked |= relations.trace_ids
-            responses |= relations.response_ids
-            if relations.may_stitch:
-                near = self._stored.traces_that_ask_or_answer(relations.start_ns, relations.end_ns)
-                found.update(t for t, r in near.items() if _resource_key(r) == relations.resource)
-        found |= self._stored.dates(linked - due).keys()
+            if relation is not None:
+                relations.append(relation)
+        linked = set().union(*(relation.trace_ids for relation in relations)) - due
+        responses = set().union(*(relation.response_ids for relation in relations))
+        found = set(self._stored.dates(linked))
         found |= self._stored.traces_with_responses(responses)
         found |= self._stored.traces_linking_to(due)
+        found |= self._near([relation for relation in relations if relation.may_stitch])
         return found - due
+
+    def _near(self, rootless: list[Relations]) -> set[str]:
+        """Traces of the same process within the window of one that has no root of its own."""
+        if not rootless:
+            return set()
+        windows: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        for relation in rootless:
+            window = (relation.start_ns - WINDOW_NS, relation.end_ns + WINDOW_NS)
+            windows[relation.resource].append(window)
+        calls = self._stored.calls_that_ask_or_answer(
+            min(low for own in windows.values() for low, _ in own),
+            max(high for own in windows.values() for _, high in own),
+        )
+        key_of = functools.cache(_resource_key)
+        return {
+            trace_id
+            for trace_id, resource, start_ns in calls
+            if any(low <= start_ns <= high for low, high in windows.get(key_of(resource), ()))
+        }
 
     def _assemble(
         self, spans: list[SpanRecord], logs: list[LogRecord], known_ids: dict[str, str]

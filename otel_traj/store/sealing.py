@@ -21,10 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import duckdb
 import pyarrow as pa
 
 from otel_traj import wal
-from otel_traj.errors import ConfigurationError, StoreError
+from otel_traj.errors import ConfigurationError, StoreDamagedError, StoreError
 from otel_traj.model import Record
 from otel_traj.store import derive, files, intake, prices, snapshot, views
 from otel_traj.store.derive import Batch
@@ -258,16 +259,21 @@ def _derive(
         trace_id: LiveTrace.from_json(trace_id, content)
         for trace_id, content in current.open.items()
     }
-    with Stored(store, current) as stored:
-        return derive.derive(
-            stored,
-            open_traces,
-            given,
-            n=current.n + 1,
-            now=time.time(),
-            is_final=is_final,
-            price=price,
-        )
+    try:
+        with Stored(store, current) as stored:
+            return derive.derive(
+                stored,
+                open_traces,
+                given,
+                n=current.n + 1,
+                now=time.time(),
+                is_final=is_final,
+                price=price,
+            )
+    except duckdb.IOException as error:
+        raise StoreDamagedError(
+            f"A file of {str(store)!r} cannot be read: {error}. What is lost: otel-traj verify"
+        ) from error
 
 
 def _changes(current: Snapshot, batch: Batch, read: Intake) -> bool:

@@ -11,7 +11,6 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from otel_traj.assembly import WINDOW_NS
 from otel_traj.model import LogRecord, SpanRecord
 from otel_traj.store import rows, views
 from otel_traj.store.snapshot import Snapshot
@@ -164,21 +163,20 @@ class Stored:
             response_id=response_ids,
         )
 
-    def traces_that_ask_or_answer(self, start_ns: int, end_ns: int) -> dict[str, str]:
-        """Trace -> resource JSON of model calls round a time that may be half of a stitched run.
+    def calls_that_ask_or_answer(self, start_ns: int, end_ns: int) -> list[tuple[str, str, int]]:
+        """Model calls of a time that may be half of a stitched run: trace, resource, start in ns.
 
         Only calls that asked for tools, or were given results, can be joined to another trace.
         """
-        low, high = (start_ns - WINDOW_NS) // 1000, (end_ns + WINDOW_NS) // 1000
-        found = self._tuples(
-            "select distinct s.trace_id, r.resource from live.steps s"
+        found: list[tuple[str, str, int]] = self._tuples(
+            "select s.trace_id, r.resource, r.start_ns from live.steps s"
             " join stored.spans r using (trace_id, span_id)"
-            f" where s.kind = 'llm' and s.start_time between make_timestamptz({low})"
-            f" and make_timestamptz({high})"
+            f" where s.kind = 'llm' and s.start_time between make_timestamptz({start_ns // 1000})"
+            f" and make_timestamptz({end_ns // 1000})"
             " and (s.tool_calls is not null or contains(s.new_messages, 'tool_call_response'))",
             "steps",
         )
-        return dict(found)
+        return found
 
     # --- how they ask --------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from typing import Final, TypeAlias, get_args
 import duckdb
 import pyarrow as pa
 
+from otel_traj.errors import StoreDamagedError
 from otel_traj.model import Outcome
 from otel_traj.store import rules as rules_module
 from otel_traj.store.rules import Rules
@@ -42,6 +43,9 @@ def connect(
 
     It reads the store's folder and can change no setting. `COPY` into the store is not prevented
     here: what strangers write goes through `query.check`.
+
+    Raises:
+        StoreDamagedError: A file that the snapshot names cannot be read.
     """
     connection = _engine()
     for name, rows in (tail or {}).items():
@@ -49,7 +53,11 @@ def connect(
         connection.register("rows_of_tail", rows)
         connection.execute(f'create table tail."{name}" as from rows_of_tail')
         connection.unregister("rows_of_tail")
-    connection.execute(script(snapshot, rules or Rules(), root=store, tail=(tail or {}).keys()))
+    _run(
+        connection,
+        store,
+        script(snapshot, rules or Rules(), root=store, tail=(tail or {}).keys()),
+    )
     directory = str(store).replace("'", "''")
     connection.execute(f"set allowed_directories = ['{directory}']")
     connection.execute("set enable_external_access = false")
@@ -58,10 +66,23 @@ def connect(
 
 
 def connect_for_sealing(store: Path, snapshot: Snapshot) -> duckdb.DuckDBPyConnection:
-    """An engine with the schemas `stored` and `live` only, which is half as long to open."""
+    """An engine with the schemas `stored` and `live` only, which takes half as long to open.
+
+    Raises:
+        StoreDamagedError: A file that the snapshot names cannot be read.
+    """
     connection = _engine()
-    connection.execute(_joined(_internal_views(snapshot, store, frozenset())))
+    _run(connection, store, _joined(_internal_views(snapshot, store, frozenset())))
     return connection
+
+
+def _run(connection: duckdb.DuckDBPyConnection, store: Path, sql: str) -> None:
+    try:
+        connection.execute(sql)
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        raise StoreDamagedError(
+            f"A file of {str(store)!r} cannot be read: {error}. What is lost: otel-traj verify"
+        ) from error
 
 
 def _engine() -> duckdb.DuckDBPyConnection:

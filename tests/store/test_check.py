@@ -36,6 +36,8 @@ def test_a_missing_file_is_an_error(damaged: TrajectoryStore) -> None:
 
     relative = path.relative_to(damaged.path).as_posix()
     assert problem == Problem("error", f"{relative} is missing: 6 rows are lost", relative)
+    with pytest.raises(StoreDamagedError, match=r"(?s)steps/.*otel-traj verify"):
+        damaged.sql("select 1")
 
 
 def test_a_file_that_was_cut_is_an_error(damaged: TrajectoryStore) -> None:
@@ -71,7 +73,7 @@ def test_a_span_that_is_stored_twice_is_an_error(damaged: TrajectoryStore) -> No
 
     [what] = errors(damaged)
 
-    assert what.startswith("1 spans are stored twice")
+    assert what.startswith("spans are stored twice: 1")
 
 
 def test_a_second_live_revision_is_an_error(damaged: TrajectoryStore) -> None:
@@ -93,7 +95,7 @@ def test_steps_without_a_header_are_an_error(damaged: TrajectoryStore) -> None:
 
     [what] = errors(damaged)
 
-    assert "but no header: nobody" in what
+    assert "but no header: 1, nobody" in what
 
 
 def test_an_unreadable_snapshot_is_an_error_and_stops_questions(damaged: TrajectoryStore) -> None:

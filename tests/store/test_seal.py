@@ -498,3 +498,53 @@ def test_a_value_of_ten_megabytes_and_odd_texts_come_through_the_log(
     assert asked(
         store, "select attributes->>'$.nested.a[2].b' from spans where span_id like '%1'"
     ) == [("ü",)]
+
+
+def conversation(*, n_calls: int) -> list[SpanRecord]:
+    """Model calls that are traces of their own; each answers the tool call of the one before."""
+    spans = []
+    messages: list[dict[str, Any]] = [text("user", "Where is 42?")]
+    for number in range(1, n_calls + 1):
+        call = {"type": "tool_call", "id": f"c-{number}", "name": "lookup", "arguments": {}}
+        output = {"role": "assistant", "parts": [call]}
+        asked_for = {
+            semconv.INPUT_MESSAGES: json.dumps(messages),
+            semconv.OUTPUT_MESSAGES: json.dumps([output]),
+        }
+        spans.append(replace(chat(number, 1, **asked_for), parent_span_id=None))
+        answer = {"type": "tool_call_response", "id": f"c-{number}", "response": "there"}
+        messages += [output, {"role": "tool", "parts": [answer]}]
+    return spans
+
+
+def text(role: str, content: str) -> dict[str, Any]:
+    return {"role": role, "parts": [{"type": "text", "content": content}]}
+
+
+def test_calls_without_a_root_are_stitched_also_when_sealed_one_by_one(
+    store: TrajectoryStore,
+) -> None:
+    calls = conversation(n_calls=4)
+    for number in (0, 2, 1, 3):  # the third arrives before the second
+        record(store, calls[number])
+        store.seal()
+
+    [trajectory] = store.trajectories()
+
+    assert len(trajectory.trace_ids) == 4
+    assert [s.kind for s in trajectory.steps if s.kind == "llm"] == ["llm"] * 4
+    assert store.verify() == []
+
+
+def test_calls_of_another_process_or_an_hour_later_are_not_stitched(
+    store: TrajectoryStore,
+) -> None:
+    first, second, third = conversation(n_calls=3)
+    hour = 3_600 * 10**9
+    record(store, first)
+    store.seal()
+    record(store, replace(second, resource={"service.instance.id": "two"}))
+    record(store, replace(third, start_ns=third.start_ns + hour, end_ns=third.start_ns + hour))
+    store.seal()
+
+    assert asked(store, "select count(*) from trajectories") == [(3,)]

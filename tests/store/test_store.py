@@ -112,6 +112,17 @@ def test_a_trajectory_comes_with_its_steps(store: TrajectoryStore) -> None:
     assert store.trajectory(trajectory.trajectory_id) == trajectory
 
 
+def test_times_are_utc_whatever_the_session(store: TrajectoryStore) -> None:
+    store.append(run(1))
+
+    [(start, text)] = store.sql(
+        "select start_time, start_time::varchar from spans limit 1"
+    ).fetchall()
+
+    assert start == datetime(2026, 11, 18, 11, 6, 41, tzinfo=UTC)
+    assert text == "2026-11-18 11:06:41+00"
+
+
 def test_the_beginning_of_an_id_is_enough_when_it_is_unique(store: TrajectoryStore) -> None:
     store.append(run(1, **{semconv.TRAJECTORY_ID: "order-one-a"}))
     store.append(run(2, **{semconv.TRAJECTORY_ID: "order-one-b"}))
