@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from otel_traj.errors import ConfigurationError
-from otel_traj.model import Trajectory
+from otel_traj.model import FileChange, Step, Trajectory
 from otel_traj.store import TrajectoryStore, rows, schema
 
 BATCH: Final = 256
@@ -69,11 +69,12 @@ def _write_objects(trajectories: Iterable[Trajectory], files: _Files) -> int:
     n = 0
     for batch in _batches(trajectories):
         n += len(batch)
-        for table, part in (
-            ("trajectories", batch),
-            ("steps", chain.from_iterable(t.steps for t in batch)),
-            ("file_changes", chain.from_iterable(t.file_changes for t in batch)),
-        ):
+        parts: dict[str, Sequence[Trajectory | Step | FileChange]] = {
+            "trajectories": batch,
+            "steps": [step for t in batch for step in t.steps],
+            "file_changes": [change for t in batch for change in t.file_changes],
+        }
+        for table, part in parts.items():
             written = rows.derived_table(table, part)
             files.writer(table, written.schema).write_table(written)
     return n
