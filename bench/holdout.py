@@ -2,7 +2,7 @@
 
     python bench/holdout.py [--corpus DIR] [--judge FILE]
 
-The table of one dialect, with every name that only it knows, is taken out; the runs that speak it are
+The table of one dialect, with every name that only it knows, is taken out; runs that speak it are
 assembled without a store and judged as in `bench/assembly.py`. The averages say what to expect of a
 framework that is not in the corpus.
 """

@@ -7,14 +7,18 @@ call further in, or in a trace of their own, are merged into it and fill its gap
 from __future__ import annotations
 
 import dataclasses
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from otel_traj.assembly.tree import Node, resource_key
 from otel_traj.dialects import Facts
 from otel_traj.dialects.messages import Part
+
+Order = tuple[int, int, int, int]
+"""Place of a call in its run: time, then cause."""
 
 CallKind = Literal["user", "llm", "tool", "handoff", "retrieval", "memory"]
 
@@ -77,7 +81,7 @@ class Call:
         return f"<call {self.kind} {name!r} told by {self.told_by} {self.node!r}>"
 
     @property
-    def order(self) -> tuple[int, int, int, int]:
+    def order(self) -> Order:
         """Sort key: time, then cause; tools before the model call that sees their results."""
         is_answer = self.kind == "llm"
         return self.start_ns, is_answer, self.position, self.node.span.start_seq or 0
@@ -86,6 +90,30 @@ class Call:
     def asks(self) -> list[Part]:
         """The tool calls in a model call's output."""
         return [part for message in self.facts.output or () for part in message.tool_calls]
+
+
+class ModelCalls:
+    """The model calls of a run in order, to be asked what comes after something."""
+
+    def __init__(self, calls: Iterable[Call]) -> None:
+        """Index the model calls among `calls`."""
+        self.calls = in_order(call for call in calls if call.kind == "llm")
+        self._orders = [call.order for call in self.calls]
+        self._next: dict[Call, Call] = {}
+        last: dict[Actor | None, Call] = {}
+        for call in self.calls:
+            if call.actor in last:
+                self._next[last[call.actor]] = call
+            last[call.actor] = call
+
+    def after(self, order: Order) -> Iterator[Call]:
+        """Those that begin after a place in the order, first ones first."""
+        for index in range(bisect_right(self._orders, order), len(self.calls)):
+            yield self.calls[index]
+
+    def next_of_actor(self, call: Call) -> Call | None:
+        """The next one of the same actor."""
+        return self._next.get(call)
 
 
 def find_calls(nodes: Iterable[Node]) -> list[Call]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from otel_traj import semconv
 from otel_traj.assembly.calls import Call
 from otel_traj.assembly.runs import Run
-from otel_traj.assembly.tree import Node
+from otel_traj.assembly.tree import Node, roots
 from otel_traj.dialects.messages import Messages, decode, loads
 from otel_traj.model import RunStatus
 
@@ -41,8 +41,8 @@ def find_ending(run: Run, calls: Sequence[Call], top: Node, *, is_open: bool) ->
     llms = [call for call in calls if call.kind == "llm"]
     failed = _failure(run, calls, llms, top)
     status: RunStatus = "completed"
-    if is_open or any(node.span.is_open for node in run.nodes):
-        status = "open"
+    if is_open or any(node.span.is_open for node in roots(run.nodes)):
+        status = "open"  # a span left open below a root that has ended does not hold a run open
     elif failed is not None:
         status = _status_of(failed[0])
     elif llms and _was_abandoned(llms[-1]):

@@ -7,10 +7,10 @@ Agents that merely follow each other hand nothing over.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from otel_traj.assembly.actors import acting_in, agent_of
-from otel_traj.assembly.calls import Actor, Call
+from otel_traj.assembly.calls import Actor, Call, ModelCalls
 from otel_traj.assembly.names import is_named_for, target_in
 from otel_traj.assembly.tree import Node
 from otel_traj.dialects import Facts
@@ -18,27 +18,29 @@ from otel_traj.dialects import Facts
 
 def find_handoffs(calls: Sequence[Call]) -> None:
     """Turn tool calls that hand over into hand-offs, in place."""
-    gotos = _gotos(calls)
+    models = ModelCalls(calls)
+    model_at = {call.node: call for call in models.calls}
     names = {call.actor.name for call in calls if call.actor is not None and call.actor.name}
+    uninvited = [actor for actor in acting_in(calls) if actor.top is not None and not actor.above]
     for call in calls:
         if call.kind == "tool":
-            _delegate(call, calls)
+            worker = (
+                _called_by_name(call, models)
+                if call.told_by == "messages"
+                else _inside(call, model_at) or _meanwhile(call, uninvited)
+            )
+            if worker is not None:
+                _delegate(call, worker, calls)
     for call in calls:
         if call.kind in ("tool", "handoff") and call.handoff_mode is None:
-            _transfer(call, calls, names, gotos)
+            _transfer(call, models, names)
 
 
 # --- delegates ---------------------------------------------------------------------------------
 
 
-def _delegate(tool: Call, calls: Sequence[Call]) -> None:
+def _delegate(tool: Call, worker: Actor, calls: Sequence[Call]) -> None:
     """A tool is a delegation if somebody else worked in its span, or on its behalf in its time."""
-    if tool.told_by == "messages":
-        worker = _called_by_name(tool, calls)
-    else:
-        worker = _inside(tool, calls) or _meanwhile(tool, calls)
-    if worker is None:
-        return
     tool.kind, tool.handoff_mode = "handoff", "delegate"
     if worker is not tool.actor:
         tool.facts.handoff_to = worker.name or tool.facts.handoff_to
@@ -47,19 +49,19 @@ def _delegate(tool: Call, calls: Sequence[Call]) -> None:
         _rename_inside(tool, calls)
 
 
-def _inside(tool: Call, calls: Iterable[Call]) -> Actor | None:
+def _inside(tool: Call, model_at: Mapping[Node, Call]) -> Actor | None:
     """Who calls a model, or is invoked, in the span of a tool."""
-    inside = set(tool.node.subtree())
-    llm = next((c for c in calls if c.kind == "llm" and c.node in inside), None)
-    if llm is not None:
-        return llm.actor
-    invoked = next((n for n in tool.node.subtree() if n.facts.kind == "agent"), None)
+    below = list(tool.node.subtree())
+    models = [model_at[node] for node in below if node in model_at]
+    if models:
+        return min(models, key=lambda call: call.order).actor
+    invoked = next((node for node in below if node.facts.kind == "agent"), None)
     return Actor(agent_of(invoked), invoked) if invoked is not None else None
 
 
-def _meanwhile(tool: Call, calls: Iterable[Call]) -> Actor | None:
+def _meanwhile(tool: Call, uninvited: Iterable[Actor]) -> Actor | None:
     """An agent that nobody invoked, whose whole run lies in the time of a tool."""
-    for actor in acting_in(calls):
+    for actor in uninvited:
         top = actor.top
         if top is None or actor is tool.actor or actor.above is not None:
             continue
@@ -69,9 +71,9 @@ def _meanwhile(tool: Call, calls: Iterable[Call]) -> Actor | None:
     return None
 
 
-def _called_by_name(tool: Call, calls: Iterable[Call]) -> Actor | None:
+def _called_by_name(tool: Call, models: ModelCalls) -> Actor | None:
     """The agent that a tool is named for, if it begins next, invoked by the one that asked."""
-    following = next((c for c in calls if c.kind == "llm" and c.order > tool.order), None)
+    following = next(models.after(tool.order), None)
     actor = following.actor if following is not None else None
     if actor is None or actor is tool.actor or actor.above is not tool.actor:
         return None
@@ -109,12 +111,12 @@ def invocations(nodes: Iterable[Node]) -> list[Call]:
 # --- transfers ---------------------------------------------------------------------------------
 
 
-def _transfer(call: Call, calls: Sequence[Call], names: set[str], gotos: dict[Node, str]) -> None:
-    explicit = call.facts.handoff_to or gotos.get(call.node)
+def _transfer(call: Call, models: ModelCalls, names: set[str]) -> None:
+    explicit = call.facts.handoff_to or _goto(call)
     named = target_in(call.facts.tool_name, names)
     if not (explicit or named or call.kind == "handoff"):
         return
-    following = _next_model_call(call, calls)
+    following = _next_model_call(call, models)
     if call.kind == "tool" and not _moved(call, following, certain=bool(explicit)):
         return
     call.kind, call.handoff_mode = "handoff", "transfer"
@@ -128,16 +130,10 @@ def _transfer(call: Call, calls: Sequence[Call], names: set[str], gotos: dict[No
         call.facts.handoff_to = named
 
 
-def _next_model_call(call: Call, calls: Iterable[Call]) -> Call | None:
+def _next_model_call(call: Call, models: ModelCalls) -> Call | None:
+    """The first model call after a call, and not in its span."""
     inside = set(call.node.subtree()) if call.told_by == "span" else set()
-    return next(
-        (
-            other
-            for other in calls
-            if other.kind == "llm" and other.order > call.order and other.node not in inside
-        ),
-        None,
-    )
+    return next((llm for llm in models.after(call.order) if llm.node not in inside), None)
 
 
 def _moved(call: Call, following: Call | None, *, certain: bool) -> bool:
@@ -161,16 +157,10 @@ def system_of(llm: Call) -> str | None:
     return "\n".join(texts) or None
 
 
-def _gotos(calls: Iterable[Call]) -> dict[Node, str]:
-    """Tool spans below which a span says where a command goes."""
-    found = {}
-    for call in calls:
-        if call.kind != "tool" or call.told_by != "span":
-            continue
-        for node in call.node.subtree():
-            if node.facts.kind == "goto" and node.facts.handoff_to:
-                found[call.node] = node.facts.handoff_to
-    return found
+def _goto(call: Call) -> str | None:
+    """Where a command goes, if a span below a tool's says so."""
+    below = call.node.subtree() if call.told_by == "span" else ()
+    return next((n.facts.handoff_to for n in below if n.facts.kind == "goto"), None)
 
 
 # --- who acts afterwards -----------------------------------------------------------------------
@@ -181,6 +171,7 @@ def rename_after_transfers(calls: Sequence[Call]) -> None:
 
     Spans that enclose a whole run go on naming the agent that began it.
     """
+    models = ModelCalls(calls)
     now: dict[Actor, Actor] = {}
     for call in calls:
         original = call.actor
@@ -190,14 +181,14 @@ def rename_after_transfers(calls: Sequence[Call]) -> None:
         if (
             call.handoff_mode == "transfer"
             and call.facts.handoff_to
-            and _stays(call, original, calls)
+            and _stays(call, original, models)
         ):
             now[original] = Actor(call.facts.handoff_to, original.top, original.above)
 
 
-def _stays(call: Call, original: Actor, calls: Sequence[Call]) -> bool:
+def _stays(call: Call, original: Actor, models: ModelCalls) -> bool:
     """Whether the next model call stands under the spans of the agent that handed over."""
-    following = _next_model_call(call, calls)
+    following = _next_model_call(call, models)
     return (
         following is not None
         and following.actor is original

@@ -107,9 +107,10 @@ def _steps(trajectory_id: str, calls: Sequence[Call], actors: Sequence[Actor]) -
     turns = _turns(calls)
     siblings = Counter(call.asked_by for call in calls if call.asked_by is not None)
     news = _new_messages(calls)
+    tools = {c.node: c for c in calls if c.told_by == "span" and c.kind in ("tool", "handoff")}
     steps = []
     for call in calls:
-        parent = _cause(call, calls)
+        parent = _cause(call, tools)
         asker = call.asked_by
         steps.append(
             Step(
@@ -310,11 +311,10 @@ def _turns(calls: Sequence[Call]) -> dict[Call, int | None]:
     return turns
 
 
-def _cause(call: Call, calls: Sequence[Call]) -> Call | None:
+def _cause(call: Call, tools: Mapping[Node, Call]) -> Call | None:
     """The step a step comes from: the call that asked, or the delegation it runs in."""
     if call.asked_by is not None:
         return call.asked_by
-    tools = {c.node: c for c in calls if c is not call and c.kind in ("tool", "handoff")}
     if call.kind == "user":
         return None
     return next(

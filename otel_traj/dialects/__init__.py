@@ -135,7 +135,7 @@ def read(span: SpanRecord, logs: Iterable[LogRecord] = ()) -> Facts:
     _read_failure(facts, span)
     if facts.failed and facts.result in ({}, [], "{}", "[]"):
         facts.result = None  # what exporters write where there is nothing
-    facts.cut_keys = tuple(key for key, value in attributes.items() if is_cut(value))
+    facts.cut_keys = tuple(sorted(key for key, value in attributes.items() if is_cut(value)))
     return facts
 
 

@@ -368,6 +368,14 @@ def test_open_spans_make_an_open_run() -> None:
     assert header.final_answer is None
 
 
+def test_a_span_that_never_ended_does_not_hold_a_run_open_whose_root_has() -> None:
+    spans = looked_up()
+    spans[2] = replace(spans[2], end_ns=None)
+
+    header = only(spans).trajectory
+    assert (header.status, header.complete, header.n_open) == ("completed", True, 1)
+
+
 def test_a_trace_that_its_owner_calls_open_is_open() -> None:
     assert only(looked_up(), open_traces={TRACE}).trajectory.status == "open"
 

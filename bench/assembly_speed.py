@@ -1,0 +1,142 @@
+"""How fast spans become trajectories, on one core: dialects apart from the rest, and long runs.
+
+    python bench/assembly_speed.py [--spans N]
+
+Synthetic GenAI spans of about 2 KB (current conventions, contents as JSON text; each request resends
+the last turns). Printed: spans per second for runs of 20 spans, and the cost per span of one single
+run that grows, which has to stay flat.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from otel_traj import semconv  # noqa: E402 - the checkout's, not an installed one
+from otel_traj.assembly import assemble  # noqa: E402
+from otel_traj.dialects import read  # noqa: E402
+from otel_traj.dialects.messages import dumps  # noqa: E402
+from otel_traj.model import SpanRecord  # noqa: E402
+
+FILL = "The quick brown fox jumps over the lazy dog and asks for the status of an order. "
+REPEATS = 5
+
+
+def run_of(n_spans: int, number: int = 0) -> list[SpanRecord]:
+    """One agent's run: a root, then model call and tool in turns."""
+    trace = f"{number:032x}"
+    spans = [
+        SpanRecord(
+            trace,
+            f"{number:08x}{0:08x}",
+            None,
+            "invoke_agent a",
+            0,
+            n_spans * 1000,
+            attributes={semconv.OPERATION: "invoke_agent", semconv.AGENT_NAME: "a"},
+        )
+    ]
+    history: list[dict[str, object]] = [{"role": "user", "parts": [_text(FILL * 4)]}]
+    for i in range(1, n_spans):
+        spans.append(_model_call(trace, number, i, history) if i % 2 else _tool(trace, number, i))
+        if i % 2 == 0:
+            history = [*history[:1], _asked(i - 1), _answered(i)]
+    return spans
+
+
+def _text(content: str) -> dict[str, object]:
+    return {"type": "text", "content": content}
+
+
+def _asked(i: int) -> dict[str, object]:
+    call = {"type": "tool_call", "id": f"c{i}", "name": "look", "arguments": {"id": i}}
+    return {"role": "assistant", "parts": [_text(FILL * 2), call]}
+
+
+def _answered(i: int) -> dict[str, object]:
+    part = {"type": "tool_call_response", "id": f"c{i - 1}", "response": FILL * 3}
+    return {"role": "tool", "parts": [part]}
+
+
+def _model_call(trace: str, number: int, i: int, history: list[dict[str, object]]) -> SpanRecord:
+    return _span(
+        trace,
+        number,
+        i,
+        "chat m",
+        {
+            semconv.OPERATION: "chat",
+            semconv.PROVIDER: "p",
+            semconv.REQUEST_MODEL: "m",
+            semconv.RESPONSE_ID: f"r{number}-{i}",
+            semconv.INPUT_TOKENS: 100,
+            semconv.OUTPUT_TOKENS: 10,
+            semconv.FINISH_REASONS: ["tool_calls"],
+            semconv.INPUT_MESSAGES: dumps(history),
+            semconv.OUTPUT_MESSAGES: dumps([_asked(i)]),
+        },
+    )
+
+
+def _tool(trace: str, number: int, i: int) -> SpanRecord:
+    return _span(
+        trace,
+        number,
+        i,
+        "execute_tool look",
+        {
+            semconv.OPERATION: "execute_tool",
+            semconv.TOOL_NAME: "look",
+            semconv.TOOL_CALL_ID: f"c{i - 1}",
+            semconv.TOOL_CALL_ARGUMENTS: dumps({"id": i - 1}),
+            semconv.TOOL_CALL_RESULT: FILL * 3,
+        },
+    )
+
+
+def _span(trace: str, number: int, i: int, name: str, attributes: dict[str, object]) -> SpanRecord:
+    own, root = f"{number:08x}{i:08x}", f"{number:08x}{0:08x}"
+    return SpanRecord(trace, own, root, name, i * 1000, i * 1000 + 900, attributes=attributes)
+
+
+def main() -> None:
+    """Print spans per second, with n."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--spans", type=int, default=4000)
+    args = parser.parse_args()
+    runs = [run_of(20, number) for number in range(args.spans // 20)]
+    n = sum(map(len, runs))
+    whole, reading = [], []
+    for _ in range(REPEATS):
+        began = time.process_time()
+        for run in runs:
+            assemble(run)
+        whole.append(time.process_time() - began)
+        began = time.process_time()
+        for run in runs:
+            for span in run:
+                read(span)
+        reading.append(time.process_time() - began)
+    total, dialects = statistics.median(whole), statistics.median(reading)
+    print(f"runs of 20 spans, n={n} spans, median of {REPEATS}:")
+    print(f"  whole        {n / total:9,.0f} spans/s  {total / n * 1e6:7.1f} us a span")
+    print(f"  dialects     {n / dialects:9,.0f} spans/s  {dialects / n * 1e6:7.1f} us a span")
+    print(f"  all the rest {n / (total - dialects):9,.0f} spans/s")
+    print("one run of n spans:")
+    for size in (1_000, 10_000, 100_000):
+        run = run_of(size)
+        began = time.process_time()
+        assemble(run)
+        seconds = time.process_time() - began
+        print(
+            f"  n={size:7,}  {size / seconds:9,.0f} spans/s  {seconds / size * 1e6:7.1f} us a span"
+        )
+
+
+if __name__ == "__main__":
+    main()
