@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-# In a checkout that is not installed nobody registers our pytest plug-in; named alike, twice is once.
+# A checkout that is not installed has no entry point for our plug-in; named alike, twice is once.
 pytest_plugins = ["otel_traj.testing"]
 
 ROOT = Path(__file__).resolve().parents[1]
