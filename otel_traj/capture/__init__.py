@@ -82,7 +82,7 @@ def trajectory(
             semconv.USER_ID: user_id,
             semconv.VARIANT_ID: variant_id,
             semconv.PROMPT_VERSION: prompt_version,
-            semconv.GUIDELINE_IDS: list(guideline_ids) or None,
+            semconv.GUIDELINE_IDS: list(guideline_ids or ()) or None,
             semconv.ARM: arm,
         },
     )

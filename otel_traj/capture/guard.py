@@ -19,6 +19,7 @@ RERAISE = False
 """Set by our own tests only."""
 
 _MAX_CAUSES: Final = 1000
+_OTHERS: Final = ("", "", "")
 _causes: Counter[tuple[str, str, str]] = Counter()
 
 
@@ -51,8 +52,9 @@ class guard(contextlib.ContextDecorator):
 def report(doing: str, error: BaseException) -> None:
     """Count a fault; log the first of each cause, which is what failed, how, and at which line."""
     cause = (doing, type(error).__name__, _place(error))
-    if cause in _causes or len(_causes) < _MAX_CAUSES:
-        _causes[cause] += 1
+    if cause not in _causes and len(_causes) >= _MAX_CAUSES:
+        cause = _OTHERS
+    _causes[cause] += 1
     if _causes[cause] == 1:
         logger.warning(
             "Failed to %s; your program goes on, with less telemetry. Further failures of this "

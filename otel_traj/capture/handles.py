@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import Token
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar, cast, get_args
 
 from opentelemetry import context as context_api
 from opentelemetry import trace
@@ -110,8 +110,9 @@ class SpanHandle:
             self._span.end(ended_ns)
 
     def _context(self) -> Context:
-        """The present context with this span in it, if there is one."""
-        return trace.set_span_in_context(self._span) if self._recording else Context()
+        """The present context, with this span in it if there is one."""
+        present = context_api.get_current()
+        return trace.set_span_in_context(self._span, present) if self._recording else present
 
     @guard("make a span current")
     def _attach(self) -> None:
@@ -444,6 +445,8 @@ class TrajectorySpan(SpanHandle):
             error_category: What kind of failure, in your own words; failures are grouped by it.
             fix_applied: What was done about it.
         """
+        if outcome not in get_args(Outcome):
+            raise ValueError(f"No outcome {outcome!r}; there is {get_args(Outcome)}")
         self._is_judged = True
         reasons = {semconv.ERROR_CATEGORY: error_category, semconv.FIX_APPLIED: fix_applied}
         if self._has_ended:

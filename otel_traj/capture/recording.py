@@ -141,6 +141,9 @@ class Recording:
             self._seals = SealStarter(options.store) if options.seal else None
         tracers = _tracer_provider(options.tracer_provider)
         loggers = _logger_provider(options.logger_provider, tracers)
+        self._others: list[Any] = []
+        if sinks.OTLP in options.sinks or sinks.wants_otlp(tracers):
+            self._others += sinks.otlp_processors(options.redact or redact_secrets)
         self._switched: Switched = instrumentors.switch_on(
             options.instrumentors,
             content=options.content,
@@ -152,9 +155,6 @@ class Recording:
             redactor=options.redact,
             after_tick=self._seals.after_tick if self._seals else None,
         )
-        self._others: list[Any] = []
-        if sinks.OTLP in options.sinks or sinks.wants_otlp(tracers):
-            self._others += sinks.otlp_processors(options.redact or redact_secrets)
         spans, logs = [self._processor, *self._others[:1]], self._others[1:]
         for span_processor in spans:
             tracers.add_span_processor(span_processor)

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar, overload
 
+from otel_traj.capture.guard import guard
 from otel_traj.capture.handles import Effect, ToolCallSpan
 from otel_traj.capture.wrapping import wrap
 
@@ -40,7 +41,9 @@ def tool(
         parameters = _parameters(described)
 
         def begin(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ToolCallSpan:
-            arguments = _bound(parameters, args, kwargs)
+            arguments: dict[str, Any] = {}
+            with guard("bind arguments"):
+                arguments = _bound(parameters, args, kwargs)
             reasoning = arguments.pop(_REASONING, None)
             return ToolCallSpan(called, arguments=arguments, reasoning=reasoning, effect=effect)
 

@@ -21,7 +21,7 @@ def record_everywhere(recording: Any, secret: str) -> None:
     tracer = options.tracer_provider.get_tracer("t", attributes={"scope": secret})
     link = Link(SpanContext(1, 1, is_remote=False), {"link": secret})
     with tracer.start_as_current_span("s", links=[link], attributes={"a": [secret]}) as span:
-        span.add_event("e", {"event": {"nested": secret}})
+        span.add_event("e", {"event": [secret]})
         span.record_exception(ValueError(secret))
         options.logger_provider.get_logger("l").emit(
             SdkLogRecord(body={"text": secret}, attributes={"log": secret}, event_name="x")

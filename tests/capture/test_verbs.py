@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from opentelemetry.trace import NonRecordingSpan, SpanContext, get_current_span, use_span
 
 import otel_traj
 from otel_traj import semconv
@@ -499,8 +500,29 @@ def test_without_instrument_every_verb_runs_the_code_and_does_nothing_else() -> 
             tool.reward(1)
     run.outcome("failure")
     assert otel_traj.current() is None
+
+
+def test_without_instrument_errors_and_spans_of_others_pass_unchanged() -> None:
+    theirs = NonRecordingSpan(SpanContext(1, 2, is_remote=False))
+
+    with use_span(theirs):
+        with otel_traj.trajectory("t"), otel_traj.tool_call("look"):
+            assert get_current_span() is theirs
+        assert get_current_span() is theirs
     with pytest.raises(ValueError, match="mine"), otel_traj.trajectory("t"):
         raise ValueError("mine")
+
+
+def test_outcome_that_there_is_not_is_told_and_left_out(
+    captured: Capture, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("otel_traj.capture.guard.RERAISE", False)
+
+    with otel_traj.trajectory("t") as run:
+        run.outcome("sucess")  # type: ignore[arg-type]
+
+    assert semconv.OUTCOME not in captured.spans[0].attributes
+    assert "No outcome 'sucess'; there is ('success'" in caplog.text
 
 
 @pytest.mark.parametrize("value", ["x", None, object()])
