@@ -2,8 +2,8 @@
 
     python bench/assembly_speed.py [--spans N]
 
-Synthetic GenAI spans of about 2 KB (current conventions, contents as JSON text; each request resends
-the last turns). Printed: spans per second for runs of 20 spans, and the cost per span of one single
+Synthetic GenAI spans of about 2 KB (current conventions, contents as JSON text; each request
+resends the last turns). Printed: spans per second for runs of 20 spans, and the cost per span of one single
 run that grows, which has to stay flat.
 """
 
@@ -17,11 +17,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from otel_traj import semconv  # noqa: E402 - the checkout's, not an installed one
-from otel_traj.assembly import assemble  # noqa: E402
-from otel_traj.dialects import read  # noqa: E402
-from otel_traj.dialects.messages import dumps  # noqa: E402
-from otel_traj.model import SpanRecord  # noqa: E402
+from otel_traj import semconv
+from otel_traj.assembly import assemble
+from otel_traj.dialects import read
+from otel_traj.dialects.messages import dumps
+from otel_traj.model import SpanRecord
 
 FILL = "The quick brown fox jumps over the lazy dog and asks for the status of an order. "
 REPEATS = 5

@@ -10,6 +10,8 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
 from typing import Any
 
 from otel_traj.assembly.calls import FINAL_ANSWER_TOOLS, Call, ModelCalls
@@ -85,23 +87,22 @@ def _take(tool: Call, candidates: Sequence[Ask], fits: Callable[[Ask], bool]) ->
     The tool's own agent comes first, then the latest model call before the tool; of its calls the
     first that is free. Where clocks differ, a model call after the tool will do.
     """
-    found: Ask | None = None
-    for ask in _nearest_first(tool, candidates):
-        if ask.tool is not None or not fits(ask):
-            continue
-        if ask.llm.actor is tool.actor:
-            if (
-                found is None
-                or found.llm.actor is not tool.actor
-                or (found.llm is ask.llm and ask.position < found.position)
-            ):
-                found = ask
-            elif found.llm is not ask.llm:
-                break
-        elif found is None or (found.llm is ask.llm and ask.position < found.position):
-            found = ask
-    if found is not None:
-        found.tool, tool.asked_by, tool.position = tool, found.llm, found.position
+    for is_own in (True, False):
+        free = (
+            ask
+            for ask in _nearest_first(tool, candidates)
+            if ask.tool is None and (ask.llm.actor is tool.actor) is is_own and fits(ask)
+        )
+        nearest = next(free, None)
+        if nearest is not None:
+            same_call = takewhile(partial(_is_of, nearest.llm), free)
+            ask = min((nearest, *same_call), key=lambda ask: ask.position)
+            ask.tool, tool.asked_by, tool.position = tool, ask.llm, ask.position
+            return
+
+
+def _is_of(llm: Call, ask: Ask) -> bool:
+    return ask.llm is llm
 
 
 def _nearest_first(tool: Call, candidates: Sequence[Ask]) -> Iterator[Ask]:
