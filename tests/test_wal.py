@@ -274,7 +274,7 @@ class Rude:
 CIRCULAR: list[Any] = [1]
 CIRCULAR += [CIRCULAR, CIRCULAR]
 DEEP: Any = 0
-for _ in range(5000):
+for _ in range(50_000):  # Python 3.13 encodes 10,000 levels without a word
     DEEP = [DEEP]
 
 

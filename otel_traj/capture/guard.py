@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 from collections import Counter
 from types import TracebackType
 from typing import Final
@@ -55,7 +56,8 @@ def report(doing: str, error: BaseException) -> None:
     if cause not in _causes and len(_causes) >= _MAX_CAUSES:
         cause = _OTHERS
     _causes[cause] += 1
-    if _causes[cause] == 1:
+    # When the interpreter ends, handlers and tracebacks can no longer import what they need.
+    if _causes[cause] == 1 and not sys.is_finalizing():
         logger.warning(
             "Failed to %s; your program goes on, with less telemetry. Further failures of this "
             "kind are only counted (Recording.stats().faults)",

@@ -149,7 +149,7 @@ def _record(store: Path, model_url: str, on_progress: Callable[[str], None]) -> 
 def _environment() -> dict[str, str]:
     """The environment of a user who has set nothing up, in which this `otel_traj` is found."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "OPENAI_"))}
-    import_path = [str(Path(otel_traj.__file__).parents[1]), kept.get("PYTHONPATH", "")]
+    import_path = [kept.get("PYTHONPATH", ""), str(Path(otel_traj.__file__).parents[1])]
     return {
         **kept,
         "OTEL_SERVICE_NAME": _SERVICE,
