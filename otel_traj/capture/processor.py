@@ -237,15 +237,14 @@ class TrajectorySpanProcessor(SpanProcessor):
     def _rouse(self) -> None:
         if self._is_shut:
             return
-        # Here, not when the worker has woken: until it gets its turn, each span would rouse it.
-        self._idle = False
         if self._worker is None:
             with self._turn:
                 if self._worker is None:
-                    self._worker = threading.Thread(
-                        target=self._work, name="otel-traj", daemon=True
-                    )
-                    self._worker.start()
+                    worker = threading.Thread(target=self._work, name="otel-traj", daemon=True)
+                    worker.start()
+                    self._worker = worker
+        # Here, not when the worker has woken: until it gets its turn, each span would rouse it.
+        self._idle = False
         with contextlib.suppress(RuntimeError):  # it is awake already
             self._wake.release()
 
@@ -350,8 +349,7 @@ class TrajectorySpanProcessor(SpanProcessor):
         if self._writer is None and not self._listeners:
             self._queue.clear()
         recording = guard("record a span")
-        for _ in range(len(self._queue)):
-            item = self._queue.popleft()
+        for item in [self._queue.popleft() for _ in range(len(self._queue))]:
             with recording:
                 self._take(item, lines, now)
                 continue

@@ -495,6 +495,25 @@ def test_worker_ends_with_the_processor_and_sleeps_while_there_is_nothing(proces
     assert not worker.is_alive()
 
 
+@pytest.mark.usefixtures("faults_are_swallowed")
+def test_thread_that_cannot_start_is_tried_again(
+    processors: Any, records: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processor, tracer = processors()
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        run_agent(tracer)
+        assert processor.force_flush()
+        assert len(records(SpanRecord)) == 2
+
+    run_agent(tracer)
+    wait_until(lambda: len(records(Close)) == 2)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_forked_child_records_into_its_own_segment(
     processors: Any, records: Any, store: Path
