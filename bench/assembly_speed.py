@@ -3,8 +3,8 @@
     python bench/assembly_speed.py [--spans N]
 
 Synthetic GenAI spans of about 2 KB (current conventions, contents as JSON text; each request
-resends the last turns). Printed: spans per second for runs of 20 spans, and the cost per span of one single
-run that grows, which has to stay flat.
+resends the last turns). Printed: spans per second for runs of 20 spans, and the cost per span of
+one single run that grows, which has to stay flat.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ def read(span: SpanRecord, logs: Iterable[LogRecord] = ()) -> Facts:
     _read_tables(facts, span, attributes, spoken, logs)
     if facts.kind == "llm":
         _read_model_call(facts, span, attributes, spoken, logs)
-    if _COMMON.issuperset(spoken):
+    if _COMMON.issuperset(spoken) and not _is_told(facts):
         unlisted = read_unlisted(span, attributes, kind)
         facts.kind = unlisted.kind
         facts.fill(unlisted)
@@ -137,6 +137,19 @@ def read(span: SpanRecord, logs: Iterable[LogRecord] = ()) -> Facts:
         facts.result = None  # what exporters write where there is nothing
     facts.cut_keys = tuple(sorted(key for key, value in attributes.items() if is_cut(value)))
     return facts
+
+
+_ESSENTIALS: Final[Mapping[Kind, tuple[str, ...]]] = {
+    "llm": ("input", "output", "output_tokens"),
+    "tool": ("tool_name", "arguments", "result"),
+    "agent": ("agent_name", "input", "output"),
+}
+
+
+def _is_told(facts: Facts) -> bool:
+    """Whether the tables found all that matters, so that fragments need no looking for."""
+    essentials = _ESSENTIALS.get(facts.kind, ())
+    return bool(essentials) and all(getattr(facts, fact) is not None for fact in essentials)
 
 
 def kind_of(span: SpanRecord) -> Kind:

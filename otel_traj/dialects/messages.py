@@ -107,6 +107,8 @@ def is_cut(value: Any) -> bool:
     """Whether a text starts as a JSON container and ends before its end."""
     if not isinstance(value, str) or value[:1] not in ("{", "["):
         return False
+    if value.rstrip()[-1:] == ("}" if value[0] == "{" else "]"):
+        return False  # a cut that happens to fall there is found when the value is read
     try:
         json.loads(value)
     except ValueError:
