@@ -207,13 +207,17 @@ def compare(bursts: int, spans: int, content: bool) -> dict[str, Cost]:
     """Configuration -> medians over bursts of what it adds to none."""
     added: dict[str, list[Cost]] = {name: [] for name in NAMES[1:]}
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as flusher:
-        configurations = [Configuration(name, Path(folder) / "store") for name in NAMES]
+        configurations = {name: Configuration(name, Path(folder) / "store") for name in NAMES}
         for n in range(-5, bursts):  # the first five only warm up
-            none, *costs = (burst(each, spans, content, flusher) for each in configurations)
-            for name, cost in zip(NAMES[1:], costs, strict=True):
-                if n >= 0:
-                    added[name].append(cost - none)
-        for configuration in configurations:
+            first = n % len(NAMES)  # whoever comes next finds the caches that the last one left
+            costs = {
+                name: burst(configurations[name], spans, content, flusher)
+                for name in (*NAMES[first:], *NAMES[:first])
+            }
+            if n >= 0:
+                for name, of_name in added.items():
+                    of_name.append(costs[name] - costs["none"])
+        for configuration in configurations.values():
             configuration.provider.shutdown()
     return {
         name: Cost(
