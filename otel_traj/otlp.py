@@ -1,6 +1,10 @@
-"""OTLP messages -> records: protobuf and JSON, traces and logs.
+"""OTLP messages <-> records: protobuf and JSON, traces and logs.
 
-Both encodings end in the same two builders, so a span reads the same whichever way it came.
+Both encodings end in the same two builders, so a span reads the same whichever way it came; and
+both are written from one message in plain Python, so it is the same whichever way it goes. Reading
+gives what was written (`tests/test_otlp.py`), but for `start_seq`, which OTLP does not have, and
+for spans that have not ended, which it does not carry.
+
 Protobuf classes come from `opentelemetry-proto` and are imported on first use only: a recording
 process never needs them.
 """
@@ -11,7 +15,10 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any, Final, Literal
 
 from otel_traj import semconv
@@ -30,11 +37,14 @@ KINDS: Final[tuple[SpanKind, ...]] = (
 )
 STATUSES: Final[tuple[SpanStatus, ...]] = ("UNSET", "OK", "ERROR")
 
+_HEX: Final = re.compile(r"[0-9A-Fa-f]+")
+
 
 def records_from_json(message: Mapping[str, Any]) -> Iterator[SpanRecord | LogRecord]:
     """Read an export request (or `TracesData`, `LogsData`) in the JSON encoding.
 
-    Ids are hex, as OTLP says; base64, which generic protobuf printers write, is accepted.
+    Ids are hex, as OTLP says; base64, which generic protobuf printers write, is accepted, and hex
+    of another length as `hex_id` says.
 
     Raises:
         InputError: It has neither `resourceSpans` nor `resourceLogs`, or a value of the wrong type.
@@ -183,11 +193,8 @@ def _json_value(value: Mapping[str, Any] | None) -> Any:
 
 def _json_id(text: str | None, size: int) -> str | None:
     """An id of `size` bytes as lower-case hex; None when absent or all zero."""
-    if not text or not text.strip("0"):
-        return None
-    if len(text) == 2 * size:
-        bytes.fromhex(text)
-        return text.lower()
+    if not text or _HEX.fullmatch(text):
+        return hex_id(text, size)
     try:
         raw = base64.b64decode(text, validate=True)
     except binascii.Error:
@@ -322,7 +329,221 @@ def span_record(
     )
 
 
+def hex_id(given: str | None, size: int) -> str | None:
+    """An id of `size` bytes as lower-case hex, whatever its writer took for an id.
+
+    A shorter one is padded with zeros, as Jaeger's 64-bit trace ids are. One that is longer or no
+    hex at all, as makers of their own ids write, becomes a digest of itself: the same one always,
+    so that parents and children still find each other. None when absent or all zero.
+    """
+    text = (given or "").lower().removeprefix("0x")
+    if not text.strip("0"):
+        return None
+    if len(text) <= 2 * size and _HEX.fullmatch(text):
+        return text.zfill(2 * size)
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return digest[: 2 * size]
+
+
 def _event_name(name: str | None, attributes: Mapping[str, Any]) -> str | None:
     """The field, or the attribute that told it before the field existed."""
     given = name or attributes.get(semconv.EVENT_NAME)
     return given if isinstance(given, str) and given else None
+
+
+# --- writing -----------------------------------------------------------------------------------
+
+
+def traces_to_protobuf(spans: Iterable[SpanRecord]) -> bytes:
+    """Serialise ended spans as one `ExportTraceServiceRequest`; open ones are left out."""
+    from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+
+    return TracesData(**_traces(spans)).SerializeToString()
+
+
+def logs_to_protobuf(logs: Iterable[LogRecord]) -> bytes:
+    """Serialise log records as one `ExportLogsServiceRequest`."""
+    from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
+
+    return LogsData(**_logs(logs)).SerializeToString()
+
+
+def traces_to_json(spans: Iterable[SpanRecord]) -> dict[str, Any]:
+    """Ended spans as an export request in the JSON encoding; open ones are left out.
+
+    Returns:
+        A message of which `json.dumps` makes one line as the Collector's file exporter writes it.
+    """
+    return {"resourceSpans": _json_field("", _traces(spans)["resource_spans"])}
+
+
+def logs_to_json(logs: Iterable[LogRecord]) -> dict[str, Any]:
+    """Log records as an export request in the JSON encoding."""
+    return {"resourceLogs": _json_field("", _logs(logs)["resource_logs"])}
+
+
+def _traces(spans: Iterable[SpanRecord]) -> dict[str, Any]:
+    """The message as its protobuf class takes it: fields under their own names, ids as bytes."""
+    ended = (span for span in spans if span.end_ns is not None)
+    # `repr`, for 1 and True are equal, and a resource of one is not a resource of the other.
+    groups = groupby(ended, key=lambda span: repr((span.resource, _scope(span), span.schema_url)))
+    parts = [[*members] for _, members in groups]
+    return {
+        "resource_spans": [
+            {
+                "resource": {"attributes": _pairs(part[0].resource)},
+                "scope_spans": [
+                    {
+                        "scope": _scope(part[0]),
+                        "spans": [*map(_span, part)],
+                        "schema_url": _text(part[0].schema_url),
+                    }
+                ],
+            }
+            for part in parts
+        ]
+    }
+
+
+def _scope(span: SpanRecord) -> dict[str, Any]:
+    return {
+        "name": _text(span.scope_name),
+        "version": _text(span.scope_version),
+        "attributes": _pairs(span.scope_attributes),
+    }
+
+
+def _span(span: SpanRecord) -> dict[str, Any]:
+    return {
+        "trace_id": bytes.fromhex(span.trace_id),
+        "span_id": bytes.fromhex(span.span_id),
+        "parent_span_id": bytes.fromhex(span.parent_span_id or ""),
+        "trace_state": _text(span.trace_state),
+        "flags": span.flags or 0,
+        "name": _text(span.name),
+        "kind": KINDS.index(span.kind),
+        "start_time_unix_nano": _unsigned(span.start_ns),
+        "end_time_unix_nano": _unsigned(span.end_ns),
+        "attributes": _pairs(span.attributes),
+        "dropped_attributes_count": span.dropped_attributes,
+        "events": [
+            {
+                "time_unix_nano": _unsigned(event.time_ns),
+                "name": _text(event.name),
+                "attributes": _pairs(event.attributes),
+            }
+            for event in span.events
+        ],
+        "dropped_events_count": span.dropped_events,
+        "links": [
+            {
+                "trace_id": bytes.fromhex(link.trace_id),
+                "span_id": bytes.fromhex(link.span_id),
+                "attributes": _pairs(link.attributes),
+            }
+            for link in span.links
+        ],
+        "dropped_links_count": span.dropped_links,
+        "status": {"message": _text(span.status_message), "code": STATUSES.index(span.status)},
+    }
+
+
+def _logs(logs: Iterable[LogRecord]) -> dict[str, Any]:
+    groups = groupby(logs, key=lambda log: repr((log.resource, log.scope_name)))
+    parts = [[*members] for _, members in groups]
+    return {
+        "resource_logs": [
+            {
+                "resource": {"attributes": _pairs(part[0].resource)},
+                "scope_logs": [
+                    {
+                        "scope": {"name": _text(part[0].scope_name)},
+                        "log_records": [*map(_log, part)],
+                    }
+                ],
+            }
+            for part in parts
+        ]
+    }
+
+
+def _log(log: LogRecord) -> dict[str, Any]:
+    return {
+        "time_unix_nano": _unsigned(log.time_ns),
+        "observed_time_unix_nano": _unsigned(log.observed_ns),
+        "severity_text": _text(log.severity),
+        "body": _any_value(log.body),
+        "attributes": _pairs(log.attributes),
+        "trace_id": bytes.fromhex(log.trace_id or ""),
+        "span_id": bytes.fromhex(log.span_id or ""),
+        "event_name": _text(log.event_name),
+    }
+
+
+def _pairs(attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"key": _text(key), "value": _any_value(value)} for key, value in attributes.items()]
+
+
+def _any_value(value: Any) -> dict[str, Any]:
+    """An `AnyValue`; what it cannot hold (an integer beyond 64 bits, a foreign object) as text."""
+    match value:
+        case None:
+            return {}
+        case bool():
+            return {"bool_value": value}
+        case int() if -(2**63) <= value < 2**63:
+            return {"int_value": value}
+        case float():
+            return {"double_value": value}
+        case bytes():
+            return {"bytes_value": value}
+        case Mapping():
+            return {"kvlist_value": {"values": _pairs(value)}}
+        case str():
+            return {"string_value": _text(value)}
+        case Sequence():
+            return {"array_value": {"values": [*map(_any_value, value)]}}
+    return {"string_value": _text(str(value))}
+
+
+def _text(text: str | None) -> str:
+    """As UTF-8 can hold it: lone surrogates replaced by U+FFFD. Absent is empty."""
+    return (text or "").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _unsigned(ns: int | None) -> int:
+    """A time as OTLP's fixed64 holds it: none before 1970. Absent is 0."""
+    return min(max(ns or 0, 0), 2**64 - 1)
+
+
+_AS_TEXT: Final = ("int_value", "_unix_nano")
+"""Ends of the names of 64-bit fields, which the JSON encoding writes as decimal text."""
+
+
+def _json_message(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message in the JSON encoding, without fields that say nothing, as protobuf writes it.
+
+    Of attributes nothing is left out: false is not the same as no value.
+    """
+    return {
+        _camel(name): _json_field(name, field)
+        for name, field in message.items()
+        if field or name == "key" or name.endswith("_value")
+    }
+
+
+def _json_field(name: str, field: Any) -> Any:
+    if isinstance(field, Mapping):
+        return _json_message(field)
+    if isinstance(field, list):
+        return [*map(_json_message, field)]
+    if isinstance(field, bytes):
+        return base64.b64encode(field).decode() if name == "bytes_value" else field.hex()
+    if isinstance(field, float) and not math.isfinite(field):
+        return "NaN" if math.isnan(field) else "Infinity" if field > 0 else "-Infinity"
+    return str(field) if name.endswith(_AS_TEXT) else field
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.title, others))
