@@ -51,7 +51,7 @@ def first_runs(corpus: Path) -> list[str]:
 
 def main() -> int:
     """Ingest, judge, print; the exit code is the judge's."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--corpus", type=Path, default=SHARED / "corpus")
     parser.add_argument("--judge", type=Path, default=SHARED / "judge" / "steps.py")
     parser.add_argument("--scope", choices=["first", "all"], default="first")

@@ -106,7 +106,7 @@ def _span(trace: str, number: int, i: int, name: str, attributes: dict[str, obje
 
 def main() -> None:
     """Print spans per second, with n."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--spans", type=int, default=4000)
     args = parser.parse_args()
     runs = [run_of(20, number) for number in range(args.spans // 20)]

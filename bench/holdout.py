@@ -80,7 +80,7 @@ def judged(corpus: Path, judge: Path, patterns: tuple[str, ...]) -> dict[str, An
 
 def main() -> int:
     """Print a line per dialect that is held out, and the averages."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--corpus", type=Path, default=SHARED / "corpus")
     parser.add_argument("--judge", type=Path, default=SHARED / "judge" / "steps.py")
     args = parser.parse_args()

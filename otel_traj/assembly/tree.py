@@ -57,7 +57,7 @@ class Node:
 
     def subtree(self) -> Iterator[Node]:
         """This node and everything below it, parents first."""
-        waiting = [self]
+        waiting: list[Node] = [self]
         while waiting:
             node = waiting.pop()
             yield node

@@ -185,7 +185,7 @@ def _kind(
 ) -> Kind | None:
     """What the span is: by its kind keys, else its name, else its facts; None if nothing tells."""
     by_override = (named for dialect in spoken for named in dialect.overrides)
-    by_key = (
+    by_key: Iterable[Kind | None] = (
         values.get(str(text(attributes.get(key))))
         for dialect in tables
         for key, values in dialect.kinds.items()
@@ -193,7 +193,7 @@ def _kind(
     by_name = (named for dialect in spoken for named in dialect.names)
     found = (
         _first_match(span.name, by_override)
-        or next((kind for kind in by_key if kind is not None), None)
+        or next(filter(None, by_key), None)
         or _first_match(span.name, by_name)
         or _kind_by_facts(attributes, tables)
     )
