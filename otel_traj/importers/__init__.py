@@ -1,8 +1,8 @@
 """Files that others wrote -> records, ready for `TrajectoryStore.append`.
 
 What a file holds is told by its content, never by its name, and it is read as a stream: memory is
-bounded by the largest single request in it. One bad spot spoils nothing else: the reading goes on
-behind it, and `Reading.flaws` names the place.
+bounded by the largest single JSON document or request in it. One bad spot spoils nothing else: the
+reading goes on behind it, and `Reading.flaws` names the place.
 
     for reading in readings("exports/"):
         store.append(reading)

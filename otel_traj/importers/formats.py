@@ -1,4 +1,4 @@
-"""Which format a file has, by its first bytes."""
+"""Which encoding a file has, by its first bytes."""
 
 from __future__ import annotations
 
@@ -7,20 +7,15 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO, Final, Protocol
 
-from otel_traj.importers import otlp_frames, otlp_json, otlp_protobuf
+from otel_traj.importers import json_file, otlp_frames, otlp_protobuf
 from otel_traj.importers.parts import Flaw, Part
 
 
 class Format(Protocol):
-    """A module that reads one format."""
-
-    @property
-    def NAME(self) -> str:
-        """What messages call the format."""
-        ...
+    """A module that reads one encoding."""
 
     def recognises(self, head: bytes) -> bool:
-        """Whether a file that starts with `head`, decompressed and not empty, has this format.
+        """Whether a file that starts with `head`, decompressed and not empty, has this encoding.
 
         `head` is the whole file or its first `sources.HEAD` bytes. What another format's reader
         would read must not be recognised.
@@ -28,11 +23,11 @@ class Format(Protocol):
         ...
 
     def parts(self, stream: BinaryIO) -> Iterator[Part | Flaw]:
-        """Read a file, one request at a time; content that cannot be read becomes a flaw."""
+        """Read a file part by part; content that cannot be read becomes a flaw."""
         ...
 
 
-FORMATS: Final[tuple[Format, ...]] = (otlp_json, otlp_protobuf, otlp_frames)
+FORMATS: Final[tuple[Format, ...]] = (json_file, otlp_protobuf, otlp_frames)
 
 _MAGIC: Final = (
     (b"PAR1", "a Parquet file"),
@@ -44,7 +39,7 @@ _MAGIC: Final = (
 
 
 def recognise(head: bytes) -> Format | None:
-    """The format of a file that starts with `head`."""
+    """The reader of a file that starts with `head`."""
     return next((known for known in FORMATS if head and known.recognises(head)), None)
 
 

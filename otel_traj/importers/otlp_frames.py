@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
-from otel_traj.importers import otlp_json, otlp_protobuf
+from otel_traj.importers import json_file, otlp_protobuf
 from otel_traj.importers.parts import Flaw, Part
 from otel_traj.importers.sources import UNREADABLE, ZSTD, unpacked
 
@@ -21,7 +21,7 @@ def recognises(head: bytes) -> bool:
     """The length of a frame, and behind it a request."""
     length, body = int.from_bytes(head[:4]), head[4:]
     return length >= 2 and (
-        body.startswith(ZSTD) or otlp_protobuf.recognises(body) or otlp_json.recognises(body)
+        body.startswith(ZSTD) or otlp_protobuf.recognises(body) or json_file.recognises(body)
     )
 
 
@@ -41,8 +41,8 @@ def parts(stream: BinaryIO) -> Iterator[Part | Flaw]:
 def _of_frame(frame: bytes, place: str) -> Iterator[Part | Flaw]:
     try:
         head, stream = unpacked(io.BytesIO(frame))
-        if otlp_json.recognises(head):
-            found = otlp_json.parts(stream)
+        if json_file.recognises(head):
+            found = json_file.parts(stream)
         elif otlp_protobuf.recognises(head):
             found = otlp_protobuf.parts(stream)
         else:
@@ -50,7 +50,7 @@ def _of_frame(frame: bytes, place: str) -> Iterator[Part | Flaw]:
             return
         for item in found:
             if isinstance(item, Part):
-                yield Part(place, item.records)
+                yield Part(NAME, place, item.records)
             else:
                 yield Flaw(item.kind, f"{place}, {item.place}", item.what)
     except UNREADABLE as error:

@@ -60,7 +60,7 @@ def _part(message: bytes, group: bytes, place: str) -> Part | Flaw:
         signal = _signal(group)
     except (IndexError, ValueError):
         return Flaw("damaged", place, "no valid OTLP message, left out")
-    return Part(place, () if signal is None else records_from_protobuf(message, signal))
+    return Part(NAME, place, iter(()) if signal is None else records_from_protobuf(message, signal))
 
 
 def _signal(group: bytes) -> Signal | None:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from otel_traj.model import LogRecord, SpanRecord
+
+Records: TypeAlias = Iterator[SpanRecord | LogRecord]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One request of a file. `place` says where it stands, in words: "line 3", "byte 120".
+    """What of a file can be read on its own: a request, a span. Iterate `records` once.
 
-    Iterating `records` may raise InputError in the middle; what came before is good.
+    `format` is what messages call its format. `place` says where it stands, in words: "line 3",
+    "byte 120". Iterating `records` may raise InputError in the middle; what came before is good.
     """
 
+    format: str
     place: str
-    records: Iterable[SpanRecord | LogRecord]
+    records: Records
 
 
 FlawKind = Literal["damaged", "unfinished", "foreign", "repaired"]

@@ -19,9 +19,10 @@ MAX_FLAWS: Final = 20
 class Reading:
     """Iterate it once for the records of `source`; counts grow meanwhile and are final at the end.
 
-    `format` names what the content was recognised as, None when it was not. `skipped` says why a
-    source gave nothing without being damaged: it holds something else. `flaws` are the first
-    `MAX_FLAWS` places that could not be read as they stand, `n_flaws` counts all of them.
+    `format` names what the content was recognised as (of a mixture, what came first), None while it
+    was not. `skipped` says why a source gave nothing without being damaged: it holds something
+    else. `flaws` are the first `MAX_FLAWS` places that could not be read as they stand, `n_flaws`
+    counts all of them.
     """
 
     def __init__(self, source: Source) -> None:
@@ -59,7 +60,6 @@ class Reading:
                 if known is None:
                     self.skipped = formats.describe(head)
                     return
-                self.format = known.NAME
                 for part in known.parts(stream):
                     is_ours |= isinstance(part, Part) or part.kind != "foreign"
                     if isinstance(part, Flaw):
@@ -75,7 +75,7 @@ class Reading:
             self.skipped = self.flaws[0].what if self.flaws else "empty"
             self.flaws, self.n_flaws = [], 0
         elif not (self.n_spans or self.n_logs or self.n_flaws):
-            self.skipped = "OTLP, but no spans or logs"
+            self.skipped = f"{self.format}, but no spans or logs"
 
     @contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:
@@ -89,6 +89,7 @@ class Reading:
                 raw.close()
 
     def _records(self, part: Part) -> Iterator[SpanRecord | LogRecord]:
+        self.format = self.format or part.format
         try:
             for record in part.records:
                 if isinstance(record, SpanRecord):

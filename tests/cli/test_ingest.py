@@ -35,7 +35,7 @@ def test_a_folder_is_read_and_the_rest_is_named(run: Run, store: Path) -> None:
     }
     assert ran.err == (
         f"skipped {CORPUS}/{RUN}/README.md: text\n"
-        f"skipped {CORPUS}/{RUN}/expected.json: JSON, but no OTLP request\n"
+        f"skipped {CORPUS}/{RUN}/expected.json: JSON, but no telemetry\n"
     )
 
 
@@ -55,7 +55,7 @@ def test_many_alike_are_named_in_one_line(run: Run, store: Path) -> None:
 
     assert ran.err.splitlines() == [
         "skipped 6 files named README.md: text",
-        "skipped 5 files named expected.json: JSON, but no OTLP request",
+        "skipped 5 files named expected.json: JSON, but no telemetry",
     ]
 
 

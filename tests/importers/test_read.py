@@ -155,7 +155,7 @@ def test_a_folder_is_read_in_order_of_name_and_what_is_no_telemetry_is_skipped(
 
     assert found == [
         ("README.md", 0, "text"),
-        ("expected.json", 0, "JSON, but no OTLP request"),
+        ("expected.json", 0, "JSON, but no telemetry"),
         ("logs.jsonl", 0, None),
         ("spans.jsonl", 7, None),
         ("spans.pb", 7, None),
@@ -192,12 +192,12 @@ def test_a_missing_path_is_an_error_before_anything_is_read(spans: Path) -> None
         (b"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00", "binary"),
         (b"PAR1\x15\x04\x15\x10", "a Parquet file"),
         ('{"resourceSpans":[]}'.encode("utf-16"), "UTF-16 text; telemetry is UTF-8"),
-        (b'{"name": "config"}', "JSON, but no OTLP request"),
+        (b'{"name": "config"}', "JSON, but no telemetry"),
         (b'{\n  "name": "config" // with a comment\n}\n', None),
         (b"[1, 2, 3]", "text"),
         (b"[]", "empty"),
-        (b'{"resourceSpans":[]}\n', "OTLP, but no spans or logs"),
-        (b'{"resourceMetrics":[{"scopeMetrics":[]}]}\n', "OTLP, but no spans or logs"),
+        (b'{"resourceSpans":[]}\n', "OTLP JSON, but no spans or logs"),
+        (b'{"resourceMetrics":[{"scopeMetrics":[]}]}\n', "OTLP JSON, but no spans or logs"),
         (gzip.compress(b"notes"), "text"),
     ],
 )
@@ -226,7 +226,7 @@ def test_metrics_in_protobuf_are_not_taken_for_spans_or_logs(tmp_path: Path) -> 
 
     reading, found = read_one(tmp_path / "metrics")
 
-    assert (found, reading.skipped) == ([], "OTLP, but no spans or logs")
+    assert (found, reading.skipped) == ([], "OTLP protobuf, but no spans or logs")
 
 
 def test_spans_without_ids_are_still_told_from_logs(tmp_path: Path) -> None:
@@ -406,12 +406,12 @@ def test_reading_streams(spans: Path) -> None:
             buffer[: len(line)] = line
             return len(line)
 
-    from otel_traj.importers import otlp_json
+    from otel_traj.importers import json_file
 
     first = spans.read_bytes().splitlines(keepends=True)[0]
     stream = io.BufferedReader(Stingy(iter([first])), len(first))
 
-    part = next(otlp_json.parts(stream))
+    part = next(json_file.parts(stream))
 
     assert not isinstance(part, importers.Flaw)
     assert isinstance(next(iter(part.records)), SpanRecord)
