@@ -19,6 +19,7 @@ help:  ## list the targets
 
 demo: $(VENV)/demo.stamp  ## record real agent runs, without key or network, and look at them
 	@$(BIN)/otel-traj demo
+	@echo; echo 'The command lies in $(BIN). To call it as shown: . $(BIN)/activate'
 
 test: $(VENV)/dev.stamp  ## all tests
 	@$(PYTEST) $(ARGS)
