@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,11 +13,13 @@ from otel_traj import semconv
 from otel_traj.assembly.actors import acting_in, agent_of
 from otel_traj.assembly.calls import Actor, Call
 from otel_traj.assembly.ending import Ending, find_ending
+from otel_traj.assembly.requests import Request, read_requests
 from otel_traj.assembly.runs import Run
 from otel_traj.assembly.said import annotations_of, file_changes_of
 from otel_traj.assembly.tree import Node, roots
+from otel_traj.dialects.canonical import CANON_VERSION, Hashes
 from otel_traj.dialects.convert import amount, flag, text, texts
-from otel_traj.dialects.messages import Message, Messages, as_text, dumps, to_json
+from otel_traj.dialects.messages import as_text, dumps, to_json
 from otel_traj.model import (
     Assembly,
     Effect,
@@ -106,7 +109,7 @@ def _steps(trajectory_id: str, calls: Sequence[Call], actors: Sequence[Actor]) -
     paths = _agent_paths(actors)
     turns = _turns(calls)
     siblings = Counter(call.asked_by for call in calls if call.asked_by is not None)
-    news = _new_messages(calls)
+    requests = read_requests(calls)
     tools = {c.node: c for c in calls if c.told_by == "span" and c.kind in ("tool", "handoff")}
     steps = []
     for call in calls:
@@ -121,13 +124,13 @@ def _steps(trajectory_id: str, calls: Sequence[Call], actors: Sequence[Actor]) -
                 agent_run=call.actor.index if call.actor is not None else None,
                 agent_path=paths.get(call.actor) if call.actor is not None else None,
                 group_id=number[asker] if asker is not None and siblings[asker] > 1 else None,
-                **_step_of_call(call, news.get(call)),
+                **_step_of_call(call, requests.get(call)),
             )
         )
     return tuple(steps)
 
 
-def _step_of_call(call: Call, new: Messages | None) -> dict[str, Any]:
+def _step_of_call(call: Call, request: Request | None) -> dict[str, Any]:
     facts, span = call.facts, call.node.span
     own = span.attributes if call.told_by == "span" and call.kind != "user" else {}
     fields: dict[str, Any] = {
@@ -148,8 +151,8 @@ def _step_of_call(call: Call, new: Messages | None) -> dict[str, Any]:
         "agent_name": call.actor.name if call.actor and call.actor.name else facts.agent_name,
         "inferred": tuple(dict.fromkeys(call.inferred)),
     }
-    if call.kind == "llm":
-        fields |= _model_columns(call, new)
+    if call.kind == "llm" and request is not None:
+        fields |= _model_columns(call, request)
     elif call.kind in ("tool", "handoff"):
         fields |= _tool_columns(call)
     elif call.kind in ("retrieval", "memory"):
@@ -158,12 +161,12 @@ def _step_of_call(call: Call, new: Messages | None) -> dict[str, Any]:
             "arguments": as_text(facts.query),
             "result": as_text(facts.documents),
         }
-    elif call.kind == "user":
-        fields["new_messages"] = to_json(new or ())
+    elif call.kind == "user" and request is not None:
+        fields["new_messages"] = to_json(request.new)
     return fields | _own_columns(own)
 
 
-def _model_columns(call: Call, new: Messages | None) -> dict[str, Any]:
+def _model_columns(call: Call, request: Request) -> dict[str, Any]:
     facts = call.facts
     said = facts.output or ()
     asks = [{"id": p.id, "name": p.name, "arguments": p.value} for p in call.asks]
@@ -191,11 +194,17 @@ def _model_columns(call: Call, new: Messages | None) -> dict[str, Any]:
         "output_text": _joined(message.text for message in said),
         "reasoning": _joined(message.reasoning for message in said),
         "tool_calls": dumps(asks) if asks else None,
-        "new_messages": to_json(new) if new else None,
+        "new_messages": to_json(request.new) if request.new else None,
         "output": to_json(said) if said else None,
+        **_hash_columns(request.hashes),
         "grade": grade,
         "grade_reason": reason,
     }
+
+
+def _hash_columns(hashes: Hashes) -> dict[str, str | None]:
+    columns = {f"{name}_hash": value for name, value in dataclasses.asdict(hashes).items()}
+    return columns | {"canon_version": CANON_VERSION if any(columns.values()) else None}
 
 
 def _tool_columns(call: Call) -> dict[str, Any]:
@@ -325,47 +334,6 @@ def _cause(call: Call, tools: Mapping[Node, Call]) -> Call | None:
         ),
         None,
     )
-
-
-def _new_messages(calls: Sequence[Call]) -> dict[Call, Messages]:
-    """Per model call what its request adds to the one before it in the same run of an agent."""
-    new: dict[Call, Messages] = {}
-    before: dict[Any, Call] = {}
-    for call in calls:
-        if call.kind == "user":
-            new[call] = call.facts.input or ()
-        if call.kind != "llm":
-            continue
-        thread = call.actor.top if call.actor is not None else None
-        given = call.facts.input or ()
-        previous = before.get(thread)
-        if previous is not None:
-            given = _after(previous, given)
-        new[call] = given
-        before[thread] = call
-    return new
-
-
-def _after(previous: Call, given: Messages) -> Messages:
-    """The messages of a request that neither the previous request nor its answer holds."""
-    old = [_plain(m) for m in (*(previous.facts.input or ()), *(previous.facts.output or ()))]
-    same = 0
-    for message in given:
-        if same < len(old) and _plain(message) == old[same]:
-            same += 1
-        else:
-            break
-    return given[same:]
-
-
-def _plain(message: Message) -> tuple[Any, ...]:
-    """What makes two messages the same: who, and what but for reasoning (it is often dropped)."""
-    parts = [
-        (p.kind, p.text, p.id, p.name, as_text(p.value))
-        for p in message.parts
-        if p.kind != "reasoning"
-    ]
-    return message.role, *sorted(map(repr, parts))
 
 
 # --- header ------------------------------------------------------------------------------------

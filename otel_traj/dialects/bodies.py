@@ -8,7 +8,7 @@ arguments, the requested model of a call that failed, the response id, reasoning
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from otel_traj.dialects.facts import Facts
 from otel_traj.dialects.messages import as_text, decode, loads
@@ -34,7 +34,59 @@ def read_request(value: Any) -> Facts:
     facts.previous_response_id = _text(body.get("previous_response_id"))
     stream = body.get("stream")
     facts.stream = stream if isinstance(stream, bool) else None
+    _read_params(facts, body)
     return facts
+
+
+_CONFIGS: Final = ("generationConfig", "generation_config", "config", "inferenceConfig")
+"""Objects in which Gemini's and Bedrock's requests keep what others say at the top."""
+
+_NUMBERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "temperature": ("temperature",),
+    "top_p": ("top_p", "topP"),
+    "max_tokens": (
+        "max_tokens",
+        "max_completion_tokens",
+        "max_output_tokens",
+        "maxOutputTokens",
+        "maxTokens",
+    ),
+    "seed": ("seed",),
+}
+_CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
+    "stop": ("stop", "stop_sequences", "stopSequences"),
+    "response_format": ("response_format", "output_format"),
+    "tool_choice": ("tool_choice", "toolChoice", "toolConfig", "tool_config"),
+}
+
+
+def _read_params(facts: Facts, body: Mapping[str, Any]) -> None:
+    """What steers the answer."""
+    inner = next((body[key] for key in _CONFIGS if isinstance(body.get(key), Mapping)), None)
+    body = {**(inner or {}), **body}
+    for fact, keys in _NUMBERS.items():
+        setattr(facts, fact, next((n for key in keys if _is_number(n := body.get(key))), None))
+    for fact, keys in _CHOICES.items():
+        setattr(facts, fact, next((body[key] for key in keys if body.get(key)), None))
+    facts.reasoning_effort = _text(_in(body, "reasoning", "effort")) or _text(
+        body.get("reasoning_effort")
+    )
+    schema = body.get("responseJsonSchema") or body.get("responseSchema")
+    facts.response_format = (
+        facts.response_format
+        or _in(body, "text", "format")
+        or _in(body, "output_config", "format")
+        or ({"schema": schema} if schema else None)
+    )
+
+
+def _in(body: Mapping[str, Any], outer: str, inner: str) -> Any:
+    holder = body.get(outer)
+    return holder.get(inner) if isinstance(holder, Mapping) else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def read_response(value: Any) -> Facts:

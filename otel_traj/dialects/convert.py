@@ -79,7 +79,7 @@ def output_messages(value: Any) -> Messages | None:
 def structured(value: Any) -> Any:
     """A list or object, possibly written as JSON text."""
     value = loads(value)
-    return None if value in ("", [], {}) else value
+    return None if value in ("", [], (), {}) else value
 
 
 def arguments(value: Any) -> Any:
@@ -259,6 +259,13 @@ CONVERTERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "output_calls": structured,
     "system": system,
     "tool_definitions": structured,
+    "temperature": amount,
+    "top_p": amount,
+    "max_tokens": count,
+    "seed": count,
+    "stop": structured,
+    "response_format": structured,
+    "tool_choice": structured,
     "arguments": arguments,
     "result": whole,
     "query": whole,

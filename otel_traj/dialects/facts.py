@@ -67,6 +67,14 @@ class Facts:
     output_calls: Any = None
     system: str | None = None
     tool_definitions: Any = None
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+    stop: Any = None
+    response_format: Any = None
+    tool_choice: Any = None
+    reasoning_effort: str | None = None
     tool_name: str | None = None
     tool_call_id: str | None = None
     tool_type: str | None = None
@@ -88,9 +96,14 @@ class Facts:
     def fill(self, other: Facts) -> None:
         """Take from `other` what is not told here; nothing that is told is changed."""
         for name in _FILLABLE:
-            if getattr(self, name) in (None, (), False):
+            if _is_untold(getattr(self, name)):
                 setattr(self, name, getattr(other, name))
         self.dialects = tuple(dict.fromkeys((*self.dialects, *other.dialects)))
+
+
+def _is_untold(value: Any) -> bool:
+    """Zero is told: no tokens, a temperature of 0."""
+    return value is None or value is False or value == ()
 
 
 _FILLABLE = [

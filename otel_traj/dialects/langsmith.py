@@ -42,6 +42,6 @@ LANGSMITH: Final = Dialect(
         "said_input": ("gen_ai.prompt",),
         "said_output": ("gen_ai.completion",),
     },
-    request=("gen_ai.prompt",),
+    request=("gen_ai.prompt", "langsmith.metadata.ls_invocation_params"),
     response=("gen_ai.completion",),
 )

@@ -549,6 +549,38 @@ def to_json(messages: Iterable[Message]) -> str:
     return dumps([_message_json(message) for message in messages])
 
 
+def from_json(text: str | None) -> Messages:
+    """The messages that `to_json` wrote, part by part; nothing is guessed, unlike in `decode`."""
+    return tuple(
+        Message(
+            message["role"],
+            tuple(map(_part_from_json, message["parts"])),
+            message.get("finish_reason"),
+        )
+        for message in json.loads(text or "[]")
+    )
+
+
+def _part_from_json(part: Any) -> Part:
+    match part:
+        case {"type": "text" | "reasoning" as kind, "content": said, **rest} if not rest:
+            return Part(kind, text=said)
+        case {"type": "tool_call", "id": id, "name": name, "arguments": value, **rest} if not rest:
+            return Part("tool_call", id=id, name=name, value=value)
+        case {"type": "tool_call_response", "id": id, "response": value, **beside} if (
+            beside.keys() <= {"name", "is_error"}
+        ):
+            return Part(
+                "tool_result",
+                id=id,
+                name=part.get("name"),
+                value=value,
+                failed=part.get("is_error"),
+            )
+        case _:
+            return Part("media" if is_block(part) else "other", value=part)
+
+
 def _message_json(message: Message) -> dict[str, Any]:
     out: dict[str, Any] = {
         "role": message.role,
@@ -566,6 +598,9 @@ def _part_json(part: Part) -> Any:
         case "tool_call":
             return {"type": "tool_call", "id": part.id, "name": part.name, "arguments": part.value}
         case "tool_result":
-            return {"type": "tool_call_response", "id": part.id, "response": part.value}
+            told = {"name": part.name, "is_error": part.failed}
+            beside = {key: value for key, value in told.items() if value is not None}
+            result = {"type": "tool_call_response", "id": part.id, "response": part.value}
+            return result | beside
         case _:
             return part.value

@@ -63,6 +63,6 @@ OPENINFERENCE: Final = Dialect(
         "said_input": ("input.value",),
         "said_output": ("output.value",),
     },
-    request=("input.value",),
+    request=("input.value", "llm.invocation_parameters"),
     response=("output.value",),
 )

@@ -64,6 +64,7 @@ LOGFIRE: Final = Dialect(
         "handoff_from": ("from_agent",),
         "handoff_to": ("to_agent", InName(re.compile(r"Handoff: .+ → (.+)"))),
     },
+    request=("model_settings",),
     response=("response",),
     events=("events",),
 )

@@ -1,0 +1,213 @@
+"""Requests of a run: what each adds to the one before, its hashes, and how to build it again.
+
+Requests carry their history, so a step stores only the messages that are new in it. Where they go
+on from is told by a hash: that of the chain over the messages before them (`canonical`). Whoever
+has the steps can follow it back and has the whole request again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from typing import Final, NamedTuple
+
+from otel_traj import semconv
+from otel_traj.assembly.calls import Call
+from otel_traj.assembly.tree import Node
+from otel_traj.dialects import canonical
+from otel_traj.dialects.canonical import Body, Hashes, Numbering, message_bodies
+from otel_traj.dialects.messages import Messages, from_json
+from otel_traj.model import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a step stores of a request.
+
+    Attributes:
+        new: The messages that neither the request before nor its answer holds.
+        hashes: Of the whole request.
+    """
+
+    new: Messages
+    hashes: Hashes
+
+
+def read_requests(calls: Sequence[Call]) -> dict[Call, Request]:
+    """The request of each model call, compared with the one before it in the same run of an agent.
+
+    Args:
+        calls: In order. A user's message is a request of its own, without hashes.
+    """
+    found: dict[Call, Request] = {}
+    last: dict[Node | None, _History] = {}
+    named = {call.facts.previous_response_id for call in calls}
+    by_response: dict[str, _History] = {}
+    for call in calls:
+        if call.kind == "user":
+            found[call] = Request(call.facts.input or (), Hashes())
+        if call.kind != "llm":
+            continue
+        thread = call.actor.top if call.actor is not None else None
+        continued = by_response.get(call.facts.previous_response_id or "")
+        found[call], last[thread] = _read(call, last.get(thread, _NOTHING), continued)
+        if call.facts.response_id and call.facts.response_id in named:
+            by_response[call.facts.response_id] = last[thread]
+    return found
+
+
+def _read(call: Call, before: _History, continued: _History | None) -> tuple[Request, _History]:
+    """A request, and the history that it and its answer leave behind.
+
+    One that names the response it goes on from need not repeat what came before; its instructions
+    are its own.
+    """
+    facts, given, numbering = call.facts, call.facts.input or (), Numbering()
+    bodies = message_bodies(given, numbering)
+    kept = before.shared_with(bodies)
+    new = given[kept:]
+    top = canonical.count_leading_system(given)
+    past = continued.tellings[0].without_instructions() if continued is not None else None
+    if continued and past and facts.input and not _shared(past.bodies, bodies[top:]):
+        numbering = continued.numbering.copy()
+        new = given[min(kept, top) :]
+        bodies = [*bodies[:top], *past.bodies, *message_bodies(given[top:], numbering)]
+        given, kept = (*given[:top], *past.messages, *given[top:]), top + len(past.messages)
+    hashes = canonical.hash_request(facts, given, bodies, kept)
+    if not facts.input:
+        hashes = replace(hashes, request=None, messages=None, prefix=None)
+    elif _is_cut(call) or (facts.previous_response_id and continued is None):
+        hashes = replace(hashes, request=None, messages=None)
+    history = _History.after(_Telling(given, bodies), facts.output or (), numbering)
+    return Request(new, hashes), history
+
+
+def _is_cut(call: Call) -> bool:
+    """Whether a value of the span was cut off, so that nobody knows the whole."""
+    return bool(call.facts.cut_keys) or any(
+        key.startswith(semconv.TRUNCATED_PREFIX) for key in call.node.span.attributes
+    )
+
+
+def rebuild(steps: Sequence[Step], k: int) -> Messages | None:
+    """The messages of a model call's request, from what the steps up to it store.
+
+    What comes out has the canonical form of what the span told. Only messages that say nothing
+    may be there or not, and a message told apart by an earlier step may be told together.
+
+    Args:
+        steps: All steps of a trajectory, in order.
+        k: Index of a model call.
+
+    Returns:
+        None where the request is not told, or goes on from one that is not.
+    """
+    earlier: list[tuple[Step, _History]] = []
+    request = None
+    for step in steps[: k + 1]:
+        if step.kind != "llm":
+            continue
+        request = _rebuilt(step, earlier[::-1])
+        numbering = Numbering()
+        telling = _Telling(request or (), message_bodies(request or (), numbering))
+        earlier.append((step, _History.after(telling, from_json(step.output), numbering)))
+    return request
+
+
+def _rebuilt(step: Step, earlier: Sequence[tuple[Step, _History]]) -> Messages | None:
+    """The request of a step, given the ones before it, latest first."""
+    if step.prefix_hash is None:
+        return None
+    new = from_json(step.new_messages)
+    top = canonical.count_leading_system(new)
+    instructions = new[:top] or _instructions(step, earlier)
+    if step.prefix_hash == canonical.chain_of(step.system_hash, step.tools_hash, ())[0]:
+        return (*instructions, *new[top:])
+    tellings = (telling for _, history in earlier for telling in history.tellings)
+    for telling in tellings:
+        begun = telling.first(telling.end_of(step))
+        past = begun.without_instructions().messages
+        for request in ((*begun.messages, *new), (*instructions, *past, *new[top:])):
+            if past and step.messages_hash in (None, canonical.hash_messages(request)):
+                return request
+    return None
+
+
+def _instructions(step: Step, earlier: Sequence[tuple[Step, _History]]) -> Messages:
+    """System messages that a request repeats: the chain begins after them."""
+    same = (history for past, history in earlier if past.system_hash == step.system_hash)
+    messages = next((history.tellings[0].messages for history in same), ())
+    return messages[: canonical.count_leading_system(messages)]
+
+
+# --- histories ---------------------------------------------------------------------------------
+
+
+class _Telling(NamedTuple):
+    """Messages, and the canonical bytes of each."""
+
+    messages: Messages
+    bodies: Sequence[Body]
+
+    def then(self, messages: Messages, numbering: Numbering) -> _Telling:
+        """These, and others after them."""
+        bodies = message_bodies(messages, numbering)
+        return _Telling((*self.messages, *messages), [*self.bodies, *bodies])
+
+    def first(self, count: int) -> _Telling:
+        """The first so many of them."""
+        return _Telling(self.messages[:count], self.bodies[:count])
+
+    def without_instructions(self) -> _Telling:
+        """What comes after the leading system messages."""
+        top = canonical.count_leading_system(self.messages)
+        return _Telling(self.messages[top:], self.bodies[top:])
+
+    def end_of(self, step: Step) -> int:
+        """How many of these messages a step's request begins with, by its prefix hash."""
+        leading = canonical.count_leading_system(self.messages)
+        chain = canonical.chain_of(step.system_hash, step.tools_hash, self.bodies, leading=leading)
+        return max((n for n, state in enumerate(chain) if state == step.prefix_hash), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class _History:
+    """What a request and its answer leave for the next request to repeat.
+
+    Attributes:
+        tellings: All of it; then without the answer's reasoning, which is often not sent back.
+        numbering: Of its tool calls.
+    """
+
+    tellings: tuple[_Telling, ...]
+    numbering: Numbering
+
+    @classmethod
+    def after(cls, request: _Telling, answer: Messages, numbering: Numbering) -> _History:
+        """The history of a request and its answer; `numbering` has counted the request's calls."""
+        bare, counted = _without_reasoning(answer), numbering.copy()
+        tellings = [request.then(answer, counted)]
+        if bare != answer:
+            tellings.append(request.then(bare, numbering.copy()))
+        return cls(tuple(tellings), counted)
+
+    def shared_with(self, bodies: Sequence[Body]) -> int:
+        """How many of these messages the history begins with."""
+        return max(_shared(telling.bodies, bodies) for telling in self.tellings)
+
+
+def _without_reasoning(answer: Messages) -> Messages:
+    parts = [tuple(p for p in message.parts if p.kind != "reasoning") for message in answer]
+    return tuple(
+        replace(message, parts=kept) for message, kept in zip(answer, parts, strict=True) if kept
+    )
+
+
+def _shared(left: Sequence[Body], right: Sequence[Body]) -> int:
+    """The length of the common beginning."""
+    pairs = zip(left, right, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+_NOTHING: Final = _History.after(_Telling((), ()), (), Numbering())
