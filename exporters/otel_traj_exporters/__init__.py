@@ -8,7 +8,7 @@ there too, so that the contract (`Exporter`) is used by us first.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -16,12 +16,15 @@ from typing import Any, Protocol, runtime_checkable
 from otel_traj.errors import ConfigurationError, UnknownNameError
 from otel_traj.model import Trajectory
 
-__all__ = ["Exporter", "export", "load", "names"]
+__all__ = ["Exporter", "Sender", "export", "load", "names"]
 
 GROUP = "otel_traj.exporter"
 
 # A checkout that was never installed has no entry points. A test compares with pyproject.toml.
-_BUNDLED = {"parquet": "otel_traj_exporters.parquet:ParquetExporter"}
+_BUNDLED = {
+    "parquet": "otel_traj_exporters.parquet:ParquetExporter",
+    "otlp": "otel_traj_exporters.otlp:OtlpExporter",
+}
 
 
 @runtime_checkable
@@ -42,6 +45,15 @@ class Exporter(Protocol):
 
     def export(self, trajectories: Iterable[Trajectory], path: Path, /) -> int:
         """Write `trajectories` to the file or folder `path`; return how many were written."""
+        ...
+
+
+@runtime_checkable
+class Sender(Exporter, Protocol):
+    """An exporter that also sends to a URL; made, called and failing as `Exporter` says."""
+
+    def send(self, trajectories: Iterable[Trajectory], url: str, /) -> int:
+        """Send `trajectories` to what `url` names; return how many were sent."""
         ...
 
 
@@ -83,7 +95,7 @@ def export(
     Args:
         trajectories: What to write, read once: `store.trajectories(agent="support")`, or any.
         format: One of `names()`.
-        path: File or folder to write, as the exporter says.
+        path: File or folder to write, as the exporter says; or a URL, if it is a `Sender`.
         options: What the exporter takes beyond that.
 
     Returns:
@@ -91,14 +103,24 @@ def export(
 
     Raises:
         UnknownNameError: No exporter, or no option of it, has that name.
+        ConfigurationError: A URL for an exporter that only writes files, or as the exporter says.
     """
     exporter = load(format)
-    accepted = inspect.signature(exporter.export).parameters
+    if not (isinstance(path, str) and "://" in path):
+        _check_options(format, exporter.export, options)
+        return exporter.export(trajectories, Path(path), **options)
+    if not isinstance(exporter, Sender):
+        raise ConfigurationError(f"Exporter {format!r} writes files; it cannot send to {path!r}")
+    _check_options(format, exporter.send, options)
+    return exporter.send(trajectories, path, **options)
+
+
+def _check_options(format: str, method: Callable[..., int], options: Iterable[str]) -> None:
+    accepted = inspect.signature(method).parameters
     if not any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
         keywords = [name for name, p in accepted.items() if p.kind is p.KEYWORD_ONLY]
-        for name in options.keys() - set(keywords):
+        for name in set(options) - set(keywords):
             raise UnknownNameError(f"option of exporter {format!r}", name, keywords)
-    return exporter.export(trajectories, Path(path), **options)
 
 
 def _entry_points() -> dict[str, EntryPoint]:

@@ -1,0 +1,256 @@
+"""Trajectories as OTLP in the current GenAI conventions, whatever dialect they were told in."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, TypeAlias, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+import duckdb
+
+from otel_traj import otlp
+from otel_traj.errors import ConfigurationError
+from otel_traj.model import Annotation, LogRecord, SpanRecord, Trajectory
+from otel_traj.store import TrajectoryStore, rows
+from otel_traj_exporters.current_names import Told, translate
+
+SPANS_PER_REQUEST: Final = 500
+"""Bounds a request; receivers refuse large ones, gRPC above 4 MiB by default."""
+
+TIMEOUT_S: Final = 10.0
+"""For one request, the default of OpenTelemetry's own exporters."""
+
+Write: TypeAlias = "Callable[[list[SpanRecord], list[LogRecord]], None]"
+_T = TypeVar("_T")
+
+
+class OtlpExporter:
+    """Writes spans and log records, to a file or to whatever receives OTLP.
+
+    Each step is a span `chat {model}` or `execute_tool {name}` with `gen_ai.*` attributes, messages
+    as the conventions say. Spans round them keep what they say; those of agents also say it as
+    `invoke_agent {name}`. Trace and span ids stay. What was said of a run afterwards goes along as
+    `gen_ai.evaluation.result` log records. Read back, it gives the same steps and outcomes.
+    """
+
+    def export(
+        self,
+        trajectories: Iterable[Trajectory],
+        path: Path,
+        /,
+        *,
+        store: TrajectoryStore | None = None,
+        verbatim: bool = False,
+    ) -> int:
+        """Write a file: `*.pb` holds protobuf, any other JSON lines as the Collector writes them.
+
+        Args:
+            trajectories: What to write; those of which the store holds no spans are left out.
+            path: The file; one that is there is replaced.
+            store: Where the trajectories are from.
+            verbatim: Spans and log records as they were received, and nothing else.
+
+        Raises:
+            ConfigurationError: No store is given.
+        """
+        write_to = _protobuf_lines if path.suffix == ".pb" else _json_lines
+        return _export(trajectories, partial(write_to, path), store, verbatim=verbatim)
+
+    def send(
+        self,
+        trajectories: Iterable[Trajectory],
+        url: str,
+        /,
+        *,
+        store: TrajectoryStore | None = None,
+        verbatim: bool = False,
+    ) -> int:
+        """Send to a receiver: `http(s)://host:4318`, or `grpc://host:4317` without encryption.
+
+        `OTEL_EXPORTER_OTLP_HEADERS` is sent along.
+
+        Args:
+            trajectories: As for `export`.
+            url: The receiver's base address.
+            store: As for `export`.
+            verbatim: As for `export`.
+
+        Raises:
+            ConfigurationError: No store is given, or the address is of another kind.
+            OSError: The receiver cannot be reached, or refuses; what was sent before is sent.
+        """
+        senders = {"http": _http, "https": _http, "grpc": _grpc}
+        scheme = urlsplit(url).scheme
+        if scheme not in senders:
+            raise ConfigurationError(
+                f"Cannot send to {url!r}: give http://HOST:4318, https://HOST or grpc://HOST:4317"
+            )
+        return _export(trajectories, partial(senders[scheme], url), store, verbatim=verbatim)
+
+
+def _export(
+    trajectories: Iterable[Trajectory],
+    target: Callable[[], AbstractContextManager[Write]],
+    store: TrajectoryStore | None,
+    *,
+    verbatim: bool,
+) -> int:
+    if store is None:
+        raise ConfigurationError(
+            "The exporter 'otlp' needs the store that the trajectories are from: give store=..."
+        )
+    connection = store.connection()  # one, hence one snapshot of the store
+    n = 0
+    with target() as write:
+        for trajectory in trajectories:
+            told = _told(connection, trajectory.trajectory_id)
+            if not told.spans:
+                continue
+            spans, logs = (told.spans, told.logs) if verbatim else translate(trajectory, told)
+            write(spans, logs)
+            n += 1
+    return n
+
+
+_SPANS: Final = "select trace_id, span_id from trajectory_spans where trajectory_id = $id"
+_QUERIES: Final = {
+    "spans": f"from spans where (trace_id, span_id) in ({_SPANS}) order by start_ns, span_id",
+    "logs": f"from logs where (trace_id, span_id) in ({_SPANS}) order by time_ns",
+    "said": "from annotations_latest where trajectory_id = $id order by created, annotation_id",
+    "steps": "select trace_id, span_id, step from trajectory_spans where trajectory_id = $id",
+}
+
+
+def _told(connection: duckdb.DuckDBPyConnection, trajectory_id: str) -> Told:
+    """What the store holds of a trajectory as it was received, and what was said of it since."""
+    found = {
+        name: connection.sql(query, params={"id": trajectory_id}).to_arrow_table()
+        for name, query in _QUERIES.items()
+    }
+    return Told(
+        spans=rows.span_records(found["spans"]),
+        logs=rows.log_records(found["logs"]),
+        annotations=[Annotation(**row) for row in found["said"].to_pylist()],
+        step_of={
+            (row["trace_id"], row["span_id"]): row["step"] for row in found["steps"].to_pylist()
+        },
+    )
+
+
+# --- files -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _json_lines(path: Path) -> Iterator[Write]:
+    with _replacing(path) as write:
+
+        def write_lines(spans: list[SpanRecord], logs: list[LogRecord]) -> None:
+            for message in [otlp.traces_to_json(spans)] + [otlp.logs_to_json(logs)] * bool(logs):
+                write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+
+        yield write_lines
+
+
+@contextmanager
+def _protobuf_lines(path: Path) -> Iterator[Write]:
+    """Requests in a row: messages of repeated fields, so that the file is one message again."""
+    with _replacing(path) as write:
+
+        def write_messages(spans: list[SpanRecord], logs: list[LogRecord]) -> None:
+            write(otlp.traces_to_protobuf(spans) + otlp.logs_to_protobuf(logs))
+
+        yield write_messages
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Callable[[bytes], object]]:
+    """Write a file that is at `path` when all of it is written, and not there if that fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        with draft.open("wb") as file:
+            yield file.write
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+# --- receivers ---------------------------------------------------------------------------------
+
+
+@contextmanager
+def _http(url: str) -> Iterator[Write]:
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+    headers = {"Content-Type": "application/x-protobuf", **_headers()}
+
+    def post(signal: str, body: bytes, response: Any) -> None:
+        request = Request(f"{url.rstrip('/')}/v1/{signal}", body, headers)
+        with urlopen(request, timeout=TIMEOUT_S) as answer:
+            _check(url, response.FromString(answer.read()).partial_success)
+
+    def write(spans: list[SpanRecord], logs: list[LogRecord]) -> None:
+        for part in _parts(spans):
+            post("traces", otlp.traces_to_protobuf(part), ExportTraceServiceResponse)
+        for few in _parts(logs):
+            post("logs", otlp.logs_to_protobuf(few), ExportLogsServiceResponse)
+
+    yield write
+
+
+@contextmanager
+def _grpc(url: str) -> Iterator[Write]:
+    import grpc  # type: ignore[import-untyped]
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServiceStub
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
+
+    with grpc.insecure_channel(urlsplit(url).netloc) as channel:
+        metadata = tuple(_headers().items())
+        traces: Any = TraceServiceStub(channel)  # type: ignore[no-untyped-call]
+        events: Any = LogsServiceStub(channel)  # type: ignore[no-untyped-call]
+
+        def call(stub: Any, message: Any) -> None:
+            try:
+                answer = stub.Export(message, timeout=TIMEOUT_S, metadata=metadata)
+            except grpc.RpcError as error:
+                raise ConnectionError(f"{url}: {error}") from error
+            _check(url, answer.partial_success)
+
+        def write(spans: list[SpanRecord], logs: list[LogRecord]) -> None:
+            for part in _parts(spans):
+                body = otlp.traces_to_protobuf(part)
+                call(traces, ExportTraceServiceRequest.FromString(body))
+            for few in _parts(logs):
+                call(events, ExportLogsServiceRequest.FromString(otlp.logs_to_protobuf(few)))
+
+        yield write
+
+
+def _headers() -> dict[str, str]:
+    from opentelemetry.util.re import parse_env_headers
+
+    given = os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", "")
+    return dict(parse_env_headers(given, liberal=True))
+
+
+def _check(url: str, partial: Any) -> None:
+    """Raise where a receiver answers that it did not take everything."""
+    rejected = sum(value for _, value in partial.ListFields() if isinstance(value, int))
+    if rejected:
+        raise OSError(f"{url} rejected {rejected} records: {partial.error_message}")
+
+
+def _parts(records: Iterable[_T]) -> Iterator[list[_T]]:
+    remaining = iter(records)
+    while part := list(islice(remaining, SPANS_PER_REQUEST)):
+        yield part
