@@ -42,6 +42,12 @@ def command(paths: tuple[str, ...], store: Path) -> int:
     zstd. Reading the same telemetry twice changes nothing. Files without spans or logs are skipped
     and named.
 
+    Exports of other tools are read too, all as JSON: traces of Jaeger (query API and UI) and of
+    Grafana Tempo, traces of Langfuse with their observations and scores, and spans as the
+    OpenTelemetry SDKs of Python (to_json, console exporter, one object per line) and JavaScript
+    (ReadableSpan) write them. One such document is held in memory whole. An id that is longer than
+    OpenTelemetry's, or no hex, becomes a digest of itself.
+
     Exit status 1 means that some telemetry could not be read; everything else was.
     """
     from otel_traj import importers

@@ -92,6 +92,8 @@ def test_what_the_sdks_own_to_json_writes_is_read_back(indent: int | None, tmp_p
 
     _, (found, above) = read("\n".join(s.to_json(indent=indent) for s in (chat, agent)), tmp_path)
 
+    assert chat.context
+    assert agent.context
     trace_id, agent_id = f"{chat.context.trace_id:032x}", f"{agent.context.span_id:016x}"
     assert (found.trace_id, found.parent_span_id) == (trace_id, agent_id)
     assert (found.status, found.status_message) == ("ERROR", "no such model")
