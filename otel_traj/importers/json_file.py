@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Final, Protocol
 
 from otel_traj.errors import InputError
 from otel_traj.importers import jaeger, langfuse, otlp_json, spans_js, spans_python, tempo
+from otel_traj.importers.checks import check
 from otel_traj.importers.json_text import Text, texts
 from otel_traj.importers.parts import Flaw, Part, Records
 
@@ -97,9 +98,11 @@ def _parts(value: Any, place: str) -> Iterator[Part | Flaw]:
 
 
 def _checked(name: str, records: Records) -> Records:
-    """The same records; whatever their shape makes raise comes as InputError."""
+    """The same records; what raises in them, or no store could hold, comes as InputError."""
     try:
-        yield from records
+        for record in records:
+            check(record)
+            yield record
     except MALFORMED as error:
         raise InputError(_reason(name, error)) from error
 

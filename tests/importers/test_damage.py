@@ -5,11 +5,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_traj.errors import InputError
 from otel_traj.importers import Flaw, json_file
+from otel_traj.model import SpanRecord
 
 ID, TIME = "4bf92f3577b34da6", "2025-06-15T15:06:40.250Z"
 TAG = {"key": "count", "type": "int64", "value": "1"}
@@ -68,7 +70,7 @@ DOCUMENTS: tuple[dict[str, Any], ...] = (
     },
 )
 
-STRANGE = st.sampled_from(
+STRANGE: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, -1, 10**40, 1.5, "", "x", "\ud800", [], [None], [[]], {}, {"k": None}, [{"k": 1}]]
 )
 
@@ -100,8 +102,12 @@ def test_a_value_of_another_kind_is_read_or_named(data: st.DataObject) -> None:
     container, key = data.draw(st.sampled_from([*places(document)]))
     container[key] = data.draw(STRANGE)
 
-    for _ in read(json.dumps(document)):
-        pass
+    for item in read(json.dumps(document)):
+        if isinstance(item, SpanRecord):
+            assert isinstance(item.name, str)
+            assert all(isinstance(event.name, str) for event in item.events)
+            assert isinstance(item.start_ns, int)
+            assert -(2**63) <= item.start_ns < 2**63
 
 
 def test_the_documents_are_whole() -> None:
@@ -110,3 +116,28 @@ def test_the_documents_are_whole() -> None:
 
         assert found
         assert not any(isinstance(item, Flaw | InputError) for item in found)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "what"),
+    [
+        ("name", ["chat"], "name is \"['chat']\""),
+        ("scope", {"name": 7}, "scope_name is '7'"),
+        ("status", {"message": [1]}, "status_message is '[1]'"),
+        ("events", [{"timestamp": TIME, "name": {"a": 1}}], "name is \"{'a': 1}\""),
+        ("end_time", "9999-01-01T00:00:00Z", "end_ns is '253370764800000000000'"),
+    ],
+)
+def test_what_no_store_could_hold_is_damage(field: str, value: Any, what: str) -> None:
+    (error,) = read(json.dumps({**DOCUMENTS[-1], field: value}))
+
+    assert str(error) == f"Not valid SDK spans: ValueError: {what}"
+
+
+def test_otlp_is_looked_at_in_the_same_way() -> None:
+    span = {"traceId": ID * 2, "spanId": ID, "name": ["chat"]}
+    request = {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
+
+    (error,) = read(json.dumps(request))
+
+    assert str(error) == "Not valid OTLP JSON: ValueError: name is \"['chat']\""
