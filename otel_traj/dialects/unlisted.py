@@ -274,11 +274,16 @@ def _without_verb(name: str) -> str:
     return bare.strip("[]") or name
 
 
+_ANSWER_WORDS: Final = frozenset({"output", "completion", "response"})
+"""`output.messages` are messages, but none that the model was given."""
+
+
 def _read_messages(facts: Facts, attributes: Mapping[str, Any], keys: Mapping[str, Words]) -> None:
     facts.input = _flattened(attributes, ("input", "prompt", "request"))
     facts.output = _flattened(attributes, ("output", "completion", "response"))
+    asked = {key: words for key, words in keys.items() if not _ANSWER_WORDS.intersection(words)}
     for ends in _INPUTS:
-        value = _first(attributes, keys, (ends,))
+        value = _first(attributes, asked, (ends,))
         body = read_request(value) if value is not None else Facts()
         facts.input = facts.input or body.input or _messages(value, "user")
         facts.fill(body)
