@@ -1,6 +1,7 @@
 """`ingest` on real files: what is new, what was there, what could not be read."""
 
 import gzip
+import json
 import shutil
 from pathlib import Path
 
@@ -163,3 +164,19 @@ def test_a_store_in_the_folder_is_not_read_into_itself(run: Run, tmp_path: Path)
     ran = run("ingest", tmp_path, "--store", tmp_path / "traces")
 
     assert (ran.status, summary(ran.out)["files"]) == (0, "1 read, 1 skipped")
+
+
+def test_another_tools_export_is_read_and_its_flaws_are_named_with_their_place(
+    run: Run, store: Path, tmp_path: Path
+) -> None:
+    good = {"traceID": "1", "spanID": "1", "startTime": 1, "duration": 1, "operationName": "chat"}
+    broken = {"traceID": "1", "spanID": "2"}
+    export = tmp_path / "jaeger.json.gz"
+    export.write_bytes(gzip.compress(json.dumps({"data": [{"spans": [good, broken]}]}).encode()))
+
+    ran = run("ingest", export, "--store", store)
+
+    assert (ran.status, summary(ran.out)["spans"]) == (1, "1 read, 1 new")
+    assert ran.err == (
+        f"damaged {export}, line 1, trace 1, span 2: Not valid Jaeger JSON: KeyError: 'startTime'\n"
+    )
