@@ -36,6 +36,7 @@ _PARAMETERS: Final = {
     "frequency_penalty": semconv.REQUEST_FREQUENCY_PENALTY,
     "presence_penalty": semconv.REQUEST_PRESENCE_PENALTY,
 }
+_REBUILT: Final = {"attributes", "resourceAttributes", "scope"}
 _MODEL_CALLS: Final = ("GENERATION", "EMBEDDING")
 _TOLD_INPUT: Final = re.compile(
     r"(?:gen_ai\.prompt|gen_ai\.input\.messages|ai\.prompt\.messages|llm\.input_messages|input\.value)"
@@ -47,6 +48,8 @@ _TOLD_OUTPUT: Final = re.compile(
 )
 _TOLD_USAGE: Final = re.compile(r"\.(?:usage|token_count)\.")
 _USAGE_IN_BODY: Final = re.compile(r'"usage(?:_?metadata)?"\s*:\s*\{', re.I)
+_CACHE_READ: Final = re.compile(r"cache_?read|cached")
+_CACHE_WRITE: Final = re.compile(r"cache_?(?:write|creation)")
 
 _Object = Mapping[str, Any]
 
@@ -108,9 +111,6 @@ def _attributes(observation: _Object, trace: _Object, metadata: _Object) -> dict
         **_usage(observation, own),
     }
     return {**{key: value for key, value in columns.items() if value not in (None, "")}, **own}
-
-
-_REBUILT: Final = {"attributes", "resourceAttributes", "scope"}
 
 
 def _of_trace(trace: _Object) -> dict[str, Any]:
@@ -180,10 +180,6 @@ def _usage(observation: _Object, own: _Object) -> dict[str, Any]:
         semconv.CACHE_WRITE_TOKENS: _sum(usage, lambda key: bool(_CACHE_WRITE.search(key))),
         semconv.REASONING_TOKENS: _sum(usage, lambda key: "reasoning" in key),
     }
-
-
-_CACHE_READ: Final = re.compile(r"cache_?read|cached")
-_CACHE_WRITE: Final = re.compile(r"cache_?(?:write|creation)")
 
 
 def _sum(usage: _Object, is_part: Callable[[str], bool]) -> int | None:
