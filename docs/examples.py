@@ -23,7 +23,7 @@ from pathlib import Path
 from otel_traj.demo.model_server import Answer, ModelServer, Script
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ("README.md", "docs/recording.md", "docs/stores.md")
+DOCUMENTS = ("README.md", "docs/recording.md", "docs/stores.md", "docs/exporters.md")
 
 # Examples that ask a model are answered from here, on loopback.
 MODELS = Script({"examples": {"gpt-5-mini": [Answer(text="The capital of Portugal is Lisbon.")]}})

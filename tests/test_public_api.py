@@ -35,7 +35,7 @@ PUBLIC = {
         "run",
         "sql",
     ],
-    "otel_traj.exporters": ["Exporter", "export", "load", "names"],
+    "otel_traj.exporters": ["Exporter", "Sender", "export", "load", "names"],
     "otel_traj.importers": ["Flaw", "Reading", "Source", "find", "read", "readings"],
 }
 

@@ -11,10 +11,13 @@ import inspect
 from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from otel_traj.errors import ConfigurationError, UnknownNameError
 from otel_traj.model import Trajectory
+
+if TYPE_CHECKING:
+    from otel_traj.store import TrajectoryStore
 
 __all__ = ["Exporter", "Sender", "export", "load", "names"]
 
@@ -36,7 +39,8 @@ class Exporter(Protocol):
     is read once, lazily, and may not fit into memory.
 
     Options are keyword arguments of `export` with defaults, so that a wrong one is refused before
-    anything is written.
+    anything is written. One named `store` is given the `TrajectoryStore` of the trajectories, or
+    None where the caller has none.
 
     Failure: a trajectory that the target cannot express is left out and not counted; it never ends
     the export. `InputError` and `OSError` are for what makes the whole of it impossible, and then
@@ -88,7 +92,12 @@ def load(name: str) -> Exporter:
 
 
 def export(
-    trajectories: Iterable[Trajectory], format: str, path: str | Path, **options: Any
+    trajectories: Iterable[Trajectory],
+    format: str,
+    path: str | Path,
+    *,
+    store: TrajectoryStore | None = None,
+    **options: Any,
 ) -> int:
     """Write trajectories for another tool.
 
@@ -96,6 +105,7 @@ def export(
         trajectories: What to write, read once: `store.trajectories(agent="support")`, or any.
         format: One of `names()`.
         path: File or folder to write, as the exporter says; or a URL, if it is a `Sender`.
+        store: Where they are from, for exporters that write more than trajectories hold.
         options: What the exporter takes beyond that.
 
     Returns:
@@ -107,20 +117,28 @@ def export(
     """
     exporter = load(format)
     if not (isinstance(path, str) and "://" in path):
-        _check_options(format, exporter.export, options)
-        return exporter.export(trajectories, Path(path), **options)
+        return exporter.export(
+            trajectories, Path(path), **_accepted(format, exporter.export, store, options)
+        )
     if not isinstance(exporter, Sender):
         raise ConfigurationError(f"Exporter {format!r} writes files; it cannot send to {path!r}")
-    _check_options(format, exporter.send, options)
-    return exporter.send(trajectories, path, **options)
+    return exporter.send(trajectories, path, **_accepted(format, exporter.send, store, options))
 
 
-def _check_options(format: str, method: Callable[..., int], options: Iterable[str]) -> None:
-    accepted = inspect.signature(method).parameters
-    if not any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
-        keywords = [name for name, p in accepted.items() if p.kind is p.KEYWORD_ONLY]
-        for name in set(options) - set(keywords):
+def _accepted(
+    format: str, method: Callable[..., int], store: TrajectoryStore | None, options: dict[str, Any]
+) -> dict[str, Any]:
+    """The options, all of which `method` takes, and the store if it takes that.
+
+    Raises:
+        UnknownNameError: It does not take one of the options.
+    """
+    parameters = inspect.signature(method).parameters
+    keywords = [name for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY]
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        for name in options.keys() - set(keywords):
             raise UnknownNameError(f"option of exporter {format!r}", name, keywords)
+    return options | ({"store": store} if "store" in keywords else {})
 
 
 def _entry_points() -> dict[str, EntryPoint]:

@@ -265,13 +265,18 @@ def _effect(node: Node) -> Effect | None:
 def _grade_model_call(call: Call) -> tuple[str, str | None]:
     """How far this call can be replayed: A all told, B only the answer, C cut, D nothing."""
     facts = call.facts
-    if facts.failed and facts.output is None:
-        return ("A", None) if facts.input else ("D", "the request is not told")
-    if facts.output is None:
+    asked, answer = facts.input or (), facts.output or ()
+    is_answered = bool(answer) or bool(facts.failed)  # an error is an answer
+    if not is_answered:
         return "D", "the answer is not told"
+    if all(message.is_hollow for message in asked):
+        is_told = any(message.has_content for message in answer)
+        return ("B", "the request is not told") if is_told else ("D", "no content is told")
     if facts.cut_keys:
         return "C", f"cut off: {', '.join(facts.cut_keys)}"
-    return ("A", None) if facts.input else ("B", "the request is not told")
+    if hollow := sum(message.is_hollow for message in (*asked, *answer)):
+        return "C", f"messages without their content: {hollow}"
+    return "A", None
 
 
 def _duration(call: Call) -> int | None:

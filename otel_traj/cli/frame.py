@@ -31,6 +31,7 @@ COMMANDS: Final[dict[str, str]] = {
     "analyze": "Run a named analysis, or list them.",
     "doctor": "Say what telemetry is missing or was repaired.",
     "annotate": "Add an outcome, reward, score, label or comment.",
+    "export": "Write trajectories for other tools, or send them.",
     "verify": "Check that the store is whole.",
     "collector-config": "Print the configuration of an OpenTelemetry Collector.",
 }

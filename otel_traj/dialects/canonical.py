@@ -207,7 +207,7 @@ def message_bodies(messages: Iterable[Message], numbering: Numbering) -> list[Bo
 
 def _pieces(message: Message, numbering: Numbering) -> Iterator[dict[str, Any]]:
     """A message as canonical messages of one part each; what says nothing is left out."""
-    for part in message.parts:
+    for part in _calls_last(message.parts):
         match part.kind:
             case "text" if part.text:
                 yield {"role": message.role, "type": "text", "text": part.text}
@@ -230,6 +230,16 @@ def _told(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value not in (None, "", {}, [])}
 
 
+def _calls_last(parts: Sequence[Part]) -> Sequence[Part]:
+    """Tool calls behind the text beside them, where chat completions have them and most tell them.
+
+    Where answers are among the parts, the order says which call they are to, and stays.
+    """
+    if any(part.kind == "tool_result" for part in parts):
+        return parts
+    return sorted(parts, key=lambda part: part.kind == "tool_call")
+
+
 def _parsed(value: Any) -> Any:
     """JSON text of an object or list as its value; any other text as it is."""
     if not isinstance(value, str) or value.lstrip()[:1] not in ("{", "["):
@@ -241,14 +251,19 @@ def _parsed(value: Any) -> Any:
 
 
 def _result(value: Any) -> Any:
-    """What a tool gave, out of the object that Gemini wants round it; scalars as text."""
+    """What a tool gave, out of what Gemini and the AI SDK put round it; scalars as text."""
     value = _parsed(value)
     if isinstance(value, Mapping) and set(value) in ({"result"}, {"output"}):
         value = _parsed(next(iter(value.values())))
+    elif isinstance(value, Mapping) and set(value) == {"type", "value"}:
+        value = _parsed(value["value"]) if value["type"] in _AI_SDK_RESULTS else value
     if isinstance(value, list) and value and all(map(is_block, value)):
         parts = [part for message in decode(value, "tool") for part in message.parts]
         return [_media(part.value) if part.kind == "media" else part.text for part in parts]
     return dumps(value) if isinstance(value, int | float) else value
+
+
+_AI_SDK_RESULTS: Final = ("text", "json", "error-text", "error-json")
 
 
 def _media(block: Any) -> dict[str, Any]:

@@ -541,3 +541,29 @@ def test_content_off_leaves_structure_and_counts_the_gaps() -> None:
     ]
     assert run.trajectory.n_missing_content == 3
     assert run.trajectory.grade == "D"
+
+
+HOLLOW = {"role": "user", "parts": [{"type": "text"}]}
+HI = text("user", "Hi")
+HELLO = text("assistant", "Hello")
+
+
+@pytest.mark.parametrize(
+    ("given", "said", "grade", "reason"),
+    [
+        ([HI], HELLO, "A", None),
+        ([HI], None, "D", "the answer is not told"),
+        (None, HELLO, "B", "the request is not told"),
+        ([HOLLOW], HELLO, "B", "the request is not told"),
+        ([HOLLOW], asks(("c1", "look", None)), "D", "no content is told"),
+        ([HI, HOLLOW], HELLO, "C", "messages without their content: 1"),
+        ([HI], asks(("c1", "now", None)), "A", None),
+    ],
+)
+def test_a_model_call_is_graded_by_the_content_that_is_told(
+    given: Any, said: Any, grade: str, reason: str | None
+) -> None:
+    [run] = assemble([agent("a", 0, 9), chat("c1", 1, 5, "a", given=given, said=said)])
+
+    [call] = [step for step in run.trajectory.steps if step.kind == "llm"]
+    assert (call.grade, call.grade_reason) == (grade, reason)

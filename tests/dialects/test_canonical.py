@@ -202,6 +202,8 @@ EQUAL: dict[str, tuple[Any, Any]] = {
     "answers by order where ids differ": (said(call("fc_1", 1), answer("call_1", "r")), said(call("c", 1), answer("c", "r"))),
     "parts of one message or of two": (said(text("a"), text("b")), [*said(text("a")), *said(text("b"))]),
     "a tool's JSON as text": (said(call("x", 1), answer("x", '{"a": 1}')), said(call("x", 1), answer("x", {"a": 1.0}))),
+    "text before or after the calls beside it": (said(text("a"), call("x", 1)), said(call("x", 1), text("a"))),
+    "a result as the AI SDK wraps it": (said(call("x", 1), answer("x", {"type": "json", "value": {"a": 1}})), said(call("x", 1), answer("x", '{"a": 1}'))),
     "an image as URL and as blob": (
         said({"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}),
         said({"type": "blob", "modality": "image", "mime_type": "image/png", "content": PNG}),

@@ -1,0 +1,93 @@
+"""`otel-traj export`: trajectories in the form of another tool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from otel_traj.cli.frame import examples, store_option
+from otel_traj.cli.list import OUTCOMES, QUERY, STATUSES
+from otel_traj.cli.safety import visible
+from otel_traj.cli.words import count
+
+if TYPE_CHECKING:
+    from otel_traj.model import Trajectory
+    from otel_traj.store import TrajectoryStore
+
+
+@click.command(
+    epilog=examples(
+        "otel-traj export --format parquet --outcome success good-runs",
+        "otel-traj export --format otlp 4bf92f35 run.jsonl",
+        "otel-traj export --format otlp --agent support http://localhost:4318",
+    )
+)
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@click.argument("path", metavar="PATH")
+@click.option(
+    "--format",
+    "format_",
+    required=True,
+    metavar="NAME",
+    help="An exporter: parquet, otlp, or one that another package brings.",
+)
+@click.option("--agent", metavar="NAME", help="Only runs in which this agent acted.")
+@click.option("--task", metavar="TEXT", help="Only runs with this task id, or this in their task.")
+@click.option("--outcome", type=click.Choice(OUTCOMES), help="Only runs that were this good.")
+@click.option("--status", type=click.Choice(STATUSES), help="Only runs that ended like this.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="At most so many, the newest."
+)
+@click.option("--verbatim", is_flag=True, help="otlp: spans as they came, in their own dialect.")
+@store_option
+def command(
+    ids: tuple[str, ...],
+    path: str,
+    format_: str,
+    agent: str | None,
+    task: str | None,
+    outcome: str | None,
+    status: str | None,
+    limit: int | None,
+    verbatim: bool,
+    store: Path,
+) -> None:
+    """Write trajectories for other tools, or send them.
+
+    Those of the given IDs (or beginnings of ids), else all that the filters leave, as `list` shows
+    them. PATH is what the exporter writes: a new folder for parquet; for otlp a file, *.pb for
+    protobuf and otherwise JSON lines, or a receiver: http(s)://HOST:4318 or grpc://HOST:4317.
+    """
+    from otel_traj import exporters
+    from otel_traj.store import open_store
+
+    filters = {"agent": agent, "task": task, "outcome": outcome, "status": status}
+    if ids and any((*filters.values(), limit)):
+        raise click.UsageError("Give ids or filters, not both.")
+    opened = open_store(store)
+    chosen = ids or _found(opened, filters, limit)
+    n = exporters.export(
+        _trajectories(opened, chosen),
+        format_,
+        path,
+        store=opened,
+        **({"verbatim": True} if verbatim else {}),
+    )
+    click.echo(visible(f"{count(n, 'trajectory')} -> {path}"), err=True)
+
+
+def _found(
+    store: TrajectoryStore, filters: dict[str, str | None], limit: int | None
+) -> tuple[str, ...]:
+    """Ids of the trajectories that `list` would show, newest first."""
+    found = store.sql(QUERY, filters)
+    rows = found if limit is None else found.limit(limit)
+    return tuple(trajectory_id for (trajectory_id,) in rows.project("trajectory_id").fetchall())
+
+
+def _trajectories(store: TrajectoryStore, ids: tuple[str, ...]) -> Iterator[Trajectory]:
+    for trajectory_id in ids:
+        yield store.trajectory(trajectory_id)

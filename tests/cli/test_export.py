@@ -1,0 +1,86 @@
+"""`export`: what is written is read back by the commands that read."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+
+RUN_ID = "396f4cf8231582cd1036"  # of openai__otel-genai-openai
+
+
+def listed(run: Run, store: Path) -> list[str]:
+    rows = json.loads(run("list", "--format", "json", "--store", store).out)
+    return sorted(row["trajectory_id"] for row in rows)
+
+
+@pytest.mark.parametrize("name", ["runs.jsonl", "runs.pb"])
+def test_otlp_that_is_written_is_ingested_as_the_same_runs(
+    name: str, run: Run, corpus_store: Path, tmp_path: Path
+) -> None:
+    ran = run("export", "--format", "otlp", tmp_path / name, "--store", corpus_store)
+    run("ingest", tmp_path / name, "--store", tmp_path / "again")
+
+    assert (ran.status, ran.out) == (0, "")
+    assert ran.err == f"5 trajectories -> {tmp_path / name}\n"
+    assert listed(run, tmp_path / "again") == listed(run, corpus_store)
+
+
+def test_parquet_has_the_views_of_the_chosen(run: Run, corpus_store: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+
+    ran = run(
+        "export", "--format", "parquet", "--agent", "refund_agent", "--limit", "1", copy,
+        "--store", corpus_store,
+    )  # fmt: skip
+
+    assert (ran.status, ran.err) == (0, f"1 trajectory -> {copy}\n")
+    assert (copy / "trajectories.parquet").exists()
+    assert (copy / "spans.parquet").exists()
+
+
+def test_ids_may_be_shortened(run: Run, corpus_store: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+
+    ran = run("export", "--format", "otlp", RUN_ID[:8], path, "--store", corpus_store)
+    run("ingest", path, "--store", tmp_path / "again")
+
+    assert ran.err.startswith("1 trajectory")
+    assert listed(run, tmp_path / "again") == [RUN_ID]
+
+
+def test_verbatim_keeps_the_dialect(run: Run, corpus_store: Path, tmp_path: Path) -> None:
+    for path, flags in ((tmp_path / "current", ()), (tmp_path / "verbatim", ("--verbatim",))):
+        run("export", "--format", "otlp", *flags, path, "--store", corpus_store)
+
+    assert "llm.token_count" not in (tmp_path / "current").read_text()
+    assert "llm.token_count" in (tmp_path / "verbatim").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--format", "otpl"], "No exporter named 'otpl'"),
+        (["--format", "parquet", "--verbatim"], "No option of exporter 'parquet'"),
+        (["--format", "otlp", "--limit", "1", RUN_ID], "ids or filters"),
+        (["--format", "otlp", "nobody"], "No trajectory 'nobody'"),
+        ([], "--format"),
+    ],
+)
+def test_wrong_use_writes_nothing(
+    arguments: list[str], message: str, run: Run, corpus_store: Path, tmp_path: Path
+) -> None:
+    ran = run("export", *arguments, tmp_path / "out", "--store", corpus_store)
+
+    assert (ran.status, ran.out) == (2, "")
+    assert message in ran.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_receiver_that_is_not_there_is_told_in_one_line(run: Run, corpus_store: Path) -> None:
+    ran = run("export", "--format", "otlp", "http://127.0.0.1:9", "--store", corpus_store)
+
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith("error: ")
+    assert len(ran.err.splitlines()) == 1
