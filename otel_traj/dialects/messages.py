@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from otel_traj.dialects.reprs import from_repr
@@ -91,8 +91,17 @@ class Message:
     def answers(self) -> list[Part]:
         """Tool results, also those that a ReAct loop sends in its user's name."""
         if self.role == "user" and (self.text or "").startswith(_OBSERVATION):
-            return [Part("tool_result", value=(self.text or "")[len(_OBSERVATION) :].lstrip())]
-        return self.tool_results
+            return [Part("tool_result", value=_observed(self.text))]
+        return [
+            part if part.id else replace(part, value=_observed(part.value))
+            for part in self.tool_results
+        ]
+
+
+def _observed(value: Any) -> Any:
+    """An answer without the word by which ReAct loops announce it."""
+    is_announced = isinstance(value, str) and value.startswith(_OBSERVATION)
+    return value[len(_OBSERVATION) :].lstrip() if is_announced else value
 
 
 Messages = tuple[Message, ...]

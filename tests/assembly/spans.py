@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from otel_traj import semconv
+from otel_traj.assembly import assemble
 from otel_traj.dialects.messages import dumps
-from otel_traj.model import LogRecord, SpanRecord
+from otel_traj.model import Assembly, LogRecord, SpanRecord, Step
 
 TRACE = "a" * 32
 EPOCH_NS = 1_700_000_000_000_000_000
@@ -116,3 +118,14 @@ def log(event: str, of: str, when: float, body: Any = None, **attributes: Any) -
         body=body,
         attributes=attributes,
     )
+
+
+def only(spans: Iterable[SpanRecord], logs: Iterable[LogRecord] = (), **options: Any) -> Assembly:
+    """What these records tell, which must be one run."""
+    (assembly,) = assemble(spans, logs, **options)
+    return assembly
+
+
+def told(steps: Sequence[Step], *columns: str) -> list[tuple[Any, ...]]:
+    """These columns of the steps."""
+    return [tuple(getattr(step, column) for column in columns) for step in steps]

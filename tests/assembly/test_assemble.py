@@ -10,7 +10,7 @@ import pytest
 
 from otel_traj import semconv
 from otel_traj.assembly import assemble
-from otel_traj.model import Assembly, LogRecord, Repair, SpanEvent, SpanLink, SpanRecord, Step
+from otel_traj.model import Repair, SpanEvent, SpanLink, SpanRecord
 from tests.assembly.spans import (
     TRACE,
     agent,
@@ -19,21 +19,13 @@ from tests.assembly.spans import (
     at,
     chat,
     log,
+    only,
     span,
     span_id,
     text,
+    told,
     tool,
 )
-
-
-def only(spans: list[SpanRecord], logs: list[LogRecord] | None = None, **options: Any) -> Assembly:
-    (assembly,) = assemble(spans, logs or [], **options)
-    return assembly
-
-
-def told(steps: tuple[Step, ...], *columns: str) -> list[tuple[Any, ...]]:
-    return [tuple(getattr(step, column) for column in columns) for step in steps]
-
 
 QUESTION = text("user", "Where is A-1?")
 
