@@ -105,6 +105,7 @@ def tool_call(
     arguments: Any = None,
     call_id: str | None = None,
     reasoning: str | None = None,
+    effect: Effect = "unknown",
 ) -> ToolCallSpan:
     """A block round one execution of a tool, for tools that are not functions.
 
@@ -113,8 +114,11 @@ def tool_call(
         arguments: What it was given; any value.
         call_id: The id of the model's request for it.
         reasoning: Why the agent did it.
+        effect: What running it again would do, as for `tool`.
     """
-    return ToolCallSpan(name, arguments=arguments, call_id=call_id, reasoning=reasoning)
+    return ToolCallSpan(
+        name, arguments=arguments, call_id=call_id, reasoning=reasoning, effect=effect
+    )
 
 
 def current() -> TrajectorySpan | None:

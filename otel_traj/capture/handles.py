@@ -521,7 +521,9 @@ class TrajectorySpan(SpanHandle):
         arguments: Any = None,
         result: Any = _UNSET,
         error: str | BaseException | None = None,
+        call_id: str | None = None,
         reasoning: str | None = None,
+        effect: Effect = "unknown",
         reward: float | None = None,
         done: bool | None = None,
         observation: Any = None,
@@ -538,7 +540,9 @@ class TrajectorySpan(SpanHandle):
             arguments: What it was given.
             result: What it gave.
             error: That it failed, and how.
+            call_id: The id of the request for it.
             reasoning: Why the agent did it.
+            effect: What running it again would do, as for `tool`.
             reward: What it was worth, higher is better.
             done: Whether the environment's episode ended with it.
             observation: What the environment showed after it.
@@ -548,7 +552,9 @@ class TrajectorySpan(SpanHandle):
             started: When it began; a number is Unix time in seconds. Default: when it ended.
             ended: When it ended. Default: now.
         """
-        call = ToolCallSpan(name, arguments=arguments, reasoning=reasoning)
+        call = ToolCallSpan(
+            name, arguments=arguments, call_id=call_id, reasoning=reasoning, effect=effect
+        )
         with guard("record a step"):
             ended_ns = _nanoseconds(ended)
             call._begin(parent=self._context(), started_ns=_nanoseconds(started) or ended_ns)

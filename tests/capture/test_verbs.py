@@ -266,7 +266,11 @@ def test_decorated_functions_are_runs_of_their_own(captured: Capture) -> None:
 def test_s2_2_step_tells_everything_about_itself(captured: Capture) -> None:
     with otel_traj.trajectory("t"):
         with otel_traj.tool_call(
-            "edit", arguments={"path": "a.py"}, call_id="c1", reasoning="must fix"
+            "edit",
+            arguments={"path": "a.py"},
+            call_id="c1",
+            reasoning="must fix",
+            effect="idempotent",
         ) as call:
             call.result({"ok": True})
             call.reward(0.5)
@@ -286,6 +290,7 @@ def test_s2_2_step_tells_everything_about_itself(captured: Capture) -> None:
         "tool_name": "edit",
         "tool_call_id": "c1",
         "reasoning": "must fix",
+        "effect": "idempotent",
         "status": "ok",
         "reward": 0.5,
         "cumulative_reward": 0.5,
@@ -319,7 +324,9 @@ def test_finished_steps_have_their_own_times(captured: Capture) -> None:
             "edit",
             arguments={"n": 1},
             result=None,
+            call_id="7",
             reasoning="why",
+            effect="effect",
             reward=1.0,
             done=True,
             observation=[1],
@@ -334,6 +341,7 @@ def test_finished_steps_have_their_own_times(captured: Capture) -> None:
     edit, test = tools(captured)
     assert (edit.tool_name, edit.start_time, edit.duration_us) == ("edit", started, 1_500_000)
     assert (edit.result, edit.cumulative_reward) == ("null", 1.0)
+    assert (edit.tool_call_id, edit.effect) == ("7", "effect")
     assert [change.path for change in only_run(captured).file_changes] == ["a"]
     assert (test.status, test.error_type, test.result) == ("error", "ValueError", None)
 
