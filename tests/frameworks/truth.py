@@ -1,0 +1,108 @@
+"""What truly happened in a run, in the form that the judge of the corpus reads (`expected.json`).
+
+The model server knows who was asked what and what it said; the tools of `travel.py` answer the same
+every time; the script of an agent says how its framework names things. Together that is the truth,
+taken from nothing that otel-traj recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from otel_traj.demo.model_server import ToolCall
+from tests.frameworks import travel
+from tests.frameworks.catalogue import Framework
+from tests.frameworks.model_server import SAID_AT_LAST, Exchange
+
+_ANSWERS: Mapping[str, Any] = {
+    "find_train": {"train": "EC 35", "route": "Bern to Milan", "price_chf": 58.5},
+    "get_forecast": "Tomorrow in Milan: fog until ten, then sun.",
+    "book_seat": "Seat 61 in coach 5 of EC 35 is booked for Ada Moser.",
+    "issue_invoice": "Invoice I-204 over 58.5 CHF for EC 35 is sent.",
+}
+_ERROR = {"type": "SeatMapError", "message": "the seat map is locked"}
+
+
+def steps_of(
+    framework: Framework, exchanges: list[Exchange], told: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Every step that happened, in order."""
+    steps: list[dict[str, Any]] = []
+    failed = False
+    for exchange in exchanges:
+        agent = framework.agents[exchange.speaker]
+        steps.append(_llm(framework, exchange, agent))
+        for call_id, call in zip(exchange.call_ids, exchange.answer.calls, strict=True):
+            if call == framework.ending or call.name in framework.built_in:
+                continue
+            shown = {"call_id": framework.call_id(call_id), "model_saw": told.get(call_id)}
+            if framework.handoff is not None and call.name == framework.handoff.tool:
+                steps.append({**_handoff(framework, agent), **shown})
+                continue
+            does_fail = call.name == "book_seat" and not failed
+            failed |= does_fail
+            steps.append({**_tool(call, agent, does_fail=does_fail), **shown})
+    return [{"i": i, **step} for i, step in enumerate(steps)]
+
+
+def _llm(framework: Framework, exchange: Exchange, agent: str | None) -> dict[str, Any]:
+    calls = zip(exchange.call_ids, exchange.answer.calls, strict=True)
+    return {
+        "kind": "llm",
+        "agent": agent,
+        "api": exchange.api,
+        "request_model": exchange.request_model,
+        "response_model": exchange.response_model,
+        "response_id": exchange.response_id,
+        "input_tokens": exchange.usage.input,
+        "output_tokens": exchange.usage.output,
+        "cache_read_tokens": exchange.usage.cached,
+        "output_text": exchange.answer.text,
+        "tool_calls": [
+            {
+                "id": framework.call_id(call_id),
+                "name": call.name,
+                "arguments": dict(call.arguments),
+            }
+            for call_id, call in calls
+        ],
+    }
+
+
+def _tool(call: ToolCall, agent: str | None, *, does_fail: bool) -> dict[str, Any]:
+    step = {"kind": "tool", "name": call.name, "agent": agent, "arguments": dict(call.arguments)}
+    return {**step, "error": _ERROR} if does_fail else {**step, "result": _ANSWERS[call.name]}
+
+
+def _handoff(framework: Framework, agent: str | None) -> dict[str, Any]:
+    assert framework.handoff is not None
+    return {
+        "kind": "handoff",
+        "from": agent,
+        "to": framework.agents["clerk"],
+        "via_tool": framework.handoff.tool,
+        "mode": framework.handoff.mode,
+    }
+
+
+def document(
+    framework: Framework,
+    exchanges: list[Exchange],
+    told: Mapping[str, str],
+    traces: Iterator[str],
+) -> dict[str, Any]:
+    """The whole of `expected.json`; `traces` are the ids of the run's traces."""
+    return {
+        "schema": "otel-traj-corpus/1",
+        "name": framework.name,
+        "framework": framework.title,
+        "instrumentation": "instrument()",
+        "scenario": "main",
+        "traces": sorted(traces),
+        "user_input": travel.TASK,
+        "steps": steps_of(framework, exchanges, told),
+        "ignore_tools": sorted(framework.built_in),
+        "final_answer": SAID_AT_LAST,
+        "outcome": "success",
+    }
