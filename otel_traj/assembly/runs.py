@@ -39,6 +39,8 @@ class Relations:
         start_ns, end_ns: When these traces ran.
         trace_ids: Traces that span links name.
         response_ids: Model calls that another trace may tell of as well.
+        call_ids: Tool calls that model calls without a root ask for or answer; none unless
+            `may_stitch`.
     """
 
     may_stitch: bool
@@ -47,6 +49,7 @@ class Relations:
     end_ns: int
     trace_ids: frozenset[str]
     response_ids: frozenset[str]
+    call_ids: frozenset[str]
 
 
 def split_runs(nodes: Sequence[Node]) -> list[Run]:
@@ -202,8 +205,9 @@ def relations(nodes: Sequence[Node]) -> Relations | None:
     """What else must be read before these nodes are derived; None when there are no nodes."""
     if not nodes:
         return None
+    alone = [node for node in roots(nodes) if node.facts.kind == "llm"]
     return Relations(
-        may_stitch=any(node.facts.kind == "llm" for node in roots(nodes)),
+        may_stitch=bool(alone),
         resource=resource_key(nodes[0].span),
         start_ns=min(node.start_ns for node in nodes),
         end_ns=max(node.end_ns for node in nodes),
@@ -213,4 +217,5 @@ def relations(nodes: Sequence[Node]) -> Relations | None:
             for node in nodes
             if node.facts.kind == "llm" and node.facts.response_id
         ),
+        call_ids=frozenset().union(*(_asked_ids(node) | _answered_ids(node) for node in alone)),
     )

@@ -33,6 +33,7 @@ COMMANDS: Final[dict[str, str]] = {
     "annotate": "Add an outcome, reward, score, label or comment.",
     "export": "Write trajectories for other tools, or send them.",
     "verify": "Check that the store is whole.",
+    "reassemble": "Rebuild trajectories from stored spans and logs.",
     "collector-config": "Print the configuration of an OpenTelemetry Collector.",
 }
 """Command -> the first sentence of its help, in the order in which a new user meets them."""

@@ -34,11 +34,29 @@ from otel_traj.errors import (
     TrajectoryNotFoundError,
 )
 from otel_traj.model import Annotation, AnnotationKind, Outcome, Record, RunStatus, Trajectory
-from otel_traj.store import check, query, rows, rules, sealing, snapshot, values, views
+from otel_traj.store import (
+    check,
+    query,
+    reassembly,
+    rows,
+    rules,
+    sealing,
+    snapshot,
+    values,
+    views,
+)
 from otel_traj.store.check import Problem
+from otel_traj.store.reassembly import ReassemblyReport
 from otel_traj.store.sealing import SealReport
 
-__all__ = ["AppendReport", "Problem", "SealReport", "TrajectoryStore", "open_store"]
+__all__ = [
+    "AppendReport",
+    "Problem",
+    "ReassemblyReport",
+    "SealReport",
+    "TrajectoryStore",
+    "open_store",
+]
 
 _log = logging.getLogger("otel_traj.store")
 _T = TypeVar("_T")
@@ -361,6 +379,25 @@ class TrajectoryStore:
             final: Nothing more comes for traces without a running span.
         """
         return sealing.seal(self.path, is_final=final, wait_s=_WAIT_S)
+
+    def reassemble(self, trajectory_ids: Iterable[str] | None = None) -> ReassemblyReport:
+        """Derive trajectories again from the stored spans and logs, by the rules of this version.
+
+        Ids stay where the same run comes out; annotations and given outcomes stay attached. Others
+        may record and read meanwhile: they see the old rows until all new ones are there. Costs
+        that were known stay.
+
+        Args:
+            trajectory_ids: As for `trajectory`; None for all.
+
+        Raises:
+            TrajectoryNotFoundError: There is no such trajectory.
+            StoreError: Another process did not let the store go in time; nothing is changed.
+        """
+        self.seal()
+        if trajectory_ids is not None:
+            trajectory_ids = {self.trajectory(i).trajectory_id for i in trajectory_ids}
+        return reassembly.reassemble(self.path, trajectory_ids, wait_s=_IMPORT_WAIT_S)
 
     def verify(self) -> list[Problem]:
         """Check the store from its files up; reads everything, changes nothing.

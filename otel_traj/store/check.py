@@ -147,19 +147,27 @@ def _notes(store: Path) -> Iterator[Problem]:
             f"open runs of killed processes: {len(killed)}, {', '.join(list(killed)[:3])}",
             ids=tuple(killed)[:10],
         )
-    named = {file.path for _, file in _files(current)}
-    there = {
-        path.relative_to(store).as_posix()
-        for table in TABLES
-        for path in (store / table).glob("date=*/*.parquet")
-    }
-    if there - named:
+    unnamed = _unnamed(store, current)
+    if unnamed:
         yield Problem(
-            "note",
-            f"files that no snapshot names, left by a killed sealer: {len(there - named)}",
+            "note", f"files that no snapshot names, left by a killed sealer: {len(unnamed)}"
         )
     if wal.segments(store) and read.has_records:
         n = len(read.spans) + len(read.logs) + len(read.annotations)
         yield Problem(
             "note", f"records that are in the log only, until the next reader seals them: {n}"
         )
+
+
+def _unnamed(store: Path, current: Snapshot) -> set[str]:
+    """Files that neither the current snapshot names nor one before it."""
+    unnamed = {
+        path.relative_to(store).as_posix()
+        for table in TABLES
+        for path in (store / table).glob("date=*/*.parquet")
+    } - {file.path for _, file in _files(current)}
+    for n in reversed(snapshot.numbers(store)):
+        if not unnamed:
+            break
+        unnamed -= {file.path for _, file in _files(snapshot.read(store, n))}
+    return unnamed

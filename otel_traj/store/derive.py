@@ -26,7 +26,7 @@ from otel_traj.assembly import (
     related,
     resource_key,
 )
-from otel_traj.model import Annotation, Assembly, LogRecord, SpanRecord
+from otel_traj.model import Annotation, Assembly, LogRecord, SpanRecord, Step
 from otel_traj.store import prices, rows, values
 from otel_traj.store.intake import Intake
 from otel_traj.store.prices import Price
@@ -76,7 +76,45 @@ def derive(
     news = _News(stored, intake)
     lifecycle = _Lifecycle(stored, open_traces, intake, news, now=now, is_final=is_final)
     derivation = _Derivation(stored, news, lifecycle, price=price)
-    return _Writer(stored, intake, news, lifecycle, derivation, n=n, now=now).batch()
+    return _Writer(stored, news, lifecycle, derivation, n=n, now=now).batch()
+
+
+def rederive(
+    stored: Stored,
+    open_traces: dict[str, LiveTrace],
+    trace_ids: Collection[str],
+    *,
+    n: int,
+    now: float,
+    price: Price,
+    is_closed: bool,
+) -> Batch:
+    """Rows of stored traces by the rules of today; the batch has nothing that was received.
+
+    Args:
+        stored: The current snapshot.
+        open_traces: Its open traces; they stay open.
+        trace_ids: The traces.
+        n: Revision of what is derived.
+        now: Seconds since 1970.
+        price: Costs of model calls that recorded none.
+        is_closed: No other trace can be part of their runs, or of the trajectories that they are
+            part of now, so none is looked for.
+    """
+    news = _News(stored, Intake())
+    due = _Due(open_traces, due=set(trace_ids), dates=stored.dates(trace_ids))
+    for trace_id in due.due & open_traces.keys():
+        due.dates[trace_id] = open_traces[trace_id].date
+        due.pending += open_traces[trace_id].pending
+    costs = stored.costs(trace_ids)
+
+    def price_then(step: Step) -> tuple[float, str] | None:
+        """What a call cost does not change with a price list."""
+        key = (step.trace_id, step.span_id, step.input_tokens, step.output_tokens)
+        return costs.get(key) or price(step)
+
+    derivation = _Derivation(stored, news, due, price=price_then, is_closed=is_closed)
+    return _Writer(stored, news, due, derivation, n=n, now=now).batch()
 
 
 class _News:
@@ -129,7 +167,8 @@ def _first_of_each(keyed: Iterable[tuple[Any, _T]], known: Collection[Any]) -> l
     return first
 
 
-class _Lifecycle:
+@dataclass(slots=True)
+class _Due:
     """Which traces to derive now, and as running or as over.
 
     Attributes:
@@ -142,6 +181,18 @@ class _Lifecycle:
         pending: Spans that only started, of the traces to derive.
     """
 
+    open: dict[str, LiveTrace]
+    first_seen: set[str] = field(default_factory=set)
+    due: set[str] = field(default_factory=set)
+    late_spans: set[tuple[str, str]] = field(default_factory=set)
+    dates: dict[str, str] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
+    pending: list[SpanRecord] = field(default_factory=list)
+
+
+class _Lifecycle(_Due):
+    """What is due after a batch of records."""
+
     def __init__(
         self,
         stored: Stored,
@@ -152,14 +203,8 @@ class _Lifecycle:
         now: float,
         is_final: bool,
     ) -> None:
-        self.open = open_traces
-        self.first_seen: set[str] = set()
-        self.due: set[str] = set()
-        self.late_spans: set[tuple[str, str]] = set()
-        self.dropped: dict[str, int] = {}
-        self.pending: list[SpanRecord] = []
+        super().__init__(open_traces, dates=stored.dates(news.known))
         spans, starts = _by_trace(news.spans), _by_trace(news.starts)
-        self.dates = stored.dates(news.known)
         for trace_id in spans.keys() | starts.keys():
             self._take_spans(
                 trace_id,
@@ -241,11 +286,20 @@ class _Lifecycle:
 class _Derivation:
     """The trajectories of all traces that are due, and the rows that they replace."""
 
-    def __init__(self, stored: Stored, news: _News, lifecycle: _Lifecycle, *, price: Price) -> None:
+    def __init__(
+        self,
+        stored: Stored,
+        news: _News,
+        lifecycle: _Due,
+        *,
+        price: Price,
+        is_closed: bool = False,
+    ) -> None:
         self._stored = stored
         self._news = news
         self._lifecycle = lifecycle
         self._price = price
+        self._is_closed = is_closed
         self.assemblies: list[Assembly] = []
         self.superseded: list[LiveTrajectory] = []
         self.failed: set[str] = set()
@@ -255,7 +309,7 @@ class _Derivation:
     def _run(self) -> None:
         due = self._lifecycle.due
         spans, logs = self._load(due)
-        related_traces = self._related(due, spans, logs)
+        related_traces = set() if self._is_closed else self._related(due, spans, logs)
         old = self._members(self._may_be_stored(due) | related_traces)
         trace_ids = due.union(related_traces, *(row.trace_ids for row in old))
         self._lifecycle.dates.update(self._stored.dates(trace_ids - self._lifecycle.dates.keys()))
@@ -265,17 +319,18 @@ class _Derivation:
         changed = [a for a in found if due.intersection(a.trajectory.trace_ids) or _is_new(a, old)]
         changed_traces = due.union(*(a.trajectory.trace_ids for a in changed)) - self.failed
         self.superseded = [row for row in old if changed_traces.intersection(row.trace_ids)]
-        unique = _with_unique_ids(changed, self._taken_ids(changed))
+        taken = self._taken_ids(changed)
+        unique = _with_unique_ids(changed, taken)
         heirs = _heirs(unique, self.superseded)
-        for assembly in unique:
-            whole = self._with_history(assembly, heirs[assembly.trajectory.trajectory_id])
-            self.assemblies.append(prices.apply(whole, self._price))
+        whole = [self._with_history(a, heirs[a.trajectory.trajectory_id]) for a in unique]
+        used = taken.union(heirs)
+        self.assemblies = [prices.apply(_without_aliases(a, used), self._price) for a in whole]
 
     def _taken_ids(self, changed: Iterable[Assembly]) -> set[str]:
         """Ids that live rows keep, of those that the new rows want."""
         wanted = {i for a in changed for i in (a.trajectory.trajectory_id, *a.trajectory.aliases)}
         dead = {row.trajectory_id for row in self.superseded}
-        return self._stored.dates_of_trajectories(wanted).keys() - dead
+        return set(self._stored.dates_of_trajectories(wanted)) - dead
 
     def _load(self, trace_ids: set[str]) -> tuple[list[SpanRecord], list[LogRecord]]:
         """All spans and logs of some traces: stored, new, and only started."""
@@ -389,16 +444,14 @@ class _Writer:
     def __init__(
         self,
         stored: Stored,
-        intake: Intake,
         news: _News,
-        lifecycle: _Lifecycle,
+        lifecycle: _Due,
         derivation: _Derivation,
         *,
         n: int,
         now: float,
     ) -> None:
         self._stored = stored
-        self._intake = intake
         self._news = news
         self._lifecycle = lifecycle
         self._derivation = derivation
@@ -421,7 +474,7 @@ class _Writer:
             "spans": self._spans(),
             "logs": self._logs(),
             "annotations": self._annotation_tables(annotations),
-            "superseded": self._superseded(),
+            "superseded": superseded_tables(self._derivation.superseded),
             **self._derived(),
         }
         return batch
@@ -478,15 +531,6 @@ class _Writer:
         dates = self._lifecycle.dates
         return min(dates[trace_id] for trace_id in assembly.trajectory.trace_ids)
 
-    def _superseded(self) -> dict[str, pa.Table]:
-        dead = sorted(self._derivation.superseded, key=lambda row: (row.trajectory_id, row.rev))
-        return {
-            date: rows.table(
-                "superseded", [{"trajectory_id": r.trajectory_id, "rev": r.rev} for r in group]
-            )
-            for date, group in _grouped(dead, lambda row: row.date)
-        }
-
     def _annotations(self) -> list[Annotation]:
         """What was annotated, and what the runs of this batch say of themselves."""
         told = [a for assembly in self._derivation.assemblies for a in assembly.annotations]
@@ -507,6 +551,17 @@ class _Writer:
                 lambda a: dates.get(a.trajectory_id or "") or _day(rows.to_us(a.created) * 1000),
             )
         }
+
+
+def superseded_tables(dead: Iterable[LiveTrajectory]) -> dict[str, pa.Table]:
+    """Rows that make others dead, by partition."""
+    ordered = sorted(dead, key=lambda row: (row.trajectory_id, row.rev))
+    return {
+        date: rows.table(
+            "superseded", [{"trajectory_id": r.trajectory_id, "rev": r.rev} for r in group]
+        )
+        for date, group in _grouped(ordered, lambda row: row.date)
+    }
 
 
 def _by_trace(spans: Iterable[SpanRecord]) -> dict[str, list[SpanRecord]]:
@@ -554,17 +609,19 @@ def _is_new(assembly: Assembly, old: Iterable[LiveTrajectory]) -> bool:
 
 
 def _with_unique_ids(assemblies: Iterable[Assembly], taken: Collection[str]) -> list[Assembly]:
-    """Two runs to which a program gave one id are two trajectories; the later gets a suffix."""
+    """Runs that want one id, by an earlier joining or by their program, are trajectories apart.
+
+    The later gets the id that it would have alone, or a suffix.
+    """
     used = set(taken)
     unique = []
     for assembly in assemblies:
-        trajectory_id = assembly.trajectory.trajectory_id
-        if trajectory_id in used:
-            trajectory_id = f"{trajectory_id}-{_short_hash(assembly)}"
-            assembly = _renamed(assembly, trajectory_id)
+        wanted = (assembly.trajectory.trajectory_id, *assembly.trajectory.aliases)
+        suffixed = f"{wanted[0]}-{_short_hash(assembly)}"
+        trajectory_id = next((i for i in wanted if i not in used), suffixed)
         used.add(trajectory_id)
-        unique.append(assembly)
-    return [_without_aliases(assembly, used) for assembly in unique]
+        unique.append(_renamed(assembly, trajectory_id))
+    return unique
 
 
 def _short_hash(assembly: Assembly) -> str:
@@ -599,8 +656,10 @@ def _heirs(
 
 
 def _renamed(assembly: Assembly, trajectory_id: str) -> Assembly:
-    """The same rows under another id."""
+    """The same rows under this id."""
     old = assembly.trajectory
+    if old.trajectory_id == trajectory_id:
+        return assembly
     return replace(
         assembly,
         trajectory=replace(

@@ -38,7 +38,7 @@ from otel_traj.store.traces import LiveTrace
 _log = logging.getLogger("otel_traj.store")
 
 _POLL_S: Final = 0.01
-_ATTEMPTS: Final = 5
+ATTEMPTS: Final = 5
 """How often a seal starts over after a conflict, which a working lock rules out."""
 
 
@@ -114,7 +114,7 @@ def seal(store: Path, *, is_final: bool = False, wait_s: float = 0.0) -> SealRep
     with _lock(store, wait_s) as is_held:
         if not is_held:
             return SealReport(snapshot.newest(store).n, is_busy=True)
-        price = _prices(store)
+        price = prices_of(store)
         report = SealReport(snapshot.newest(store).n)
         is_all = False
         while not is_all:
@@ -142,12 +142,10 @@ def seal_records(
     wal.check_format(store, "min_writer")
     given = intake.of_records(records, writer)
     given.alive = intake.living_writers(store) | (set() if is_last else {writer})
-    with _lock(store, wait_s) as is_held:
-        if not is_held:
-            raise StoreError(f"Another process has been sealing {str(store)!r} for {wait_s} s")
+    with held(store, wait_s):
         current = snapshot.newest(store)
         given.offsets = dict(current.wal)
-        batch = _derive(store, current, given, _prices(store), is_final=False)
+        batch = _derive(store, current, given, prices_of(store), is_final=False)
         if _changes(current, batch, given):
             current = _commit(store, current, batch, given)
         return SealReport.of(current.n, batch, given)
@@ -186,7 +184,7 @@ def unsealed(store: Path) -> tuple[Snapshot, Intake, Batch]:
         except FileNotFoundError:
             continue
         if snapshot.newest(store).n == current.n:
-            return current, read, _derive(store, current, read, _prices(store), is_final=False)
+            return current, read, _derive(store, current, read, prices_of(store), is_final=False)
 
 
 def with_tail(store: Path) -> tuple[Snapshot, views.Tail]:
@@ -203,7 +201,7 @@ def with_tail(store: Path) -> tuple[Snapshot, views.Tail]:
     return current, tail
 
 
-def _prices(store: Path) -> Price:
+def prices_of(store: Path) -> Price:
     """The store's prices, loaded when first asked for; a wrong file costs prices, never a seal."""
 
     @functools.cache
@@ -230,14 +228,27 @@ def _lock(store: Path, wait_s: float) -> Iterator[bool]:
         os.close(fd)
 
 
+@contextlib.contextmanager
+def held(store: Path, wait_s: float) -> Iterator[None]:
+    """Be the only one that commits.
+
+    Raises:
+        StoreError: Somebody else was it for all of `wait_s`.
+    """
+    with _lock(store, wait_s) as is_held:
+        if not is_held:
+            raise StoreError(f"Another process has been sealing {str(store)!r} for {wait_s} s")
+        yield
+
+
 def _seal_once(store: Path, price: Price, *, is_final: bool) -> tuple[SealReport, bool]:
     """Seal one batch of the log; what was done, and whether nothing is left."""
-    for _ in range(_ATTEMPTS):
+    for _ in range(ATTEMPTS):
         current = snapshot.newest(store)
         read = intake.read_log(store, current.wal)
         batch = _derive(store, current, read, price, is_final=is_final and read.is_all)
         if not _changes(current, batch, read):
-            _write_views(store, current, only_if_stale=True)
+            write_views(store, current, only_if_stale=True)
             _remove(read.covered)
             return SealReport.of(current.n, batch, read), read.is_all
         try:
@@ -255,25 +266,40 @@ def _seal_once(store: Path, price: Price, *, is_final: bool) -> tuple[SealReport
 def _derive(
     store: Path, current: Snapshot, given: Intake, price: Price, *, is_final: bool
 ) -> Batch:
-    open_traces = {
-        trace_id: LiveTrace.from_json(trace_id, content)
-        for trace_id, content in current.open.items()
-    }
+    with reading(store, current) as stored:
+        return derive.derive(
+            stored,
+            open_traces(current),
+            given,
+            n=current.n + 1,
+            now=time.time(),
+            is_final=is_final,
+            price=price,
+        )
+
+
+@contextlib.contextmanager
+def reading(store: Path, current: Snapshot) -> Iterator[Stored]:
+    """Look-ups in a snapshot.
+
+    Raises:
+        StoreDamagedError: A file that it names cannot be read.
+    """
     try:
         with Stored(store, current) as stored:
-            return derive.derive(
-                stored,
-                open_traces,
-                given,
-                n=current.n + 1,
-                now=time.time(),
-                is_final=is_final,
-                price=price,
-            )
+            yield stored
     except duckdb.IOException as error:
         raise StoreDamagedError(
             f"A file of {str(store)!r} cannot be read: {error}. What is lost: otel-traj verify"
         ) from error
+
+
+def open_traces(current: Snapshot) -> dict[str, LiveTrace]:
+    """The traces of a snapshot that still run."""
+    return {
+        trace_id: LiveTrace.from_json(trace_id, content)
+        for trace_id, content in current.open.items()
+    }
 
 
 def _changes(current: Snapshot, batch: Batch, read: Intake) -> bool:
@@ -287,18 +313,23 @@ def _changes(current: Snapshot, batch: Batch, read: Intake) -> bool:
 
 
 def _commit(store: Path, current: Snapshot, batch: Batch, read: Intake) -> Snapshot:
-    new_files: dict[str, tuple[DataFile, ...]] = {
-        table: tuple(files.write(store, table, date, rows) for date, rows in by_date.items())
-        for table, by_date in batch.tables.items()
-    }
-    open_traces = {trace_id: trace.to_json() for trace_id, trace in batch.open.items()}
-    following = current.following(new_files, read.offsets, open_traces)
+    new_files = write_batch(store, batch)
+    still_open = {trace_id: trace.to_json() for trace_id, trace in batch.open.items()}
+    following = current.following(new_files, read.offsets, still_open)
     snapshot.commit(store, following)
-    _write_views(store, following)
+    write_views(store, following)
     return following
 
 
-def _write_views(store: Path, current: Snapshot, *, only_if_stale: bool = False) -> None:
+def write_batch(store: Path, batch: Batch) -> dict[str, tuple[DataFile, ...]]:
+    """The files of a batch by table; durable, visible to nobody yet."""
+    return {
+        table: tuple(files.write(store, table, date, rows) for date, rows in by_date.items())
+        for table, by_date in batch.tables.items()
+    }
+
+
+def write_views(store: Path, current: Snapshot, *, only_if_stale: bool = False) -> None:
     """Keep `views.sql` at the newest snapshot; a wrong `rules.toml` must not stop a seal."""
     try:
         if not only_if_stale or not views.is_current(store, current):

@@ -19,7 +19,7 @@ from otel_traj.errors import StoreDamagedError, StoreError
 from otel_traj.store.schema import SCHEMA_ID, TABLES
 from otel_traj.wal import sync_folder, ulid
 
-Operation: TypeAlias = Literal["seal", "compact", "retain", "erase"]
+Operation: TypeAlias = Literal["seal", "reassemble", "compact", "retain", "erase"]
 
 
 class SnapshotConflictError(StoreError):

@@ -6,13 +6,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
 
 from otel_traj.model import LogRecord, SpanRecord
 from otel_traj.store import rows, views
+from otel_traj.store.schema import TABLES
 from otel_traj.store.snapshot import Snapshot
 
 
@@ -28,6 +29,27 @@ class LiveTrajectory:
     n_dropped_spans: int
     start_us: int
     date: str
+
+
+_LIVE_TRAJECTORY: Final = (
+    "select trajectory_id, rev, trace_ids, aliases, n_late, n_dropped_spans,"
+    ' epoch_us(start_time), "date" from live.trajectories'
+)
+"""`LiveTrajectory` in SQL."""
+
+_NOT_DERIVED: Final = frozenset(
+    (
+        "rev",
+        "derive_version",
+        "start_seq",
+        "n_late",
+        "n_dropped_spans",
+        "n_dropped_attributes",
+        "cost_usd",
+        "cost_source",
+    )
+)
+"""Columns that depend on more than the records: on when they came, on versions, on price lists."""
 
 
 class Stored:
@@ -117,21 +139,84 @@ class Stored:
 
     def trajectories_of(self, trace_ids: Collection[str]) -> list[LiveTrajectory]:
         """The live trajectories that any of the traces is part of, oldest first."""
-        found = self._tuples(
+        return self._trajectories(
             "with concerned as ("
             "  select trajectory_id from ("
             "    select trajectory_id, unnest(trace_ids) as trace_id from live.trajectories"
             "  ) semi join wanted using (trace_id)"
-            ") select trajectory_id, rev, trace_ids, aliases, n_late, n_dropped_spans,"
-            ' epoch_us(start_time), "date" from live.trajectories'
-            " semi join concerned using (trajectory_id) order by start_time, trajectory_id",
-            "trajectories",
+            f") {_LIVE_TRAJECTORY} semi join concerned using (trajectory_id)",
             trace_id=trace_ids,
         )
+
+    def trajectories(self, trajectory_ids: Collection[str] | None = None) -> list[LiveTrajectory]:
+        """The live trajectories of these ids, or all, oldest first."""
+        if trajectory_ids is None:
+            return self._trajectories(_LIVE_TRAJECTORY)
+        return self._trajectories(
+            f"{_LIVE_TRAJECTORY} semi join wanted using (trajectory_id)",
+            trajectory_id=trajectory_ids,
+        )
+
+    def _trajectories(self, sql: str, **wanted: Collection[str]) -> list[LiveTrajectory]:
+        found = self._tuples(f"{sql} order by start_time, trajectory_id", "trajectories", **wanted)
         return [
             LiveTrajectory(i, rev, tuple(traces), tuple(aliases), late, dropped, start, date)
             for i, rev, traces, aliases, late, dropped, start, date in found
         ]
+
+    def sizes_of_traces(self) -> list[tuple[str, int]]:
+        """Every trace that has spans, and how many; by first start."""
+        return self._tuples(
+            "select trace_id, count(*) from stored.spans"
+            " group by trace_id order by min(start_ns), trace_id",
+            "spans",
+        )
+
+    def n_trajectories(self) -> int:
+        """How many trajectories live."""
+        [(count,)] = self._tuples("select count(*) from live.trajectories", "trajectories") or [
+            (0,)
+        ]
+        return int(count)
+
+    def traces_derived(self) -> set[str]:
+        """Traces that any trajectory, live or dead, is made of."""
+        sql = "select distinct unnest(trace_ids) from stored.trajectories"
+        return self._ids(sql, "trajectories")
+
+    def superseded_ids(self) -> set[str]:
+        """Trajectories of which some revision is dead."""
+        return self._ids("select distinct trajectory_id from stored.superseded", "superseded")
+
+    def costs(self, trace_ids: Collection[str]) -> dict[tuple[Any, ...], tuple[float, str]]:
+        """Costs that a price list gave: (trace, span, input, output tokens) -> USD and the list."""
+        found = self._tuples(
+            "select trace_id, span_id, input_tokens, output_tokens, cost_usd, cost_source"
+            " from live.steps semi join wanted using (trace_id)"
+            " where cost_usd is not null and cost_source <> 'recorded'",
+            "steps",
+            trace_id=trace_ids,
+        )
+        return {tuple(key): (cost, source) for *key, cost, source in found}
+
+    def fingerprints(self, trajectory_ids: Collection[str]) -> dict[str, int]:
+        """Live trajectory -> a number that is another one when any of its rows tells other things.
+
+        Columns that no derivation decides alone are left out.
+        """
+        told: dict[str, int] = {}
+        for table in views.REVISED:
+            columns = ", ".join(
+                f'"{c.name}"' for c in TABLES[table].columns if c.name not in _NOT_DERIVED
+            )
+            for trajectory_id, number in self._tuples(
+                f"select trajectory_id, sum(hash({columns})) % {2**62} from live.{table}"
+                " semi join wanted using (trajectory_id) group by trajectory_id",
+                table,
+                trajectory_id=trajectory_ids,
+            ):
+                told[trajectory_id] = hash((told.get(trajectory_id), table, number))
+        return told
 
     def dates_of_trajectories(self, trajectory_ids: Collection[str]) -> dict[str, str]:
         """Live trajectory -> its partition; ids that are none are left out."""
@@ -146,7 +231,7 @@ class Stored:
 
     def traces_linking_to(self, trace_ids: Collection[str]) -> set[str]:
         """Traces of stored spans that link to one of these."""
-        return self._trace_ids(
+        return self._ids(
             "with linking as ("
             "  select trace_id, unnest(links) as link from stored.spans where len(links) > 0"
             ") select distinct l.trace_id from linking l"
@@ -157,7 +242,7 @@ class Stored:
 
     def traces_with_responses(self, response_ids: Collection[str]) -> set[str]:
         """Traces in which one of these model responses is told."""
-        return self._trace_ids(
+        return self._ids(
             "select distinct trace_id from live.steps semi join wanted using (response_id)",
             "steps",
             response_id=response_ids,
@@ -180,7 +265,7 @@ class Stored:
 
     # --- how they ask --------------------------------------------------------------------------
 
-    def _trace_ids(self, sql: str, table: str, **wanted: Collection[str]) -> set[str]:
+    def _ids(self, sql: str, table: str, **wanted: Collection[str]) -> set[str]:
         return {row[0] for row in self._tuples(sql, table, **wanted)}
 
     def _tuples(self, sql: str, table: str, **wanted: Collection[Any]) -> list[Any]:

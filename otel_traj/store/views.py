@@ -32,7 +32,7 @@ MEMORY_LIMIT: Final = "4GB"
 Tail: TypeAlias = "Mapping[str, pa.Table]"
 """Table -> rows that no file holds yet, with a column `date`: the log of a read-only store."""
 
-_REVISED: Final = ("trajectories", "steps", "trajectory_spans", "file_changes")
+REVISED: Final = ("trajectories", "steps", "trajectory_spans", "file_changes")
 """Tables whose rows have a revision."""
 
 
@@ -160,7 +160,7 @@ def _internal_views(snapshot: Snapshot, root: Path | None, tail: Set[str]) -> di
     stored = {
         f"stored.{name}": _stored(name, snapshot.live(name), root, name in tail) for name in TABLES
     }
-    return stored | {f"live.{name}": _live(name, any_dead=any_dead) for name in _REVISED}
+    return stored | {f"live.{name}": _live(name, any_dead=any_dead) for name in REVISED}
 
 
 def _joined(views: Mapping[str, str]) -> str:
