@@ -127,9 +127,15 @@ REWARD_SOURCE: Final = "traj.reward_source"
 FAILURE_RATIONALE: Final = "traj.failure_rationale"
 ERROR_CATEGORY: Final = "traj.error_category"
 FIX_APPLIED: Final = "traj.fix_applied"
-ANNOTATION_SOURCE: Final = "traj.source"  # on evaluation events: "explicit" or who else said it
+# On evaluation events: "explicit" or who else said it, by whom, what sort of statement it is, and
+# JSON text in the place of a number or label.
+ANNOTATION_SOURCE: Final = "traj.source"
+ANNOTATION_ANNOTATOR: Final = "traj.annotator"
+ANNOTATION_KIND: Final = "traj.annotation.kind"  # reward, outcome, score, label, feedback, comment
+ANNOTATION_JSON: Final = "traj.annotation.value"
 
 TOOL_EFFECT: Final = "traj.tool.effect"  # read, idempotent, effect, unknown
+STEP_KIND: Final = "traj.step.kind"  # thought: a step that no operation name tells
 STEP_REASONING: Final = "traj.step.reasoning"
 STEP_REWARD: Final = "traj.step.reward"
 STEP_CUMULATIVE_REWARD: Final = "traj.step.cumulative_reward"
@@ -155,6 +161,10 @@ EVENT_CHECKPOINT: Final = "traj.checkpoint"
 CHECKPOINT_ID: Final = "traj.checkpoint.id"
 CHECKPOINT_NAME: Final = "traj.checkpoint.name"
 CHECKPOINT_STATE: Final = "traj.checkpoint.state"  # canonical JSON
+
+# A root span with this event tells its run from the event's time on, in place of other root spans
+# of the trace that name the same trajectory.
+EVENT_REVISION: Final = "traj.revision"
 
 EVENT_SPAN_START: Final = "traj.span.start"
 SPAN_START_NAME: Final = "traj.span.name"

@@ -214,6 +214,11 @@ class Recording:
         """What has been recorded, dropped and failed so far."""
         return self._processor.stats()
 
+    @property
+    def store(self) -> Path | None:
+        """Folder of the store that is recorded into; None where everything goes over OTLP."""
+        return self._options.store if "store" in self._options.sinks else None
+
 
 def _tracer_provider(given: TracerProvider | None) -> TracerProvider:
     """The provider to record from: the given, the global, or a new one made global."""
