@@ -1,10 +1,14 @@
-"""How fast spans become trajectories, on one core: dialects apart from the rest, and long runs.
+"""How fast spans become trajectories, on one core: decoding, hashing and assembly apart, long runs.
 
     python bench/assembly_speed.py [--spans N]
 
 Synthetic GenAI spans of about 2 KB (current conventions, contents as JSON text; each request
 resends the last turns). Printed: spans per second for runs of 20 spans, and the cost per span of
 one single run that grows, which has to stay flat.
+
+- decoding: `dialects.read`, from attributes to facts and messages
+- hashing: canonical requests, their hashes, and what is new in each
+- assembly: all the rest, from facts to rows
 """
 
 from __future__ import annotations
@@ -13,12 +17,16 @@ import argparse
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from otel_traj import semconv
-from otel_traj.assembly import assemble
+from otel_traj.assembly import assemble, rows, tree
+from otel_traj.assembly.requests import read_requests
 from otel_traj.dialects import read
 from otel_traj.dialects.messages import dumps
 from otel_traj.model import SpanRecord
@@ -104,6 +112,20 @@ def _span(trace: str, number: int, i: int, name: str, attributes: dict[str, obje
     return SpanRecord(trace, own, root, name, i * 1000, i * 1000 + 900, attributes=attributes)
 
 
+class Stopwatch:
+    """A function that adds up the CPU time of its calls."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function, self.seconds = function, 0.0
+
+    def __call__(self, *args: Any) -> Any:
+        """Call it."""
+        began = time.process_time()
+        result = self.function(*args)
+        self.seconds += time.process_time() - began
+        return result
+
+
 def main() -> None:
     """Print spans per second, with n."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -111,22 +133,25 @@ def main() -> None:
     args = parser.parse_args()
     runs = [run_of(20, number) for number in range(args.spans // 20)]
     n = sum(map(len, runs))
-    whole, reading = [], []
+    parts: dict[str, list[float]] = {"whole": [], "decoding": [], "hashing": [], "assembly": []}
     for _ in range(REPEATS):
+        decoding, hashing = Stopwatch(read), Stopwatch(read_requests)
         began = time.process_time()
-        for run in runs:
-            assemble(run)
-        whole.append(time.process_time() - began)
-        began = time.process_time()
-        for run in runs:
-            for span in run:
-                read(span)
-        reading.append(time.process_time() - began)
-    total, dialects = statistics.median(whole), statistics.median(reading)
+        with (
+            mock.patch.object(tree, "read", decoding),
+            mock.patch.object(rows, "read_requests", hashing),
+        ):
+            for run in runs:
+                assemble(run)
+        whole = time.process_time() - began
+        parts["whole"].append(whole)
+        parts["decoding"].append(decoding.seconds)
+        parts["hashing"].append(hashing.seconds)
+        parts["assembly"].append(whole - decoding.seconds - hashing.seconds)
     print(f"runs of 20 spans, n={n} spans, median of {REPEATS}:")
-    print(f"  whole        {n / total:9,.0f} spans/s  {total / n * 1e6:7.1f} us a span")
-    print(f"  dialects     {n / dialects:9,.0f} spans/s  {dialects / n * 1e6:7.1f} us a span")
-    print(f"  all the rest {n / (total - dialects):9,.0f} spans/s")
+    for name, found in parts.items():
+        seconds = statistics.median(found)
+        print(f"  {name:9} {n / seconds:9,.0f} spans/s  {seconds / n * 1e6:7.1f} us a span")
     print("one run of n spans:")
     for size in (1_000, 10_000, 100_000):
         run = run_of(size)

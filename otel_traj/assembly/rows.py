@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -203,7 +202,7 @@ def _model_columns(call: Call, request: Request) -> dict[str, Any]:
 
 
 def _hash_columns(hashes: Hashes) -> dict[str, str | None]:
-    columns = {f"{name}_hash": value for name, value in dataclasses.asdict(hashes).items()}
+    columns = {f"{name}_hash": getattr(hashes, name) for name in hashes.__slots__}
     return columns | {"canon_version": CANON_VERSION if any(columns.values()) else None}
 
 

@@ -8,8 +8,8 @@ in two dialects, or in one that nobody listed, still tells what its known keys t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from otel_traj import semconv
@@ -111,14 +111,14 @@ def read(span: SpanRecord, logs: Iterable[LogRecord] = ()) -> Facts:
         span: Ended or open.
         logs: The records that carry this span's context, in any order.
     """
-    spoken = [dialect for dialect in DIALECTS if dialect.speaks(span)]
-    tables = [*spoken, *(dialect for dialect in DIALECTS if dialect not in spoken)]
     logs = list(logs)
     attributes = _with_details(span.attributes, logs)
-    kind = _kind(span, attributes, spoken, tables)
+    shape = _shape(span.scope_name, attributes)
+    spoken = shape.spoken
+    kind = _kind(span, attributes, shape)
     facts = Facts(kind=kind or "wrapper")
     facts.dialects = tuple(dialect.name for dialect in spoken)
-    _read_tables(facts, span, attributes, spoken, logs)
+    _read_tables(facts, span, attributes, shape, logs)
     if facts.kind == "llm":
         _read_model_call(facts, span, attributes, spoken, logs)
     if _COMMON.issuperset(spoken) and not _is_told(facts):
@@ -154,16 +154,15 @@ def _is_told(facts: Facts) -> bool:
 
 def kind_of(span: SpanRecord) -> Kind:
     """What a span is, by the span alone."""
-    spoken = [dialect for dialect in DIALECTS if dialect.speaks(span)]
-    tables = [*spoken, *(dialect for dialect in DIALECTS if dialect not in spoken)]
-    return _kind(span, span.attributes, spoken, tables) or "wrapper"
+    shape = _shape(span.scope_name, span.attributes)
+    return _kind(span, span.attributes, shape) or "wrapper"
 
 
 def stray_target(span: SpanRecord, log: LogRecord) -> Kind | None:
     """The kind of span that a log tells of although it carries the context of `span` above it."""
-    for dialect in DIALECTS:
+    for dialect in _shape(span.scope_name, span.attributes).spoken:
         kind = dialect.stray_logs.get(log.event_name or "")
-        if kind is not None and dialect.speaks(span):
+        if kind is not None:
             return kind
     return None
 
@@ -177,25 +176,16 @@ def _with_details(attributes: Mapping[str, Any], logs: Sequence[LogRecord]) -> M
     return attributes
 
 
-def _kind(
-    span: SpanRecord,
-    attributes: Mapping[str, Any],
-    spoken: Sequence[Dialect],
-    tables: Sequence[Dialect],
-) -> Kind | None:
+def _kind(span: SpanRecord, attributes: Mapping[str, Any], shape: _Shape) -> Kind | None:
     """What the span is: by its kind keys, else its name, else its facts; None if nothing tells."""
-    by_override = (named for dialect in spoken for named in dialect.overrides)
-    by_key: Iterable[Kind | None] = (
-        values.get(str(text(attributes.get(key))))
-        for dialect in tables
-        for key, values in dialect.kinds.items()
-    )
-    by_name = (named for dialect in spoken for named in dialect.names)
+    by_override = (named for dialect in shape.spoken for named in dialect.overrides)
+    by_key = (kinds.get(str(text(attributes[key]))) for key, kinds in shape.kind_keys)
+    by_name = (named for dialect in shape.spoken for named in dialect.names)
     found = (
         _first_match(span.name, by_override)
         or next(filter(None, by_key), None)
         or _first_match(span.name, by_name)
-        or _kind_by_facts(attributes, tables)
+        or _kind_by_facts(attributes)
     )
     if found == "agent" and attributes.get("tool.name"):
         return "tool"  # a tool that an instrumentor took for an agent, by its name
@@ -206,13 +196,13 @@ def _first_match(name: str, patterns: Iterable[tuple[re.Pattern[str], Kind]]) ->
     return next((kind for pattern, kind in patterns if pattern.fullmatch(name)), None)
 
 
-def _kind_by_facts(attributes: Mapping[str, Any], tables: Sequence[Dialect]) -> Kind | None:
+def _kind_by_facts(attributes: Mapping[str, Any]) -> Kind | None:
     """A dialect that nobody listed still writes some keys that others do."""
 
     def has(fact: str) -> bool:
         return any(
             isinstance(source, str) and "." in source and attributes.get(source) not in (None, "")
-            for dialect in tables
+            for dialect in DIALECTS
             for source in dialect.facts.get(fact, ())
         )
 
@@ -227,27 +217,101 @@ def _read_tables(
     facts: Facts,
     span: SpanRecord,
     attributes: Mapping[str, Any],
-    spoken: Sequence[Dialect],
+    shape: _Shape,
     logs: Sequence[LogRecord],
 ) -> None:
     """Fill facts from the tables; names of spans only where no key of any dialect tells."""
-    for fact, sources in _plan(tuple(spoken), facts.kind):
+    for fact, sources in shape.places(facts.kind, bool(span.events), bool(logs)):
+        converter = CONVERTERS.get(fact, text)
         for source in sources:
             if isinstance(source, str):
                 found = attributes.get(source)
             else:
                 found = _look_up(source, span, attributes, logs)
             if found is not None:
-                converter: Callable[[Any], Any] = CONVERTERS.get(fact, text)
                 value = converter(found)
                 if value is not None:
                     setattr(facts, fact, value)
                     break
 
 
+# --- what follows from the keys of a span alone --------------------------------------------------
+
+_Places = tuple[tuple[str, tuple[Source, ...]], ...]
+"""Facts, and where each may stand, best place first."""
+
+
+class _Shape:
+    """What spans of one instrumentation scope that have the same keys have in common.
+
+    An instrumentor writes the same few sets of keys again and again: each is looked at once.
+
+    Attributes:
+        spoken: The dialects that such a span is written in, most specific first.
+        kind_keys: Keys that may tell its kind, with their values; of spoken dialects first.
+    """
+
+    __slots__ = ("_keys", "_places", "kind_keys", "spoken")
+
+    def __init__(self, scope: str | None, keys: frozenset[str]) -> None:
+        self._keys = keys
+        self._places: dict[tuple[Kind, bool, bool], _Places] = {}
+        self.spoken = tuple(dialect for dialect in DIALECTS if dialect.speaks(scope, keys))
+        self.kind_keys = tuple(
+            (key, kinds)
+            for dialect in (*self.spoken, *(d for d in DIALECTS if d not in self.spoken))
+            for key, kinds in dialect.kinds.items()
+            if key in keys
+        )
+
+    def places(self, kind: Kind, has_events: bool, has_logs: bool) -> _Places:
+        """Where the facts of such a span of this kind may stand."""
+        variant = kind, has_events, has_logs
+        if variant not in self._places:
+            found = (
+                (fact, tuple(s for s in sources if self._may_hold(s, has_events, has_logs)))
+                for fact, sources in _plan(self.spoken, kind)
+            )
+            self._places[variant] = tuple((fact, sources) for fact, sources in found if sources)
+        return self._places[variant]
+
+    def _may_hold(self, source: Source, has_events: bool, has_logs: bool) -> bool:
+        match source:
+            case str(key) | At(key) | Times(key):
+                return key in self._keys
+            case Flat(prefix):
+                return any(key.startswith(f"{prefix}.") for key in self._keys)
+            case InEvent():
+                return has_events
+            case InLog():
+                return has_logs
+            case InName():
+                return True
+
+
+@lru_cache(maxsize=1024)
+def _known_shape(scope: str | None, keys: frozenset[str]) -> _Shape:
+    return _Shape(scope, keys)
+
+
+_MAX_KEYS: Final = 256
+"""Of a shape that is remembered: the keys of flattened lists have no end."""
+
+
+def _shape(scope: str | None, attributes: Mapping[str, Any]) -> _Shape:
+    make = _known_shape if len(attributes) <= _MAX_KEYS else _Shape
+    return make(scope, frozenset(attributes))
+
+
+def forget_shapes() -> None:
+    """For whoever has changed `DIALECTS`."""
+    _known_shape.cache_clear()
+    _plan.cache_clear()
+
+
 @cache
-def _plan(spoken: tuple[Dialect, ...], kind: Kind) -> tuple[tuple[str, tuple[Source, ...]], ...]:
-    """Where the facts of a span of this kind may stand, best places first."""
+def _plan(spoken: tuple[Dialect, ...], kind: Kind) -> _Places:
+    """Where the facts of a span of this kind may stand, whatever its keys."""
     places: dict[str, list[Source]] = {}
     names: dict[str, list[Source]] = {}
     for dialect in (*spoken, *(d for d in DIALECTS if d not in spoken)):

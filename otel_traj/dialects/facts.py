@@ -27,7 +27,7 @@ target of a hand-over that another span tells; `setup` (an agent or graph being 
 `evaluation` are not part of what the agent did."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Facts:
     """Facts of one call, gathered from one span and its logs, then from other spans of that call.
 

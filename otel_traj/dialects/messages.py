@@ -186,9 +186,12 @@ def _loads_cut(text: str, otherwise: Any) -> Any:
         return otherwise
 
 
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
+
+
 def dumps(value: Any) -> str:
     """Compact JSON text; what JSON cannot say is written as text."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    return _ENCODER.encode(value)
 
 
 def as_text(value: Any) -> str | None:

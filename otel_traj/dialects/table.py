@@ -8,12 +8,11 @@ fact's type (`CONVERTERS`), never by who wrote it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from otel_traj.dialects.facts import FACT_NAMES, Kind
-from otel_traj.model import SpanRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +101,11 @@ class Dialect:
         if unknown:
             raise ValueError(f"dialect {self.name!r} names unknown facts {sorted(unknown)}")
 
-    def speaks(self, span: SpanRecord) -> bool:
-        """Whether this span is written in this dialect."""
-        if self.scopes and span.scope_name and span.scope_name.startswith(self.scopes):
+    def speaks(self, scope: str | None, keys: Collection[str]) -> bool:
+        """Whether a span of this instrumentation scope with these attributes is written in it."""
+        if self.scopes and scope and scope.startswith(self.scopes):
             return True
         return any(
-            any(key.startswith(mark) for key in span.attributes)
-            if mark.endswith(".")
-            else mark in span.attributes
+            any(key.startswith(mark) for key in keys) if mark.endswith(".") else mark in keys
             for mark in self.marks
         )
