@@ -8,7 +8,7 @@ in two dialects, or in one that nobody listed, still tells what its known keys t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any, Final
 
@@ -222,7 +222,7 @@ def _read_tables(
 ) -> None:
     """Fill facts from the tables; names of spans only where no key of any dialect tells."""
     for fact, sources in shape.places(facts.kind, bool(span.events), bool(logs)):
-        converter = CONVERTERS.get(fact, text)
+        converter: Callable[[Any], Any] = CONVERTERS.get(fact, text)
         for source in sources:
             if isinstance(source, str):
                 found = attributes.get(source)
