@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         tool,
         tool_call,
         trajectory,
+        uninstrument,
     )
     from otel_traj.errors import OtelTrajError
     from otel_traj.model import Step, Trajectory
@@ -47,6 +48,7 @@ __all__ = [
     "tool",
     "tool_call",
     "trajectory",
+    "uninstrument",
 ]
 
 _HOMES = {

@@ -8,7 +8,8 @@ What *other* instrumentors call the same things stands in `otel_traj.dialects`, 
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 SPEC_VERSION: Final = "1.45.0-dev"
 
@@ -174,3 +175,142 @@ TRUNCATED_PREFIX: Final = "traj.truncated."  # + key: original length in bytes
 HASH_PREFIX: Final = "traj.hash."  # + key: SHA-256 of the whole value
 REPAIRED: Final = "traj.repaired"  # string[]: what was missing on the wire and made up by us
 STRUCTURED: Final = "traj.structured"  # keys whose value came structured, not as JSON text
+
+# --- libraries that can be recorded, and what tells of them -------------------------------------
+
+NATIVE: Final = "native"
+"""A source of libraries that emit spans by themselves; `capture.natives` has their switches."""
+
+
+class Library(NamedTuple):
+    """A library whose work can be recorded."""
+
+    name: str
+    """What users write for it."""
+    distribution: str
+    """Its package; without it the library is not there."""
+    sources: tuple[str, ...]
+    """Packages that instrument it, and `NATIVE`, best first. One of them is used."""
+    native_since: int = 0
+    """First major version that has the native source."""
+    is_client: bool = False
+    """Whether it is a provider's client. Frameworks tell the calls that they make through it."""
+    tells_calls: bool = True
+    """Whether its sources tell the calls of models, not only agents and tools."""
+    unless: str = ""
+    """A library whose source tells the same; this one's is for where that has none."""
+
+
+_GENAI: Final = "opentelemetry-instrumentation-genai-"  # OpenTelemetry's own
+_OPENINFERENCE: Final = "openinference-instrumentation-"
+_OTHER: Final = (
+    "opentelemetry-instrumentation-"  # Traceloop's, and OpenTelemetry's before they moved
+)
+
+LIBRARIES: Final = (
+    Library(
+        "openai",
+        "openai",
+        (_GENAI + "openai", _OPENINFERENCE + "openai", _OTHER + "openai", _OTHER + "openai-v2"),
+        is_client=True,
+    ),
+    Library(
+        "anthropic",
+        "anthropic",
+        (NATIVE, _GENAI + "anthropic", _OPENINFERENCE + "anthropic", _OTHER + "anthropic"),
+        native_since=2,
+        is_client=True,
+    ),
+    Library(
+        "bedrock",
+        "boto3",
+        (_GENAI + "bedrock", _OPENINFERENCE + "bedrock", _OTHER + "bedrock"),
+        is_client=True,
+    ),
+    # OpenTelemetry's own (1.3b0) takes google-genai < 3 only.
+    Library(
+        "google_genai",
+        "google-genai",
+        (_OPENINFERENCE + "google-genai", _OTHER + "google-genai", _OTHER + "google-generativeai"),
+        is_client=True,
+    ),
+    Library(
+        "vertexai",
+        "google-cloud-aiplatform",
+        (_OPENINFERENCE + "vertexai", _OTHER + "vertexai"),
+        is_client=True,
+    ),
+    Library(
+        "mistralai",
+        "mistralai",
+        (NATIVE, _OPENINFERENCE + "mistralai", _OTHER + "mistralai"),
+        native_since=2,
+        is_client=True,
+    ),
+    Library("cohere", "cohere", (_OPENINFERENCE + "cohere", _OTHER + "cohere"), is_client=True),
+    Library("groq", "groq", (_OPENINFERENCE + "groq", _OTHER + "groq"), is_client=True),
+    Library("ollama", "ollama", (_OPENINFERENCE + "ollama", _OTHER + "ollama"), is_client=True),
+    Library(
+        "together", "together", (_OPENINFERENCE + "together", _OTHER + "together"), is_client=True
+    ),
+    Library("litellm", "litellm", (_OPENINFERENCE + "litellm", _OTHER + "litellm"), is_client=True),
+    Library(
+        "portkey", "portkey-ai", (_GENAI + "portkey", _OPENINFERENCE + "portkey"), is_client=True
+    ),
+    Library(
+        "langchain",  # and LangGraph, which reports through it
+        "langchain-core",
+        (_GENAI + "langchain", _OPENINFERENCE + "langchain", _OTHER + "langchain"),
+    ),
+    Library("langsmith", "langsmith", (NATIVE,), unless="langchain"),
+    Library("pydantic_ai", "pydantic-ai-slim", (NATIVE,)),
+    Library("agent_framework", "agent-framework-core", (NATIVE,)),
+    Library(
+        "openai_agents",
+        "openai-agents",
+        (
+            _GENAI + "openai-agents",
+            _OPENINFERENCE + "openai-agents",
+            _OTHER + "openai-agents",
+            _OTHER + "openai-agents-v2",
+        ),
+    ),
+    Library("claude_agent_sdk", "claude-agent-sdk", (_OPENINFERENCE + "claude-agent-sdk", NATIVE)),
+    # OpenTelemetry's own (1.2b0) tells agents only, neither steps nor tools.
+    Library("smolagents", "smolagents", (_OPENINFERENCE + "smolagents", _GENAI + "smolagents")),
+    # OpenInference's passes the context on to servers and emits no span.
+    Library(
+        "mcp",
+        "mcp",
+        (NATIVE, _OTHER + "mcp", _OPENINFERENCE + "mcp"),
+        native_since=2,
+        tells_calls=False,
+    ),
+    Library("mlflow", "mlflow-tracing", (NATIVE,)),
+    Library("google_adk", "google-adk", (NATIVE, _OPENINFERENCE + "google-adk")),
+    Library(
+        "llama_index",
+        "llama-index-core",
+        (_GENAI + "llama-index", _OPENINFERENCE + "llama-index", _OTHER + "llamaindex"),
+    ),
+    Library("crewai", "crewai", (_OPENINFERENCE + "crewai", _OTHER + "crewai")),
+    Library("haystack", "haystack-ai", (_OPENINFERENCE + "haystack", _OTHER + "haystack")),
+    Library("dspy", "dspy", (_GENAI + "dspy", _OPENINFERENCE + "dspy")),
+    Library(
+        "autogen",
+        "autogen-agentchat",
+        (_OPENINFERENCE + "autogen-agentchat", NATIVE),
+        tells_calls=False,
+    ),
+    Library("ag2", "ag2", (_OPENINFERENCE + "ag2",)),
+    Library("strands", "strands-agents", (NATIVE,)),
+    Library("agno", "agno", (_GENAI + "agno", _OPENINFERENCE + "agno", _OTHER + "agno")),
+    Library("beeai", "beeai-framework", (_OPENINFERENCE + "beeai",)),
+    Library("semantic_kernel", "semantic-kernel", (NATIVE,)),
+    Library("qwen_agent", "qwen-agent", (_GENAI + "qwen-agent",)),
+    Library("instructor", "instructor", (_OPENINFERENCE + "instructor",), tells_calls=False),
+)
+"""Every library that `instrument()` knows, as found on PyPI in November 2026."""
+
+NEEDS: Final[Mapping[str, str]] = {_GENAI + "openai-agents": "openai"}
+"""Package that tells no model calls -> library of whose calls another source must tell them."""

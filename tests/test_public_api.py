@@ -22,6 +22,7 @@ PUBLIC = {
         "tool",
         "tool_call",
         "trajectory",
+        "uninstrument",
     ],
     "otel_traj.analysis": [
         "Analysis",

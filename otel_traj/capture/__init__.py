@@ -20,7 +20,7 @@ from otel_traj.capture.handles import (
     TrajectorySpan,
 )
 from otel_traj.capture.handles import current as _current
-from otel_traj.capture.recording import Recording, instrument
+from otel_traj.capture.recording import Recording, instrument, uninstrument
 from otel_traj.capture.tools import tool
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "tool",
     "tool_call",
     "trajectory",
+    "uninstrument",
 ]
 
 

@@ -1,57 +1,33 @@
-"""Which installed instrumentor is switched on for which library: one each.
+"""What tells of each library that is installed: one source each, the best one that works.
 
-Two for one library would tell each call twice.
+Two for one library would tell each call twice. A source is a package that instruments the library,
+announced by an entry point of group `opentelemetry_instrumentor`, or the library itself where it
+emits spans (`natives`). `semconv.LIBRARIES` has them, best first. A library that somebody has
+instrumented already is left alone.
 
-Instrumentors announce themselves by entry points of group `opentelemetry_instrumentor`. For each
-library we know the packages that instrument it, best first: OpenTelemetry's own, OpenInference,
-Traceloop. A library that somebody has instrumented already is left alone.
+`survey` says what would be done and imports no library for it; `switch_on` does it.
 
-Content goes out only where an instrumentor is told to. Each has its own variable for that; we set
-those that the user has not set, and take them back at the end.
+Content goes out only where a source is told to. Each has its own variable for that; we set those
+that the user has not set, and take them back at the end.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
+import re
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib import metadata
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from otel_traj.capture.guard import guard, logger
+from otel_traj.capture import natives
+from otel_traj.capture.guard import guard
 from otel_traj.errors import UnknownNameError
+from otel_traj.semconv import LIBRARIES, NATIVE, NEEDS, Library
 
 GROUP: Final = "opentelemetry_instrumentor"
-
-LIBRARIES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
-    "openai": (
-        "openai",
-        (
-            "opentelemetry-instrumentation-genai-openai",
-            "openinference-instrumentation-openai",
-            "opentelemetry-instrumentation-openai",
-        ),
-    ),
-    "anthropic": (
-        "anthropic",
-        (
-            "opentelemetry-instrumentation-genai-anthropic",
-            "openinference-instrumentation-anthropic",
-            "opentelemetry-instrumentation-anthropic",
-        ),
-    ),
-    "langchain": (
-        "langchain_core",
-        (
-            "opentelemetry-instrumentation-genai-langchain",
-            "openinference-instrumentation-langchain",
-            "opentelemetry-instrumentation-langchain",
-        ),
-    ),
-}
-"""Library -> (module that shows it is installed, packages that instrument it, best first)."""
 
 GENAI_CONTENT: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
@@ -62,9 +38,17 @@ _CONTENT: Final[Mapping[bool, Mapping[str, str]]] = {
         "TRACELOOP_TRACE_CONTENT": "false",
         "OPENINFERENCE_HIDE_INPUTS": "true",
         "OPENINFERENCE_HIDE_OUTPUTS": "true",
+        "OPENINFERENCE_HIDE_LLM_TOOLS": "true",
+        "OPENINFERENCE_HIDE_LLM_INVOCATION_PARAMETERS": "true",
     },
 }
 """Whether to record content -> variables of the instrumentors. OpenInference records by default."""
+
+_ARGUMENTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    # Otherwise it takes the place of the exporter that shows the runs on OpenAI's pages.
+    "openinference-instrumentation-openai-agents": {"exclusive_processor": False},
+}
+"""Package -> what its `instrument` is given besides the providers."""
 
 
 def content_by_environment() -> bool | None:
@@ -73,83 +57,260 @@ def content_by_environment() -> bool | None:
     return None if not said else said not in ("false", "no_content")
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What there is for one library."""
+
+    library: Library
+    version: str | None
+    """Of the library; None where it is not installed."""
+    sources: tuple[str, ...] = ()
+    """What is installed and fits, best first."""
+    misfits: Mapping[str, str] = field(default_factory=dict)
+    """Installed sources that do not fit -> why, as a sentence."""
+
+    @property
+    def remedy(self) -> str:
+        """Packages to install, as `pip install` takes them; "" if nothing is missing or helps."""
+        if self.sources:
+            return ""
+        others = (source for source in self.library.sources if source != NATIVE)
+        return next((source for source in others if source not in self.misfits), "")
+
+
+def survey(wanted: Collection[str] | None = None) -> list[Finding]:
+    """What there is, without importing any of it.
+
+    Args:
+        wanted: Libraries ("openai") or packages of instrumentors; None for all known libraries.
+
+    Returns:
+        For None, what is installed; otherwise one finding for each that is wanted.
+
+    Raises:
+        UnknownNameError: Something wanted is not known, or that package is not installed.
+    """
+    return _survey(wanted, _announced())
+
+
+def _announced() -> dict[str, EntryPoint]:
+    """Package -> its instrumentor. Names of packages are spelt in several ways; see PEP 503."""
+    entries = (entry for entry in entry_points(group=GROUP) if entry.dist)
+    return {
+        re.sub(r"[-_.]+", "-", entry.dist.name).lower(): entry for entry in entries if entry.dist
+    }
+
+
+def _survey(wanted: Collection[str] | None, announced: Mapping[str, EntryPoint]) -> list[Finding]:
+    found = [_find(library, announced) for library in _libraries(wanted, announced)]
+    told = {finding.library.name for finding in found if finding.sources}
+    found = [_without_needy(finding, told) for finding in found]
+    return found if wanted is not None else [finding for finding in found if finding.version]
+
+
+def _libraries(
+    wanted: Collection[str] | None, announced: Mapping[str, EntryPoint]
+) -> Iterator[Library]:
+    known = {library.name: library for library in LIBRARIES}
+    for name in known if wanted is None else wanted:
+        if name in known:
+            yield known[name]
+        elif name in announced:
+            yield Library(name, name, (name,))
+        else:
+            raise UnknownNameError("instrumentor", name, {*known, *announced})
+
+
+def _find(library: Library, announced: Mapping[str, EntryPoint]) -> Finding:
+    version = _version(library.distribution)
+    if version is None:
+        return Finding(library, None)
+    misfits: dict[str, str] = {}
+    for source in library.sources:
+        if source in announced and (misfit := _misfit(announced[source])):
+            misfits[source] = misfit
+    present = {source for source in announced if source not in misfits}
+    if _major(version) >= library.native_since:
+        present.add(NATIVE)
+    sources = tuple(source for source in library.sources if source in present)
+    return Finding(library, version, sources, misfits)
+
+
+def _without_needy(finding: Finding, told: Collection[str]) -> Finding:
+    """Leave out a source that tells no model calls where nothing else tells them."""
+    if finding.library.name in finding.library.sources:  # the package itself was asked for
+        return finding
+    reasons = {
+        source: f"needs an instrumentor of {NEEDS[source]}"
+        for source in finding.sources
+        if source in NEEDS and NEEDS[source] not in told
+    }
+    return Finding(
+        finding.library,
+        finding.version,
+        tuple(source for source in finding.sources if source not in reasons),
+        {**finding.misfits, **reasons},
+    )
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _major(version: str) -> int:
+    found = re.match(r"\d+", version)
+    return int(found[0]) if found else 0
+
+
+def _misfit(entry: EntryPoint) -> str:
+    """Which version of which package an instrumentor wants and does not find; "" if it fits."""
+    from opentelemetry.instrumentation.dependencies import get_dist_dependency_conflicts
+
+    conflict = get_dist_dependency_conflicts(entry.dist) if entry.dist else None
+    if conflict is None:
+        return ""
+    wanted = str(conflict.required or ", ".join(map(str, conflict.required_any or ())))
+    found = str(conflict.found or ", ".join(map(str, conflict.found_any or ())))
+    return f"takes {wanted.partition(';')[0].strip()}, found {found or 'none'}"
+
+
+# --- switching on --------------------------------------------------------------------------------
+
+State = Literal["on", "left", "missing", "covered"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What has become of one library."""
+
+    finding: Finding
+    state: State
+    """`covered`: another library's source tells the same."""
+    source: str = ""
+    """What tells of it, if on."""
+    reasons: tuple[str, ...] = ()
+    """Why it is left, or why a better source is not used: sentences."""
+
+
 @dataclass(slots=True)
 class Switched:
     """What we have switched on, to be switched off again."""
 
-    names: list[str] = field(default_factory=list)
-    """Packages, in the order in which they were switched on."""
-    _instrumentors: list[Any] = field(default_factory=list)
-    _variables: list[str] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    _undo: list[natives.Undo] = field(default_factory=list)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Packages that tell what happens: instrumentors, and libraries that do so themselves."""
+        return tuple(
+            each.finding.library.distribution if each.source == NATIVE else each.source
+            for each in self.outcomes
+            if each.state == "on"
+        )
 
     def off(self) -> None:
         """Undo it."""
-        while self._instrumentors:
+        while self._undo:
             with guard("switch an instrumentor off"):
-                self._instrumentors.pop().uninstrument()
-        while self._variables:
-            os.environ.pop(self._variables.pop(), None)
+                self._undo.pop()()
 
 
 def switch_on(
-    wanted: Collection[str] | None, *, content: bool, tracer_provider: Any, logger_provider: Any
+    wanted: Collection[str] | None,
+    *,
+    content: bool | None,
+    content_over_otlp: bool = False,
+    tracer_provider: Any,
+    logger_provider: Any,
 ) -> Switched:
-    """Switch on one instrumentor for each library that is installed and not instrumented yet.
+    """Switch on one source for each library that is installed and not instrumented yet.
 
     Args:
         wanted: Libraries ("openai") or packages of instrumentors; None for all known libraries.
-        content: Whether they are to record prompts and answers.
+        content: Whether they are to record prompts and answers; None: as it is.
+        content_over_otlp: The same for a library that sends to a Collector past this process.
         tracer_provider: Where they send spans.
         logger_provider: Where they send events.
 
     Raises:
         UnknownNameError: Something wanted is not known, or that package is not installed.
     """
-    installed = {entry.dist.name: entry for entry in entry_points(group=GROUP) if entry.dist}
-    groups = list(_candidates(wanted, installed))
+    announced = _announced()
+    findings = _survey(wanted, announced)
+    switchboard = _Switchboard(
+        announced,
+        natives.Wish(content, content_over_otlp, tracer_provider),
+        {"tracer_provider": tracer_provider, "logger_provider": logger_provider},
+    )
     switched = Switched()
-    for variable, setting in _CONTENT[content].items():
-        if variable not in os.environ:
-            os.environ[variable] = setting
-            switched._variables.append(variable)
-    for candidates in groups:
-        if any(_is_on(installed[name]) for name in candidates):
-            continue
-        for name in candidates:
-            with guard(f"switch on {name}"):
-                instrumentor = installed[name].load()()
-                instrumentor.instrument(
-                    tracer_provider=tracer_provider, logger_provider=logger_provider
-                )
-                # An instrumentor that finds the library too old or too new logs so and stays off.
-                if instrumentor.is_instrumented_by_opentelemetry:
-                    switched.names.append(name)
-                    switched._instrumentors.append(instrumentor)
-                    break
+    switched._undo.append(natives.variables({} if content is None else _CONTENT[content]))
+    for finding in findings:
+        told = [each.finding.library.name for each in switched.outcomes if each.state != "missing"]
+        if finding.library.unless in told:
+            outcome, undo = Outcome(finding, "covered"), None
+        else:
+            outcome, undo = switchboard.switch_on(finding)
+        switched.outcomes.append(outcome)
+        if undo is not None:
+            switched._undo.append(undo)
     return switched
 
 
-def _candidates(
-    wanted: Collection[str] | None, installed: Mapping[str, EntryPoint]
-) -> Iterator[list[str]]:
-    """For each library to instrument, the installed packages that can, best first."""
-    for name in LIBRARIES if wanted is None else wanted:
-        if name in LIBRARIES:
-            module, packages = LIBRARIES[name]
-            present = [package for package in packages if package in installed]
-            if importlib.util.find_spec(module) is None:
-                present = []
-            if not present and wanted is not None:
-                logger.warning("Nothing installed instruments %r. One of: %s", name, packages)
-            yield present
-        elif name in installed:
-            yield [name]
-        else:
-            raise UnknownNameError("instrumentor", name, {*LIBRARIES, *installed})
+@dataclass(frozen=True, slots=True)
+class _Switchboard:
+    announced: Mapping[str, EntryPoint]
+    wish: natives.Wish
+    providers: Mapping[str, Any]
+
+    def switch_on(self, finding: Finding) -> tuple[Outcome, natives.Undo | None]:
+        """Use the best source that works; what fails is a stranger's, and never ours to raise."""
+        library = finding.library
+        if theirs := [source for source in library.sources if self._is_on(source)]:
+            return Outcome(finding, "left", reasons=(f"{theirs[0]} is on already",)), None
+        reasons = [f"{source} {misfit}" for source, misfit in finding.misfits.items()]
+        for source in finding.sources:
+            try:
+                undo = self._switch(source, library)
+            except natives.LeftAloneError as error:
+                reasons.append(str(error))
+            except Exception as error:
+                reasons.append(f"{source} failed: {type(error).__name__}: {error}")
+            else:
+                return Outcome(finding, "on", source, tuple(reasons)), undo
+        state: State = "left" if finding.sources else "missing"
+        return Outcome(finding, state, reasons=tuple(reasons)), None
+
+    def _is_on(self, source: str) -> bool:
+        entry = self.announced.get(source)
+        return entry is not None and _is_on(entry)
+
+    def _switch(self, source: str, library: Library) -> natives.Undo:
+        if source == NATIVE:
+            return natives.switch_on(library.name, self.wish)
+        return _instrument(self.announced[source], {**self.providers, **_ARGUMENTS.get(source, {})})
+
+
+def _instrument(entry: EntryPoint, arguments: Mapping[str, Any]) -> natives.Undo:
+    """Switch an instrumentor on; returns what switches it off.
+
+    Raises:
+        LeftAloneError: It finds the library too old or too new, and has logged that.
+    """
+    instrumentor = entry.load()()
+    instrumentor.instrument(**arguments)
+    if not instrumentor.is_instrumented_by_opentelemetry:
+        raise natives.LeftAloneError(f"{entry.name} does not fit what is installed")
+    undo: natives.Undo = instrumentor.uninstrument
+    return undo
 
 
 def _is_on(entry: EntryPoint) -> bool:
     """Whether somebody has used this instrumentor; one that nobody imported has not been."""
     if entry.module not in sys.modules:
         return False
-    return bool(getattr(entry.load()(), "is_instrumented_by_opentelemetry", False))
+    with guard(f"ask {entry.value} whether it is on"):
+        return bool(getattr(entry.load()(), "is_instrumented_by_opentelemetry", False))
+    return False

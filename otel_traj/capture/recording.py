@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import time_ns
@@ -45,7 +45,8 @@ class _Options:
 
     store: Path
     sinks: frozenset[str]
-    content: bool
+    content: bool | None
+    """What was said about content; None for yes into the store and no over OTLP."""
     redact: Redactor | None
     instrumentors: tuple[str, ...] | None
     tracer_provider: TracerProvider | None
@@ -74,8 +75,9 @@ def instrument(
         store: Folder of the store; None for `OTEL_TRAJ_STORE`, else `./traces`.
         sinks: Where records go: `store`, `otlp`. `OTEL_EXPORTER_OTLP_ENDPOINT` adds `otlp` unless
             the provider exports over OTLP already.
-        content: Whether to record prompts, answers, arguments, results and files. None for yes,
-            unless `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` says no.
+        content: Whether to record prompts, answers, arguments, results and files. None for what
+            `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` says; without it they are kept in
+            the store and left out of what goes over OTLP.
         redact: `redact(key, value) -> value`, called with every value before it leaves the process,
             on a thread of ours. None for `redact_secrets`, which replaces well-known forms of
             credentials.
@@ -91,16 +93,14 @@ def instrument(
         StoreVersionError: A newer otel-traj made the store.
         ConfigurationError: A recording is on with other arguments, or a provider is not the SDK's.
     """
-    from otel_traj.capture import instrumentors as switches
     from otel_traj.capture import sinks as sink_names
 
     global _recording
     given = (store, sinks, content, redact, instrumentors, tracer_provider, logger_provider, seal)
-    by_environment = switches.content_by_environment() is not False
     options = _Options(
         store=Path(store or os.environ.get("OTEL_TRAJ_STORE") or "traces").absolute(),
         sinks=sink_names.check((sinks,) if isinstance(sinks, str) else sinks),
-        content=by_environment if content is None else content,
+        content=_said_of_content() if content is None else content,
         redact=redact,
         instrumentors=None if instrumentors is None else tuple(instrumentors),
         tracer_provider=tracer_provider,
@@ -118,6 +118,27 @@ def instrument(
         return _recording
 
 
+def _said_of_content() -> bool | None:
+    """What the user's environment says; while a recording is on, its variables are in there too."""
+    from otel_traj.capture import instrumentors
+
+    with _lock:
+        if _recording is not None:
+            return _recording._options.content
+        return instrumentors.content_by_environment()
+
+
+def uninstrument() -> None:
+    """End the recording of this process, if one is on: everything is written and put back.
+
+    Instrumentors, switches of libraries and variables are as they were before `instrument`.
+    """
+    with _lock:
+        recording = _recording
+    if recording is not None:
+        recording.shutdown()
+
+
 _DEFAULTS: Final = (None, ("store",), None, None, None, None, None, True)
 
 
@@ -128,6 +149,7 @@ class Recording:
         """Begin; see `instrument`, the only caller."""
         from otel_traj import wal
         from otel_traj.capture import instrumentors, sinks
+        from otel_traj.capture.announcement import announce
         from otel_traj.capture.processor import TrajectorySpanProcessor
         from otel_traj.capture.redaction import redact_secrets
         from otel_traj.capture.sealing import SealStarter
@@ -141,12 +163,16 @@ class Recording:
             self._seals = SealStarter(options.store) if options.seal else None
         tracers = _tracer_provider(options.tracer_provider)
         loggers = _logger_provider(options.logger_provider, tracers)
+        content = _content_to_record(options, tracers, loggers)
         self._others: list[Any] = []
         if sinks.OTLP in options.sinks or sinks.wants_otlp(tracers):
-            self._others += sinks.otlp_processors(options.redact or redact_secrets)
+            self._others += sinks.otlp_processors(
+                options.redact or redact_secrets, content=options.content is True
+            )
         self._switched: Switched = instrumentors.switch_on(
             options.instrumentors,
-            content=options.content,
+            content=content,
+            content_over_otlp=options.content is True,
             tracer_provider=tracers,
             logger_provider=loggers,
         )
@@ -160,13 +186,14 @@ class Recording:
             tracers.add_span_processor(span_processor)
         for log_processor in [self._processor.log_processor, *logs]:
             loggers.add_log_record_processor(log_processor)
-        state.set_active(active_of(tracers, loggers, options.content))
+        state.set_active(active_of(tracers, loggers, content is True))
         atexit.register(self.shutdown)
+        announce(_heading(options, self._others), self._switched.outcomes, content)
 
     @property
     def instrumented(self) -> tuple[str, ...]:
-        """Packages of the instrumentors that this recording has switched on."""
-        return tuple(self._switched.names)
+        """Packages switched on: instrumentors, and libraries that tell of themselves."""
+        return self._switched.names
 
     def flush(self, timeout: float = 30.0) -> bool:
         """Return when everything that has ended is on disk, and `on_trajectory` has been called.
@@ -238,6 +265,42 @@ def _tracer_provider(given: TracerProvider | None) -> TracerProvider:
         )
     provider: TracerProvider = present
     return provider
+
+
+def _content_to_record(
+    options: _Options, tracers: TracerProvider, loggers: LoggerProvider
+) -> bool | None:
+    """What instrumentors are told; None leaves it as it is, for what others export is theirs."""
+    from otel_traj.capture import sinks
+
+    if options.content is not None:
+        return options.content
+    if _has_foreign_processors(tracers) or _has_foreign_processors(loggers):
+        return None
+    return sinks.STORE in options.sinks
+
+
+def _heading(options: _Options, others: Sequence[Any]) -> str:
+    """Where records go, for the eyes of a person."""
+    from otel_traj.capture import sinks
+
+    places = [str(options.store)] if sinks.STORE in options.sinks else []
+    return f"records to {' and '.join([*places, *(['OTLP'] if others else [])])}"
+
+
+def _has_foreign_processors(provider: TracerProvider | LoggerProvider) -> bool:
+    """Whether somebody else sees what this provider's tracers or loggers record."""
+    spans = getattr(getattr(provider, "_active_span_processor", None), "_span_processors", ())
+    several = getattr(provider, "_multi_log_record_processor", None)
+    logs = getattr(several, "_log_record_processors", ())
+    return any(not _is_ours(processor) for processor in (*spans, *logs))
+
+
+def _is_ours(processor: Any) -> bool:
+    """Whether it is ours, or the SDK's round an exporter of ours."""
+    batch = getattr(processor, "_batch_processor", processor)
+    exporter = getattr(batch, "span_exporter", None) or getattr(batch, "_exporter", None)
+    return any(type(part).__module__.startswith("otel_traj") for part in (processor, exporter))
 
 
 _ATTRIBUTE_LIMITS: Final = ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT")
