@@ -204,19 +204,24 @@ def log_record(given: Any, redaction: Redaction | None = None) -> LogRecord:
     resource = getattr(given, "resource", None) or log.resource
     redacted = redaction.attributes if redaction else dict
     attributes = _copy(log.attributes)
-    name = getattr(log, "event_name", None) or attributes.get(semconv.EVENT_NAME)
     return LogRecord(
         trace_id=f"{log.trace_id:032x}" if log.trace_id else None,
         span_id=f"{log.span_id:016x}" if log.span_id else None,
         time_ns=log.timestamp or None,
         observed_ns=log.observed_timestamp or None,
-        event_name=name if isinstance(name, str) and name else None,
+        event_name=event_name(log),
         severity=log.severity_text or None,
         body=redaction.value(BODY, log.body) if redaction else log.body,
         attributes=redacted(attributes),
         scope_name=(scope.name or None) if scope else None,
         resource=redacted(resource.attributes),
     )
+
+
+def event_name(log: Any) -> str | None:
+    """The name of an SDK log record, from the field or the attribute that was there before it."""
+    name = getattr(log, "event_name", None) or (log.attributes or {}).get(semconv.EVENT_NAME)
+    return name if isinstance(name, str) and name else None
 
 
 def has_ids(span: ReadableSpan) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import importlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from opentelemetry.sdk.resources import Resource
@@ -17,7 +17,9 @@ from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace import Link, Status
 
+from otel_traj.capture.lines import event_name
 from otel_traj.capture.redaction import BODY, STATUS_MESSAGE, Redaction, Redactor
+from otel_traj.dialects.content import body_without_content, without_content
 from otel_traj.errors import UnknownNameError
 
 STORE: Final = "store"
@@ -50,17 +52,23 @@ def wants_otlp(tracer_provider: TracerProvider) -> bool:
     return not any(type(exporter).__name__ == "OTLPSpanExporter" for exporter in exporters)
 
 
-def otlp_processors(redactor: Redactor) -> tuple[Any, Any]:
-    """The SDK's batch processors for spans and logs, exporting redacted copies over OTLP."""
+def otlp_processors(redactor: Redactor, *, content: bool) -> tuple[Any, Any]:
+    """The SDK's batch processors for spans and logs, exporting redacted copies over OTLP.
+
+    Args:
+        redactor: See `otel_traj.capture.redaction`.
+        content: Whether messages, arguments, results and files may leave the process; False takes
+            them out of what instrumentors and verbs recorded (`otel_traj.dialects.content`).
+    """
     from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 
     protocol = next((os.environ[name] for name in _PROTOCOLS if os.environ.get(name)), "")
     package = f"opentelemetry.exporter.otlp.proto.{'grpc' if protocol == 'grpc' else 'http'}"
     traces = importlib.import_module(f"{package}.trace_exporter").OTLPSpanExporter
     logs = importlib.import_module(f"{package}._log_exporter").OTLPLogExporter
-    redacted_logs: Any = RedactingLogExporter(logs(), redactor)
+    redacted_logs: Any = RedactingLogExporter(logs(), redactor, content)
     return (
-        BatchSpanProcessor(RedactingSpanExporter(traces(), redactor)),
+        BatchSpanProcessor(RedactingSpanExporter(traces(), redactor, content)),
         BatchLogRecordProcessor(redacted_logs),
     )
 
@@ -68,10 +76,10 @@ def otlp_processors(redactor: Redactor) -> tuple[Any, Any]:
 class RedactingSpanExporter(SpanExporter):
     """Gives an exporter copies of spans in which every value has been through a redactor."""
 
-    def __init__(self, exporter: Any, redactor: Redactor) -> None:
-        """Stand before `exporter`."""
+    def __init__(self, exporter: Any, redactor: Redactor, content: bool = True) -> None:
+        """Stand before `exporter`; without `content` the copies lack what holds it."""
         self._exporter = exporter
-        self._copies = _Copies(redactor)
+        self._copies = _Copies(redactor, content)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Export redacted copies."""
@@ -90,10 +98,10 @@ class RedactingSpanExporter(SpanExporter):
 class RedactingLogExporter:
     """As `RedactingSpanExporter`, for logs; the SDK has renamed its base class, so it has none."""
 
-    def __init__(self, exporter: Any, redactor: Redactor) -> None:
-        """Stand before `exporter`."""
+    def __init__(self, exporter: Any, redactor: Redactor, content: bool = True) -> None:
+        """Stand before `exporter`; see `RedactingSpanExporter`."""
         self._exporter = exporter
-        self._copies = _Copies(redactor)
+        self._copies = _Copies(redactor, content)
 
     def export(self, batch: Sequence[Any]) -> Any:
         """Export redacted copies."""
@@ -138,38 +146,43 @@ class _RedactedSpan(ReadableSpan):
 
 
 class _Copies:
-    """Redacted copies of the SDK's objects; a resource is copied once."""
+    """Redacted copies of the SDK's objects, with or without content; a resource is copied once."""
 
-    def __init__(self, redactor: Redactor) -> None:
+    def __init__(self, redactor: Redactor, content: bool) -> None:
         self._redaction = Redaction(redactor)
+        self._content = content
         self._resources: dict[int, tuple[Resource, Resource]] = {}
 
     def of_span(self, span: ReadableSpan) -> ReadableSpan:
-        redacted = self._redaction.attributes
-        status = span.status
+        redacted, status = self._attributes, span.status
         message = self._redaction.value(STATUS_MESSAGE, status.description)
         return _RedactedSpan(
             span,
             resource=self._resource(span.resource),
-            attributes=redacted(span.attributes or {}),
+            attributes=redacted(span.attributes),
             events=[
-                Event(event.name, redacted(event.attributes or {}), event.timestamp)
+                Event(event.name, redacted(event.attributes), event.timestamp)
                 for event in span.events
             ],
-            links=[Link(link.context, redacted(link.attributes or {})) for link in span.links],
+            links=[Link(link.context, redacted(link.attributes)) for link in span.links],
             status=Status(status.status_code, message) if message else status,
         )
 
     def of_log(self, given: Any) -> Any:
         log = copy.copy(given.log_record)
-        log.body = self._redaction.value(BODY, log.body)
-        log.attributes = self._redaction.attributes(log.attributes or {})
+        body = log.body if self._content else body_without_content(event_name(log), log.body)
+        log.body = self._redaction.value(BODY, body)
+        log.attributes = self._attributes(log.attributes)
         redacted = copy.copy(given)
         # The SDK's class is frozen, and another one in each of its versions.
         object.__setattr__(redacted, "log_record", log)
         if hasattr(given, "resource"):
             object.__setattr__(redacted, "resource", self._resource(given.resource))
         return redacted
+
+    def _attributes(self, attributes: Mapping[str, Any] | None) -> dict[str, Any]:
+        given = attributes or {}
+        return self._redaction.attributes(given if self._content else without_content(given))
 
     def _resource(self, resource: Resource) -> Resource:
         kept = self._resources.get(id(resource))

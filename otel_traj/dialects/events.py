@@ -24,6 +24,9 @@ _CHOICE: Final = "gen_ai.choice"
 _PROMPT: Final = ("gen_ai.content.prompt", "gen_ai.prompt")
 _COMPLETION: Final = ("gen_ai.content.completion", "gen_ai.completion")
 
+CONTENT_EVENTS: Final = frozenset({*_ROLES, _CHOICE, *_PROMPT, *_COMPLETION})
+"""Events whose body is a message, or a whole prompt or completion."""
+
 
 def read_events(span: SpanRecord, logs: Iterable[LogRecord], listed: Iterable[Any] = ()) -> Facts:
     """Input and output messages that events tell.

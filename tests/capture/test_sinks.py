@@ -2,117 +2,200 @@
 
 from __future__ import annotations
 
-import gzip
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry import context as context_api
+from opentelemetry._logs import LogRecord as ApiLogRecord
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 import otel_traj
-from otel_traj import otlp, semconv
-from otel_traj.assembly import assemble
+from otel_traj import semconv
+from otel_traj.capture.instrumentors import GENAI_CONTENT
 from otel_traj.capture.redaction import SECRET
 from otel_traj.capture.sinks import wants_otlp
-from otel_traj.model import LogRecord, SpanRecord
+from otel_traj.store import TrajectoryStore
+from tests import receivers
+
+QUESTION, ANSWER = "where is my order A-1001?", "it lies in the depot"
+KEY = "sk-ant-api03-" + "x" * 20
 
 
-class Collector:
-    """Takes OTLP over HTTP on loopback and keeps what came."""
-
-    def __init__(self) -> None:
-        self.bodies: dict[str, list[bytes]] = {"/v1/traces": [], "/v1/logs": []}
-        collector = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if self.headers.get("Content-Encoding") == "gzip":
-                    body = gzip.decompress(body)
-                collector.bodies[self.path].append(body)
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, format: str, *arguments: Any) -> None:
-                """Say nothing."""
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
-
-    def spans(self) -> list[Any]:
-        bodies = self.bodies["/v1/traces"]
-        return [span for body in bodies for span in otlp.records_from_protobuf(body, "traces")]
-
-    def logs(self) -> list[Any]:
-        bodies = self.bodies["/v1/logs"]
-        return [log for body in bodies for log in otlp.records_from_protobuf(body, "logs")]
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+@pytest.fixture(params=sorted(receivers.RECEIVERS))
+def receiver(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[receivers.Receiver]:
+    with receivers.RECEIVERS[request.param]() as receiver:
+        export_to(receiver, monkeypatch)
+        yield receiver
 
 
 @pytest.fixture
-def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
-    collector = Collector()
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
-    yield collector
-    collector.close()
+def http(monkeypatch: pytest.MonkeyPatch) -> Iterator[receivers.Receiver]:
+    with receivers.http() as receiver:
+        export_to(receiver, monkeypatch)
+        yield receiver
 
 
-def run_agent() -> None:
-    with otel_traj.trajectory("t", agent="a") as run:
-        with otel_traj.tool_call("edit", arguments={"path": "a"}) as call:
-            call.file_diff("a", "x\n", "y\n")
-            call.result("sk-ant-api03-" + "x" * 20)
-        run.outcome("success")
+def export_to(receiver: receivers.Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.endpoint)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", receiver.protocol)
+    monkeypatch.delenv(GENAI_CONTENT, raising=False)
+
+
+def run_agent(loggers: LoggerProvider) -> None:
+    """Does all that the API can tell, in the run and after it."""
+    with otel_traj.trajectory("t", task_id="order", agent="support", user_id="u") as run:
+        run.initial_state({"orders": 1})
+        run.metadata(seed=1)
+        with otel_traj.inference("gpt-4o", provider="openai", input=QUESTION) as call:
+            call.output(tool_calls=[{"id": "c1", "name": "edit", "arguments": '{"path": "a"}'}])
+            call.usage(12, 3, cache_read_tokens=4)
+        with otel_traj.tool_call(
+            "edit", arguments={"path": "a"}, call_id="c1", reasoning="it says so"
+        ) as edit:
+            edit.file_diff("a", "x\n", "y\n")
+            edit.result(KEY)
+            edit.observe({"lines": 1})
+            edit.reward(0.5)
+            edit.done()
+        run.checkpoint("edited", {"n": 1})
+        with otel_traj.trajectory("sub", agent="researcher"), otel_traj.tool_call("look") as look:
+            look.error("nothing there")
+        run.final_answer(ANSWER)
+        run.outcome("partial")
+        run.reward(0.5, source="unit-test")
+        context = context_api.get_current()
+    run.outcome("success", rationale="a person looked")
     run.reward(1.0)
+    edit.reward(0.75)
+    loggers.get_logger("judge").emit(
+        ApiLogRecord(
+            context=context,
+            event_name=semconv.EVENT_EVALUATION,
+            attributes={semconv.EVALUATION_NAME: "tone", semconv.EVALUATION_VALUE: 0.9},
+        )
+    )
+
+
+TABLES = ("trajectories", "steps", "file_changes", "annotations", "trajectory_spans")
+ONLY_OURS = {"start_seq", "ingest_seq", "ingest_time"}
+"""The order of starts is seen by our processor alone; when it was stored is another time there."""
+
+
+def rows(path: Path) -> dict[str, list[dict[str, Any]]]:
+    store = otel_traj.open_store(path)
+    found = {}
+    for table in TABLES:
+        told = store.sql(f"from {table}").to_arrow_table().to_pylist()
+        without = [{k: v for k, v in row.items() if k not in ONLY_OURS} for row in told]
+        found[table] = sorted(without, key=repr)
+    return found
+
+
+def stored(path: Path, receiver: receivers.Receiver) -> Path:
+    """What arrived, in a store of its own."""
+    store = TrajectoryStore.create(path)
+    store.append(receiver.records)
+    return path
 
 
 @pytest.mark.parametrize("sinks", [("store", "otlp"), ("store",)])
-def test_run_recorded_through_otlp_equals_the_one_in_the_store(
-    instrument: Any, records: Any, collector: Collector, sinks: tuple[str, ...]
+def test_run_told_over_otlp_equals_the_recorded_one_row_for_row(
+    instrument: Any,
+    store: Path,
+    tmp_path: Path,
+    receiver: receivers.Receiver,
+    sinks: tuple[str, ...],
 ) -> None:
-    recording = instrument(sinks=sinks)  # the variable adds `otlp` where it is not asked for
+    loggers = LoggerProvider(shutdown_on_exit=False)
+    # The variable adds `otlp` where it is not asked for.
+    recording = instrument(sinks=sinks, content=True, logger_provider=loggers)
 
-    run_agent()
+    run_agent(loggers)
     assert recording.flush()
     recording.shutdown()
 
-    assert SECRET in repr(collector.spans())
-    (here,) = assemble(records(SpanRecord), records(LogRecord))
-    (there,) = assemble(collector.spans(), collector.logs())
-    assert _rows(here) == _rows(there)
+    here, there = rows(store), rows(stored(tmp_path / "there", receiver))
+    assert {table: len(found) for table, found in here.items()} == {
+        "trajectories": 1,
+        "steps": 4,
+        "file_changes": 1,
+        "annotations": 6,
+        "trajectory_spans": 5,
+    }
+    assert there == here
+    (run,) = there["trajectories"]
+    assert (run["outcome"], run["reward"], run["final_answer"]) == ("success", 1.0, ANSWER)
+    assert SECRET in repr(there)
+    assert KEY not in repr(receiver.records)
 
 
-def _rows(assembly: Any) -> str:
-    """All rows, but for the order of starts, which only our processor sees."""
-    told = repr((assembly, assembly.trajectory.steps, assembly.trajectory.file_changes))
-    for n in range(9):
-        told = told.replace(f"start_seq={n}", "start_seq=None")
-    return told
+@pytest.mark.slow
+@pytest.mark.skipif(receivers.COLLECTOR is None, reason="python tests/collector/build.py")
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_run_told_through_the_real_collector_equals_the_recorded_one(
+    instrument: Any,
+    store: Path,
+    tmp_path: Path,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    protocol: str,
+) -> None:
+    loggers = LoggerProvider(shutdown_on_exit=False)
+    with receivers.collector(root, tmp_path / "inbox", protocol) as receiver:
+        export_to(receiver, monkeypatch)
+        recording = instrument(content=True, logger_provider=loggers)
+        run_agent(loggers)
+        assert recording.flush()
+        recording.shutdown()
+
+    assert rows(stored(tmp_path / "there", receiver)) == rows(store)
 
 
-def test_otlp_alone_writes_no_store(instrument: Any, tmp_path: Any, collector: Collector) -> None:
+def test_content_stays_in_the_store_unless_it_is_asked_for(
+    instrument: Any, store: Path, tmp_path: Path, receiver: receivers.Receiver
+) -> None:
+    loggers = LoggerProvider(shutdown_on_exit=False)
+    recording = instrument(sinks=("store", "otlp"), logger_provider=loggers)
+
+    run_agent(loggers)
+    recording.shutdown()
+
+    here, there = rows(store), rows(stored(tmp_path / "there", receiver))
+    for said in (QUESTION, ANSWER, "it says so", "lines"):
+        assert said in repr(here)
+        assert said not in repr(receiver.records)
+    (run,), (same,) = there["trajectories"], here["trajectories"]
+    told = ("trajectory_id", "n_llm", "n_tools", "outcome", "reward", "agents", "input_tokens")
+    assert {key: run[key] for key in told} == {key: same[key] for key in told}
+    (change,) = there["file_changes"]
+    assert (change["path"], change["added"], change["diff"]) == ("a", 1, None)
+
+
+def test_otlp_alone_writes_no_store(
+    instrument: Any, tmp_path: Path, http: receivers.Receiver
+) -> None:
     recording = instrument(store=tmp_path / "nowhere", sinks="otlp")
 
-    run_agent()
+    with otel_traj.trajectory("t"), otel_traj.tool_call("look"):
+        pass
     recording.flush()
 
-    assert len(collector.spans()) == 2
+    assert {span.attributes[semconv.OPERATION] for span in http.spans()} == {
+        "execute_tool",
+        "invoke_agent",
+    }
     assert not (tmp_path / "nowhere").exists()
-    recording.shutdown()
 
 
 def test_what_limits_dropped_stays_counted_in_redacted_copies(
-    instrument: Any, collector: Collector
+    instrument: Any, http: receivers.Receiver
 ) -> None:
     provider = TracerProvider(span_limits=SpanLimits(max_span_attributes=1), shutdown_on_exit=False)
     recording = instrument(sinks=("otlp",), tracer_provider=provider)
@@ -121,13 +204,12 @@ def test_what_limits_dropped_stays_counted_in_redacted_copies(
         pass
     recording.flush()
 
-    (span,) = collector.spans()
+    (span,) = http.spans()
     assert (span.attributes, span.dropped_attributes) == ({"b": 2}, 1)
-    recording.shutdown()
 
 
 def test_provider_that_exports_already_is_not_given_another_exporter(
-    collector: Collector, monkeypatch: pytest.MonkeyPatch
+    http: receivers.Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     provider = TracerProvider(shutdown_on_exit=False)
     assert wants_otlp(provider)
@@ -138,16 +220,3 @@ def test_provider_that_exports_already_is_not_given_another_exporter(
 
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT")
     assert not wants_otlp(TracerProvider(shutdown_on_exit=False))
-
-
-def test_names_are_those_of_the_conventions(instrument: Any, collector: Collector) -> None:
-    recording = instrument(sinks=("otlp",))
-
-    run_agent()
-    recording.flush()
-
-    assert {span.attributes[semconv.OPERATION] for span in collector.spans()} == {
-        "execute_tool",
-        "invoke_agent",
-    }
-    recording.shutdown()
