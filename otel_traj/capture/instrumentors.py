@@ -72,7 +72,7 @@ class Finding:
     @property
     def remedy(self) -> str:
         """Packages to install, as `pip install` takes them; "" if nothing is missing or helps."""
-        if self.sources:
+        if self.sources or (self.version is None and self.library.sources[0] == NATIVE):
             return ""
         others = (source for source in self.library.sources if source != NATIVE)
         return next((source for source in others if source not in self.misfits), "")
@@ -167,9 +167,12 @@ def _major(version: str) -> int:
 
 def _misfit(entry: EntryPoint) -> str:
     """Which version of which package an instrumentor wants and does not find; "" if it fits."""
-    from opentelemetry.instrumentation.dependencies import get_dist_dependency_conflicts
+    try:
+        from opentelemetry.instrumentation.dependencies import get_dist_dependency_conflicts
 
-    conflict = get_dist_dependency_conflicts(entry.dist) if entry.dist else None
+        conflict = get_dist_dependency_conflicts(entry.dist) if entry.dist else None
+    except Exception as error:  # what a stranger's package says of itself may be anything
+        return f"cannot be used: {type(error).__name__}: {error}"
     if conflict is None:
         return ""
     wanted = str(conflict.required or ", ".join(map(str, conflict.required_any or ())))

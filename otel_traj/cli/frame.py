@@ -34,6 +34,7 @@ COMMANDS: Final[dict[str, str]] = {
     "export": "Write trajectories for other tools, or send them.",
     "verify": "Check that the store is whole.",
     "reassemble": "Rebuild trajectories from stored spans and logs.",
+    "instrumentors": "Print what can be recorded here, and by what.",
     "collector-config": "Print the configuration of an OpenTelemetry Collector.",
 }
 """Command -> the first sentence of its help, in the order in which a new user meets them."""

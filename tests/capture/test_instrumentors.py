@@ -177,6 +177,7 @@ def test_library_that_is_instrumented_already_is_left_alone(install: Install) ->
         ({"body": "import no_such_module"}, "genai-made failed: ModuleNotFoundError"),
         ({"takes": "made-library>=2"}, "genai-made takes made-library>=2, found made-library 1.0"),
         ({"takes": "no-such-package"}, "genai-made takes no-such-package, found none"),
+        ({"takes": "???"}, "genai-made cannot be used: InvalidRequirement"),
         ({"needs": ("no-such-package >= 99",)}, "anything does not fit what is installed"),
     ],
 )
