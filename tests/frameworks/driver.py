@@ -157,10 +157,14 @@ def run(framework: Framework, folder: Path, *, upgrade: bool = False) -> Run:
     steps = _dicts(rows.sql("select * from steps order by trajectory_id, step"))
     trajectories = _dicts(rows.sql("select * from trajectories order by start_time"))
     spans, logs = raw_records(store, {trace for row in trajectories for trace in row["trace_ids"]})
-    traces = iter({span.trace_id for span in spans})
-    _write(
-        folder / "expected.json", truth.document(framework, server.exchanges, server.told, traces)
+    happened = truth.document(
+        framework,
+        server.exchanges,
+        server.told,
+        answer=done.stdout.strip().splitlines()[-1],
+        traces={span.trace_id for span in spans},
     )
+    _write(folder / "expected.json", happened)
     _write(folder / "spans.jsonl", otlp.traces_to_json(spans))
     _write(folder / "logs.jsonl", otlp.logs_to_json(logs))
     return Run(

@@ -7,13 +7,13 @@ taken from nothing that otel-traj recorded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from otel_traj.demo.model_server import ToolCall
 from tests.frameworks import travel
 from tests.frameworks.catalogue import Framework
-from tests.frameworks.model_server import SAID_AT_LAST, Exchange
+from tests.frameworks.model_server import Exchange
 
 _ANSWERS: Mapping[str, Any] = {
     "find_train": {"train": "EC 35", "route": "Bern to Milan", "price_chf": 58.5},
@@ -90,9 +90,11 @@ def document(
     framework: Framework,
     exchanges: list[Exchange],
     told: Mapping[str, str],
-    traces: Iterator[str],
+    *,
+    answer: str,
+    traces: Iterable[str],
 ) -> dict[str, Any]:
-    """The whole of `expected.json`; `traces` are the ids of the run's traces."""
+    """The whole of `expected.json`; `answer` is what the program printed at the end."""
     return {
         "schema": "otel-traj-corpus/1",
         "name": framework.name,
@@ -103,6 +105,6 @@ def document(
         "user_input": travel.TASK,
         "steps": steps_of(framework, exchanges, told),
         "ignore_tools": sorted(framework.built_in),
-        "final_answer": SAID_AT_LAST,
+        "final_answer": answer,
         "outcome": "success",
     }

@@ -11,32 +11,28 @@
 # ///
 """Two agents, one hands over to the other."""
 
+import travel
 from agents import Agent, Runner, function_tool
-from travel import (
-    CLERK,
-    CLERK_INSTRUCTIONS,
-    DESK,
-    DESK_INSTRUCTIONS,
-    MODEL,
-    TASK,
-    book_seat,
-    find_train,
-    get_forecast,
-    issue_invoice,
-)
 
 import otel_traj
 
 otel_traj.instrument()
 
 clerk = Agent(
-    name=CLERK, instructions=CLERK_INSTRUCTIONS, model=MODEL, tools=[function_tool(issue_invoice)]
+    name=travel.CLERK,
+    instructions=travel.CLERK_INSTRUCTIONS,
+    model=travel.MODEL,
+    tools=[function_tool(travel.issue_invoice)],
 )
 desk = Agent(
-    name=DESK,
-    instructions=DESK_INSTRUCTIONS,
-    model=MODEL,
-    tools=[function_tool(tool) for tool in (find_train, get_forecast, book_seat)],
+    name=travel.DESK,
+    instructions=travel.DESK_INSTRUCTIONS,
+    model=travel.MODEL,
+    tools=[
+        function_tool(travel.find_train),
+        function_tool(travel.get_forecast),
+        function_tool(travel.book_seat),
+    ],
     handoffs=[clerk],
 )
-print(Runner.run_sync(desk, TASK).final_output)
+print(Runner.run_sync(desk, travel.TASK).final_output)

@@ -10,21 +10,9 @@
 # ///
 """An agent that asks another by a tool."""
 
+import travel
 from pydantic_ai import Agent, ModelRetry
 from pydantic_ai.models.openai import OpenAIChatModel
-from travel import (
-    CLERK,
-    CLERK_INSTRUCTIONS,
-    DESK,
-    DESK_INSTRUCTIONS,
-    MODEL,
-    TASK,
-    SeatMapError,
-    find_train,
-    get_forecast,
-    issue_invoice,
-)
-from travel import book_seat as book
 
 import otel_traj
 
@@ -34,15 +22,20 @@ otel_traj.instrument()
 def book_seat(train: str, passenger: str) -> str:
     """Book a seat."""
     try:
-        return book(train, passenger)
-    except SeatMapError as error:
+        return travel.book_seat(train, passenger)
+    except travel.SeatMapError as error:
         raise ModelRetry(str(error)) from error
 
 
-model = OpenAIChatModel(MODEL)
-clerk = Agent(model, name=CLERK, instructions=CLERK_INSTRUCTIONS, tools=[issue_invoice])
+model = OpenAIChatModel(travel.MODEL)
+clerk = Agent(
+    model, name=travel.CLERK, instructions=travel.CLERK_INSTRUCTIONS, tools=[travel.issue_invoice]
+)
 desk = Agent(
-    model, name=DESK, instructions=DESK_INSTRUCTIONS, tools=[find_train, get_forecast, book_seat]
+    model,
+    name=travel.DESK,
+    instructions=travel.DESK_INSTRUCTIONS,
+    tools=[travel.find_train, travel.get_forecast, book_seat],
 )
 
 
@@ -52,4 +45,4 @@ async def ask_invoice_clerk(request: str) -> str:
     return (await clerk.run(request)).output
 
 
-print(desk.run_sync(TASK).output)
+print(desk.run_sync(travel.TASK).output)
