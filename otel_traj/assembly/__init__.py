@@ -4,7 +4,8 @@
 the same rows. Processor, receiver, importer and sealer all call it; `tests/assembly` proves the
 property.
 
-The way of a run through this package: `tree` links spans, `runs` says which of them are one run,
+The way of a run through this package: `tree` links spans, `revisions` leaves out accounts that were
+replaced, `runs` says which spans are one run,
 `calls` finds what happened, each once, `actors` who did it, `told` adds what only messages tell,
 `handoffs` who handed over to whom, `rows` writes it down.
 """
@@ -19,6 +20,7 @@ from otel_traj.assembly.actors import assign_actors
 from otel_traj.assembly.calls import Call, find_calls, in_order
 from otel_traj.assembly.handoffs import find_handoffs, invocations, rename_after_transfers
 from otel_traj.assembly.lifecycle import IDLE_S, LINGER_S, OpenTrace
+from otel_traj.assembly.revisions import without_former
 from otel_traj.assembly.rows import DERIVE_VERSION, Ids, to_rows
 from otel_traj.assembly.runs import WINDOW_NS, Relations, Run, relations, split_runs
 from otel_traj.assembly.told import complete_tools
@@ -60,7 +62,7 @@ def assemble(
         One `Assembly` per trajectory, by start time; none for runs without steps, unless
         `trajectory()` recorded them.
     """
-    runs = split_runs(build(spans, logs))
+    runs = split_runs(without_former(build(spans, logs)))
     shares = Counter(trace_id for run in runs for trace_id in run.trace_ids)
     assemblies = []
     for run in runs:

@@ -20,7 +20,7 @@ from otel_traj.dialects.messages import Part
 Order = tuple[int, int, int, int]
 """Place of a call in its run: time, then cause."""
 
-CallKind = Literal["user", "llm", "tool", "handoff", "retrieval", "memory"]
+CallKind = Literal["user", "llm", "tool", "handoff", "retrieval", "memory", "thought"]
 
 FINAL_ANSWER_TOOLS: Final = frozenset({"final_answer", "final_result"})
 """Built-in pseudo tools by which frameworks let a model answer; they are no tool calls."""
@@ -31,6 +31,7 @@ _STEP_KINDS: Final[dict[str, CallKind]] = {
     "handoff": "handoff",
     "retrieval": "retrieval",
     "memory": "memory",
+    "thought": "thought",
 }
 
 
@@ -126,6 +127,7 @@ def find_calls(nodes: Iterable[Node]) -> list[Call]:
     calls = _merge_same_response(calls)
     for kind in ("tool", "handoff", "retrieval", "memory"):
         calls += _merge_nested(by_kind[kind], stops=("llm", "agent"))
+    calls += map(_call, by_kind["thought"])
     return in_order(calls)
 
 

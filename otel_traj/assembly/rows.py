@@ -160,6 +160,8 @@ def _step_of_call(call: Call, request: Request | None) -> dict[str, Any]:
             "arguments": as_text(facts.query),
             "result": as_text(facts.documents),
         }
+    elif call.kind == "thought":
+        fields["tool_name"] = facts.tool_name
     elif call.kind == "user" and request is not None:
         fields["new_messages"] = to_json(request.new)
     return fields | _own_columns(own)

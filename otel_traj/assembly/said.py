@@ -33,7 +33,7 @@ def _of_attributes(trajectory_id: str, node: Node) -> Iterable[Annotation]:
     source = text(own.get(semconv.REWARD_SOURCE)) or "explicit"
     outcome = text(own.get(semconv.OUTCOME))
     reward = amount(own.get(semconv.REWARD))
-    when = node.span.end_ns or node.span.start_ns
+    when = node.told_ns or node.span.end_ns or node.span.start_ns
     if outcome:
         yield _annotation(
             trajectory_id, node, "trajectory", "outcome", "explicit", when, value_text=outcome

@@ -17,7 +17,10 @@ Key = tuple[str, str]
 
 @dataclass(eq=False, slots=True, repr=False)
 class Node:
-    """One span, what it says, and where it stands. Compared by identity."""
+    """One span, what it says, and where it stands. Compared by identity.
+
+    `told_ns` is when its account was given, where that is not its end (see `revisions`).
+    """
 
     span: SpanRecord
     logs: list[LogRecord]
@@ -25,6 +28,7 @@ class Node:
     parent: Node | None = None
     children: list[Node] = field(default_factory=list)
     is_orphan: bool = False
+    told_ns: int | None = None
 
     @property
     def key(self) -> Key:

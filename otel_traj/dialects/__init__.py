@@ -75,7 +75,7 @@ _COMMON: Final = frozenset({TRAJ, OTEL_EVENTS, OTEL})
 _ONLY_FOR: Final[Mapping[str, frozenset[str]]] = {
     "arguments": frozenset({"tool"}),
     "result": frozenset({"tool"}),
-    "tool_name": frozenset({"tool", "handoff"}),
+    "tool_name": frozenset({"tool", "handoff", "thought"}),
     "query": frozenset({"retrieval"}),
     "documents": frozenset({"retrieval"}),
     "handoff_from": frozenset({"handoff", "tool"}),

@@ -16,14 +16,15 @@ Kind = Literal[
     "goto",
     "retrieval",
     "memory",
+    "thought",
     "embedding",
     "workflow",
     "wrapper",
     "setup",
     "evaluation",
 ]
-"""What a span is. Only llm, tool, handoff, retrieval and memory become steps; `goto` names the
-target of a hand-over that another span tells; `setup` (an agent or graph being built) and
+"""What a span is. Only llm, tool, handoff, retrieval, memory and thought become steps; `goto` names
+the target of a hand-over that another span tells; `setup` (an agent or graph being built) and
 `evaluation` are not part of what the agent did."""
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from otel_traj import semconv
 from otel_traj.dialects.table import Dialect
 
-TRAJ: Final = Dialect(name="traj", marks=("traj.",))
+TRAJ: Final = Dialect(
+    name="traj", marks=("traj.",), kinds={semconv.STEP_KIND: {"thought": "thought"}}
+)
