@@ -121,9 +121,9 @@ def find_calls(nodes: Iterable[Node]) -> list[Call]:
     """One call per thing that these spans tell of, by start time."""
     by_kind: dict[str, list[Node]] = defaultdict(list)
     for node in nodes:
-        if node.facts.tool_name not in FINAL_ANSWER_TOOLS:
+        if node.facts.kind != "tool" or node.facts.tool_name not in FINAL_ANSWER_TOOLS:
             by_kind[node.facts.kind].append(node)
-    calls = _merge_nested(_model_calls(by_kind["llm"]), stops=("tool", "agent", "handoff"))
+    calls = _merge_nested(by_kind["llm"], stops=("tool", "agent", "handoff"))
     calls = _merge_same_response(calls)
     for kind in ("tool", "handoff", "retrieval", "memory"):
         calls += _merge_nested(by_kind[kind], stops=("llm", "agent"))
@@ -134,24 +134,6 @@ def find_calls(nodes: Iterable[Node]) -> list[Call]:
 def in_order(calls: Iterable[Call]) -> list[Call]:
     """Calls by time and cause."""
     return sorted(calls, key=lambda call: call.order)
-
-
-def _model_calls(nodes: list[Node]) -> list[Node]:
-    """Model call spans, without those that only hold several other model calls."""
-    return [node for node in nodes if not _holds_several(node)]
-
-
-def _holds_several(node: Node) -> bool:
-    """Whether several answers came back in this span, other than to agents and tools in it."""
-    found: set[str] = set()
-    waiting = list(node.children)
-    while waiting:
-        below = waiting.pop()
-        if below.facts.kind == "llm" and below.facts.response_id:
-            found.add(below.facts.response_id)
-        elif below.facts.kind not in ("tool", "agent", "handoff"):
-            waiting += below.children
-    return len(found) > 1
 
 
 def _merge_nested(nodes: list[Node], stops: tuple[str, ...]) -> list[Call]:

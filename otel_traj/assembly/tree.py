@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Final
 
 from otel_traj import semconv
@@ -115,7 +116,36 @@ def build(spans: Iterable[SpanRecord], logs: Iterable[LogRecord]) -> list[Node]:
             parent.children.append(node)
         elif parent_id and not node.span.is_local_root:
             node.is_orphan = True
+    for node in nodes.values():
+        if node.facts.kind == "llm" and _holds_several_calls(node):
+            kind: Kind = "agent" if _name_of_agent(node.facts) else "wrapper"
+            node.facts = replace(node.facts, kind=kind, agent_name=_name_of_agent(node.facts))
     return list(nodes.values())
+
+
+def _holds_several_calls(node: Node) -> bool:
+    """Whether several answers came back in a model's span, other than to agents and tools in it."""
+    answered: set[str] = set()
+    called: list[Node] = []
+    waiting = [(child, True) for child in node.children]
+    while waiting:
+        below, is_outermost = waiting.pop()
+        if below.facts.kind in ("tool", "agent", "handoff"):
+            continue
+        is_call = below.facts.kind == "llm"
+        if is_call and is_outermost:
+            called.append(below)
+        if is_call and below.facts.response_id:
+            answered.add(below.facts.response_id)
+        else:
+            waiting += [(child, is_outermost and not is_call) for child in below.children]
+    called.sort(key=lambda call: call.start_ns)
+    follow = any(earlier.end_ns <= later.start_ns for earlier, later in pairwise(called))
+    return follow or len(answered) > 1
+
+
+def _name_of_agent(facts: Facts) -> str | None:
+    return facts.agent_name or facts.acting_agent or facts.workflow_name
 
 
 def _logs_by_span(
@@ -143,7 +173,7 @@ def _logs_by_span(
     return found
 
 
-_CALL_IDS: Final = ("tool_use_id", semconv.TOOL_CALL_ID)
+_CALL_IDS: Final = (semconv.TOOL_CALL_ID, "tool_use_id", "tool_call_id", "tool.call.id")
 
 
 def _home_of(log: LogRecord, candidates: Sequence[SpanRecord]) -> Key | None:

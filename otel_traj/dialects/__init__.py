@@ -43,7 +43,7 @@ from otel_traj.dialects.table import (
 )
 from otel_traj.dialects.traceloop import TRACELOOP
 from otel_traj.dialects.traj import TRAJ
-from otel_traj.dialects.unlisted import read_unlisted
+from otel_traj.dialects.unlisted import names_a_fact, read_unlisted, told_by
 from otel_traj.dialects.vercel import VERCEL
 from otel_traj.model import LogRecord, SpanRecord
 
@@ -71,6 +71,9 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
 
 _COMMON: Final = frozenset({TRAJ, OTEL_EVENTS, OTEL})
 """Dialects whose words others write too: beside them a span may say more in words of its own."""
+
+_STANDARD: Final = ("gen_ai.", "traj.")
+"""Prefixes of the names of which the tables know what they mean."""
 
 _ONLY_FOR: Final[Mapping[str, frozenset[str]]] = {
     "arguments": frozenset({"tool"}),
@@ -121,10 +124,8 @@ def read(span: SpanRecord, logs: Iterable[LogRecord] = ()) -> Facts:
     _read_tables(facts, span, attributes, shape, logs)
     if facts.kind == "llm":
         _read_model_call(facts, span, attributes, spoken, logs)
-    if _COMMON.issuperset(spoken) and not _is_told(facts):
-        unlisted = read_unlisted(span, attributes, kind)
-        facts.kind = unlisted.kind
-        facts.fill(unlisted)
+    if shape.is_unlisted and (shape.has_own_words or not _is_told(facts)):
+        _add_unlisted(facts, read_unlisted(span, _with_logs(attributes, logs), kind))
     if facts.agent_name == facts.agent_id:
         facts.agent_name = None  # an id in the place of a name
     if facts.kind == "tool":
@@ -137,6 +138,16 @@ def read(span: SpanRecord, logs: Iterable[LogRecord] = ()) -> Facts:
         facts.result = None  # what exporters write where there is nothing
     facts.cut_keys = tuple(sorted(key for key, value in attributes.items() if is_cut(value)))
     return facts
+
+
+def _add_unlisted(facts: Facts, unlisted: Facts) -> None:
+    """Fill what the tables left open; the kind of the span is then no open question."""
+    facts.kind = unlisted.kind
+    if facts.tool_name and (unlisted.tool_name or "").endswith(f"__{facts.tool_name}"):
+        facts.tool_name = unlisted.tool_name  # what the model calls it: server and name
+    if facts.agent_name is not None:
+        unlisted.acting_agent = None  # some write one name on the spans of every agent
+    facts.fill(unlisted)
 
 
 _ESSENTIALS: Final[Mapping[Kind, tuple[str, ...]]] = {
@@ -154,17 +165,28 @@ def _is_told(facts: Facts) -> bool:
 
 def kind_of(span: SpanRecord) -> Kind:
     """What a span is, by the span alone."""
-    shape = _shape(span.scope_name, span.attributes)
-    return _kind(span, span.attributes, shape) or "wrapper"
+    return read(span).kind
 
 
 def stray_target(span: SpanRecord, log: LogRecord) -> Kind | None:
     """The kind of span that a log tells of although it carries the context of `span` above it."""
-    for dialect in _shape(span.scope_name, span.attributes).spoken:
+    shape = _shape(span.scope_name, span.attributes)
+    for dialect in shape.spoken:
         kind = dialect.stray_logs.get(log.event_name or "")
         if kind is not None:
             return kind
-    return None
+    return _unlisted_target(span, log) if shape.is_unlisted and not _is_standard(log) else None
+
+
+def _unlisted_target(span: SpanRecord, log: LogRecord) -> Kind | None:
+    """A log with the id of another tool call, or a model's name on the span of no model."""
+    told = told_by(log.attributes)
+    if told.tool_call_id is None and told.model is None:
+        return None
+    own = read(span)
+    if told.tool_call_id is not None:
+        return "tool" if own.tool_call_id != told.tool_call_id else None
+    return "llm" if own.kind != "llm" else None
 
 
 def _with_details(attributes: Mapping[str, Any], logs: Sequence[LogRecord]) -> Mapping[str, Any]:
@@ -174,6 +196,19 @@ def _with_details(attributes: Mapping[str, Any], logs: Sequence[LogRecord]) -> M
             body = log.body if isinstance(log.body, Mapping) else {}
             attributes = {**body, **log.attributes, **attributes}
     return attributes
+
+
+def _with_logs(attributes: Mapping[str, Any], logs: Sequence[LogRecord]) -> Mapping[str, Any]:
+    """The span's attributes, and those that only its log records have."""
+    for log in logs:
+        if not _is_standard(log):
+            attributes = {**log.attributes, **attributes}
+    return attributes
+
+
+def _is_standard(log: LogRecord) -> bool:
+    """Whether the conventions say what a log record means."""
+    return (log.event_name or "").startswith(_STANDARD)
 
 
 def _kind(span: SpanRecord, attributes: Mapping[str, Any], shape: _Shape) -> Kind | None:
@@ -249,14 +284,20 @@ class _Shape:
     Attributes:
         spoken: The dialects that such a span is written in, most specific first.
         kind_keys: Keys that may tell its kind, with their values; of spoken dialects first.
+        is_unlisted: It speaks no dialect but words that everybody borrows.
+        has_own_words: Keys beside those words look as if they told facts.
     """
 
-    __slots__ = ("_keys", "_places", "kind_keys", "spoken")
+    __slots__ = ("_keys", "_places", "has_own_words", "is_unlisted", "kind_keys", "spoken")
 
     def __init__(self, scope: str | None, keys: frozenset[str]) -> None:
         self._keys = keys
         self._places: dict[tuple[Kind, bool, bool], _Places] = {}
         self.spoken = tuple(dialect for dialect in DIALECTS if dialect.speaks(scope, keys))
+        self.is_unlisted = _COMMON.issuperset(self.spoken)
+        self.has_own_words = self.is_unlisted and any(
+            names_a_fact(key) for key in keys if not key.startswith(_STANDARD)
+        )
         self.kind_keys = tuple(
             (key, kinds)
             for dialect in (*self.spoken, *(d for d in DIALECTS if d not in self.spoken))
@@ -412,7 +453,7 @@ def _read_failure(facts: Facts, span: SpanRecord) -> None:
     message = (
         text(told.get(semconv.EXCEPTION_MESSAGE)) or span.status_message or facts.error_message
     )
-    failed = span.status == "ERROR" or bool(error_type or exceptions)
+    failed = facts.failed or span.status == "ERROR" or bool(error_type or exceptions)
     facts.is_control_flow = failed and any(
         _CONTROL_FLOW.match(said) for said in (error_type, message) if said
     )

@@ -212,7 +212,7 @@ def _repr_content(value: str) -> str:
         return found["text"]
 
 
-_REDACTED: Final = re.compile(r"[<\[(*]*redacted[>\])*]*", re.I)
+_REDACTED: Final = re.compile(r"[<\[(*_]*redacted[>\])*_]*", re.I)
 
 
 def content(value: Any) -> str | None:

@@ -7,6 +7,9 @@ from typing import Final
 
 from otel_traj.dialects.table import At, Dialect, Flat, InName
 
+_METHOD: Final = r"\.(?:a?run|_?execute|a?invoke|on_messages)(?:_\w+)?"
+"""What instrumentors that name an agent's span after the function they wrap put behind its name."""
+
 OPENINFERENCE: Final = Dialect(
     name="openinference",
     scopes=("openinference.instrumentation",),
@@ -31,7 +34,7 @@ OPENINFERENCE: Final = Dialect(
         "agent_name": (
             "agent.name",
             InName(re.compile(r"agent_run \[(.+)\]")),
-            InName(re.compile(r"(.+?)(?:\.run)?")),
+            InName(re.compile(rf"(.+?)(?:{_METHOD})?")),
         ),
         "acting_agent": (At("metadata", ("lc_agent_name",)),),
         "session_id": ("session.id",),

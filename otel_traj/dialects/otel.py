@@ -122,4 +122,6 @@ OTEL_EVENTS: Final = Dialect(
         "input": (Flat("gen_ai.prompt"), "gen_ai.prompt"),
         "output": (Flat("gen_ai.completion"), "gen_ai.completion"),
     },
+    request=("gen_ai.prompt",),
+    response=("gen_ai.completion",),
 )

@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
+from otel_traj import semconv
 from otel_traj.dialects.bodies import read_request, read_response
 from otel_traj.dialects.convert import (
     CONVERTERS,
     arguments,
     content,
+    flag,
     structured,
     text,
 )
+from otel_traj.dialects.events import read_events
 from otel_traj.dialects.facts import Facts, Kind
 from otel_traj.dialects.messages import Messages, decode, from_pieces, loads, unflatten
 from otel_traj.model import SpanRecord
@@ -46,6 +49,8 @@ _KIND_WORDS: Final[Mapping[Kind, frozenset[str]]] = {
 }
 """Most telling first: a "tool call of an agent" is a tool."""
 
+_CHAIN_WORDS: Final = frozenset({"chain", "workflow", "flow", "graph", "pipeline"})
+
 _NO_COUNT: Final = frozenset({"max", "total", "audio", "image", "text", "details", "limit", "per"})
 _INPUTS: Final[tuple[Words, ...]] = (
     ("input", "messages"),
@@ -70,6 +75,8 @@ _OUTPUTS: Final[tuple[Words, ...]] = (
     ("response",),
     ("final", "result"),
 )
+_CALL_DATA: Final = (*_INPUTS, ("usage",), ("response", "id"))
+"""Keys that a model call has, though it failed."""
 
 
 @lru_cache(maxsize=4096)
@@ -82,8 +89,8 @@ def read_unlisted(span: SpanRecord, attributes: Mapping[str, Any], kind: Kind | 
     """Facts by fragments of keys.
 
     Args:
-        span: For its name and events.
-        attributes: The span's, with those of its details event.
+        span: For its name, status and events.
+        attributes: The span's, with those of its log records.
         kind: What a listed table says that the span is; None where none does.
 
     Returns:
@@ -95,13 +102,14 @@ def read_unlisted(span: SpanRecord, attributes: Mapping[str, Any], kind: Kind | 
     if facts.kind == "wrapper":
         # Whatever else its keys are called, it is not about a model, a tool or an agent.
         facts = Facts(
+            agent_name=facts.agent_name,
             conversation_id=facts.conversation_id,
             session_id=facts.session_id,
             user_id=facts.user_id,
-            workflow_name=facts.workflow_name,
+            workflow_name=facts.workflow_name or _chain_named(span, attributes, keys),
         )
     elif facts.kind == "llm":
-        _read_messages(facts, attributes, keys)
+        _read_messages(facts, span, attributes, keys)
     elif facts.kind == "tool":
         _read_tool(facts, span, attributes, keys)
     elif facts.kind == "agent":
@@ -109,10 +117,22 @@ def read_unlisted(span: SpanRecord, attributes: Mapping[str, Any], kind: Kind | 
     elif facts.kind == "retrieval":
         facts.query = _first(attributes, keys, (("query",), *_INPUTS))
         facts.documents = structured(_first(attributes, keys, (("documents",), *_OUTPUTS)))
+    if facts.kind != "agent":
+        facts.acting_agent, facts.agent_name = facts.agent_name, None
     if facts.kind in ("agent", "workflow", "wrapper"):
         facts.said_input = content(_first(attributes, keys, (("user", "prompt"), *_INPUTS)))
         facts.said_output = content(_first(attributes, keys, (*_OUTPUTS, ("response", "text"))))
     return facts
+
+
+def names_a_fact(key: str) -> bool:
+    """Whether the words of a key say that it holds a count, a name or an id."""
+    return _fact_of(words_of(key)) is not None
+
+
+def told_by(attributes: Mapping[str, Any]) -> Facts:
+    """The counts and names that a log record tells, of whatever span."""
+    return _counts_and_names(attributes, {key: words_of(key) for key in attributes})
 
 
 # --- what it is --------------------------------------------------------------------------------
@@ -128,22 +148,37 @@ def _kind_of(
     by_name = _kind_in(words_of(span.name))
     if by_key == "tool" and by_name == "handoff":
         return "handoff"
-    kind = by_key or by_operation or by_name
-    if kind is None or kind == by_key:
-        kind = kind or "llm"
-        return kind if by_key or _is_supported("llm", facts, keys) else "wrapper"
-    return kind if _is_supported(kind, facts, keys) else "wrapper"
+    kind = by_key or by_operation or by_name or "llm"
+    if by_key or _is_supported(kind, span, attributes, facts, keys):
+        return kind
+    return "wrapper"
 
 
-def _is_supported(kind: Kind, facts: Facts, keys: Mapping[str, Words]) -> bool:
+def _chain_named(
+    span: SpanRecord, attributes: Mapping[str, Any], keys: Mapping[str, Words]
+) -> str | None:
+    """The name of a span that says to be a chain of steps."""
+    said = (_first(attributes, keys, _KIND_KEYS), _first(attributes, keys, _OPERATION_KEYS))
+    words = {word for value in said for word in words_of(str(loads(value)))}
+    return span.name if words & _CHAIN_WORDS else None
+
+
+def _is_supported(
+    kind: Kind,
+    span: SpanRecord,
+    attributes: Mapping[str, Any],
+    facts: Facts,
+    keys: Mapping[str, Words],
+) -> bool:
     """Whether the facts of a span bear out what only its name or operation says that it is."""
     if kind == "llm":
-        return facts.response_id is not None or (
-            facts.output_tokens is not None and facts.model is not None
-        )
+        if facts.model is None or span.status == "ERROR":
+            asked = any(_ends(words, ends) for words in keys.values() for ends in _CALL_DATA)
+            return facts.response_id is not None or (facts.model is not None and asked)
+        return facts.response_id is not None or facts.output_tokens is not None
     if kind == "tool":
         has_data = any(_ends(words, ends) for words in keys.values() for ends in _TOOL_DATA)
-        return facts.tool_name is not None and has_data
+        return bool(facts.tool_name or text(attributes.get("name"))) and has_data
     return kind == "agent" and facts.agent_name is not None
 
 
@@ -169,7 +204,36 @@ def _counts_and_names(attributes: Mapping[str, Any], keys: Mapping[str, Words]) 
     if facts.output_tokens is None and isinstance(usage, Mapping):
         inner = _counts_and_names(usage, {str(key): words_of(str(key)) for key in usage})
         facts.fill(inner)
+    _read_failure(facts, attributes, keys)
+    cached = (facts.cache_read_tokens or 0) + (facts.cache_write_tokens or 0)
+    if facts.input_tokens is not None and cached > facts.input_tokens:
+        facts.input_tokens += cached  # a part is never more than the whole: it is counted apart
     return facts
+
+
+_FAILED: Final[Mapping[Words, bool]] = {("is", "error"): True, ("success",): False}
+"""Flags, and what they say of a call that failed."""
+
+
+def _read_failure(facts: Facts, attributes: Mapping[str, Any], keys: Mapping[str, Words]) -> None:
+    facts.error_message = _error_text(_first(attributes, keys, (("error", "message"), ("error",))))
+    facts.failed = any(
+        flag(attributes[key]) is meaning
+        for key, words in keys.items()
+        for ends, meaning in _FAILED.items()
+        if _ends(words, ends)
+    )
+
+
+def _error_text(value: Any) -> str | None:
+    """What went wrong, out of the objects that it is told in."""
+    inner = loads(value)
+    while isinstance(inner, Mapping):
+        inner = loads(next((inner[key] for key in _ERROR_KEYS if inner.get(key)), None))
+    return inner if isinstance(inner, str) and inner and flag(inner) is None else None
+
+
+_ERROR_KEYS: Final = ("data", "error", "message", "detail")
 
 
 @lru_cache(maxsize=4096)
@@ -220,6 +284,16 @@ _NAMES: Final[tuple[tuple[Words, str], ...]] = (
     (("session", "id"), "session_id"),
     (("user", "id"), "user_id"),
     (("workflow", "name"), "workflow_name"),
+    (("function", "id"), "workflow_name"),
+    (("subagent", "type"), "handoff_to"),
+    (("subagent", "name"), "handoff_to"),
+    (("to", "agent"), "handoff_to"),
+    (("target", "agent"), "handoff_to"),
+    (("from", "agent"), "handoff_from"),
+    (("source", "agent"), "handoff_from"),
+    (("is", "streaming"), "stream"),
+    (("streaming",), "stream"),
+    (("stream",), "stream"),
 )
 
 
@@ -278,25 +352,44 @@ _ANSWER_WORDS: Final = frozenset({"output", "completion", "response"})
 """`output.messages` are messages, but none that the model was given."""
 
 
-def _read_messages(facts: Facts, attributes: Mapping[str, Any], keys: Mapping[str, Words]) -> None:
-    facts.input = _flattened(attributes, ("input", "prompt", "request"))
-    facts.output = _flattened(attributes, ("output", "completion", "response"))
+def _read_messages(
+    facts: Facts, span: SpanRecord, attributes: Mapping[str, Any], keys: Mapping[str, Words]
+) -> None:
+    facts.tool_name = facts.tool_call_id = None  # of the calls in its answer
+    events = [value for value in attributes.values() if _lists_events(value)]
+    facts.fill(read_events(span, (), events) if events else Facts())
+    facts.input = facts.input or _flattened(attributes, ("input", "prompt", "request"))
+    facts.output = facts.output or _flattened(attributes, ("output", "completion", "response"))
     asked = {key: words for key, words in keys.items() if not _ANSWER_WORDS.intersection(words)}
     for ends in _INPUTS:
         value = _first(attributes, asked, (ends,))
         body = read_request(value) if value is not None else Facts()
         facts.input = facts.input or body.input or _messages(value, "user")
         facts.fill(body)
+    asking = _first(attributes, asked, _INPUTS)
+    if facts.input is None and _is_prose(asking):
+        facts.input = decode(content(asking), "user") or None
     for ends in _OUTPUTS:
         value = _first(attributes, keys, (ends,))
         body = read_response(value) if value is not None else Facts()
         facts.output = facts.output or body.output or _messages(value, "assistant")
         facts.fill(body)
+    said = _first(attributes, keys, (("response", "text"), ("output", "text"), *_OUTPUTS))
     facts.output = facts.output or from_pieces(
-        content(_first(attributes, keys, (("response", "text"), ("output", "text")))),
+        content(said) if _is_prose(said) else None,
         content(_first(attributes, keys, (("reasoning",),))),
         _first(attributes, keys, (("tool", "calls"),)),
     )
+
+
+def _is_prose(value: Any) -> bool:
+    """Whether a value is a text that somebody wrote, and no object as JSON."""
+    return isinstance(value, str) and isinstance(loads(value), str)
+
+
+def _lists_events(value: Any) -> bool:
+    """Whether a value is a list of per-message events as JSON."""
+    return isinstance(value, str) and value.startswith("[") and f'"{semconv.EVENT_NAME}"' in value
 
 
 def _messages(value: Any, role: str) -> Messages | None:
