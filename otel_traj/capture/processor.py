@@ -40,7 +40,7 @@ from opentelemetry.trace import SpanContext, StatusCode, TraceFlags
 from otel_traj import semconv, wal
 from otel_traj.assembly import assemble
 from otel_traj.assembly.lifecycle import IDLE_S, OpenTrace
-from otel_traj.capture.guard import faults, guard, report
+from otel_traj.capture.guard import faults, guard, logger, report
 from otel_traj.capture.lines import Lines, has_ids
 from otel_traj.capture.redaction import Redactor
 from otel_traj.model import Close, LogRecord, SpanRecord, Trajectory
@@ -170,20 +170,18 @@ class TrajectorySpanProcessor(SpanProcessor):
         if hasattr(os, "register_at_fork"):
             reset = weakref.WeakMethod(self._after_fork_in_child)
             os.register_at_fork(after_in_child=lambda: (reset() or _nothing)())
+        self._end_with_child()
 
     def _reset(self) -> None:
         """Begin with nothing: in a new process, whatever is here belongs to the parent."""
         self._queue: deque[Any] = deque()  # live spans (starts), readable spans (ends), logs
         self._idle = True  # the worker sleeps until it is roused, or there is none
-        # A semaphore without memory. `release` is atomic and never blocks, so it is safe where a
-        # finaliser or a signal handler interrupts the very same call; an `Event` is not.
-        self._wake = threading.Lock()
-        self._wake.acquire()
+        self._wake = _closed_gate()
         self._worker: threading.Thread | None = None
         self._tickets: deque[_Ticket] = deque()
         self._turn = threading.RLock()  # one tick at a time: the worker, or whoever finds it dead
         self._drops: Counter[tuple[int, bool]] = Counter()  # (trace id, is a log)
-        self._drops_lock = threading.RLock()  # re-entrant: see `_wake`
+        self._drops_lock = threading.RLock()  # re-entrant: see `_closed_gate`
         # Below: touched under `_turn` only.
         self._traces: dict[int, _Trace] = {}
         self._over: OrderedDict[int, None] = OrderedDict()
@@ -240,6 +238,9 @@ class TrajectorySpanProcessor(SpanProcessor):
         if self._worker is None:
             with self._turn:
                 if self._worker is None:
+                    # Here, not before: if gevent has patched `threading` since, the thread is a
+                    # greenlet, and waiting at a gate of the system would stop all the others.
+                    self._wake = _closed_gate()
                     worker = threading.Thread(target=self._work, name="otel-traj", daemon=True)
                     worker.start()
                     self._worker = worker
@@ -305,10 +306,19 @@ class TrajectorySpanProcessor(SpanProcessor):
 
     def _after_fork_in_child(self) -> None:
         self._reset()
-        # A child of `multiprocessing` ends without `atexit`; it runs finalisers of its own, which
-        # it clears first and lets `register_after_fork` set.
-        if multiprocessing_util := sys.modules.get("multiprocessing.util"):
-            multiprocessing_util.register_after_fork(self, _finalise_with_process)
+        self._end_with_child()
+
+    def _end_with_child(self) -> None:
+        """Have the rest written at the end of a child of `multiprocessing`: it has no `atexit`.
+
+        It has finalisers, but clears them when it begins to work, and then sets those registered.
+        """
+        if "multiprocessing.util" in sys.modules:
+            from multiprocessing import parent_process, util
+
+            util.register_after_fork(self, _finalise_with_process)
+            if parent_process() is not None:
+                _finalise_with_process(self)
 
     # --- the worker -------------------------------------------------------------------------------
 
@@ -450,6 +460,12 @@ class TrajectorySpanProcessor(SpanProcessor):
             self._count_drop(_trace_id(item), not isinstance(item, ReadableSpan))
 
     def _count_drop(self, trace_id: int, is_log: bool, count: int = 1) -> None:
+        if not (self._counts["dropped_spans"] or self._counts["dropped_logs"]):
+            logger.warning(
+                "Spans or logs were dropped: they came faster than they could be written, or the "
+                "disk is full. Your program goes on. Further drops are only counted "
+                "(Recording.stats(), and n_dropped_spans of the trajectories)"
+            )
         self._counts["dropped_logs" if is_log else "dropped_spans"] += count
         if trace := self._traces.get(trace_id):
             trace.dropped_logs += count * is_log
@@ -549,6 +565,17 @@ class _Ticket:
     def __init__(self) -> None:
         self.done = threading.Event()
         self.is_durable = False
+
+
+def _closed_gate() -> threading.Lock:
+    """A semaphore without memory: who acquires it waits until somebody releases it.
+
+    `release` is atomic and never blocks, so it is safe where a finaliser or a signal handler
+    interrupts the very same call; an `Event` is not.
+    """
+    gate = threading.Lock()
+    gate.acquire()
+    return gate
 
 
 def _nothing() -> None:
