@@ -195,6 +195,8 @@ class Library(NamedTuple):
     """First major version that has the native source."""
     is_client: bool = False
     """Whether it is a provider's client. Frameworks tell the calls that they make through it."""
+    is_general: bool = False
+    """Whether programs have it for other things too: no instrumentor need be missed."""
     tells_calls: bool = True
     """Whether its sources tell the calls of models, not only agents and tools."""
     unless: str = ""
@@ -226,6 +228,7 @@ LIBRARIES: Final = (
         "boto3",
         (_GENAI + "bedrock", _OPENINFERENCE + "bedrock", _OTHER + "bedrock"),
         is_client=True,
+        is_general=True,
     ),
     # OpenTelemetry's own (1.3b0) takes google-genai < 3 only.
     Library(
@@ -239,6 +242,7 @@ LIBRARIES: Final = (
         "google-cloud-aiplatform",
         (_OPENINFERENCE + "vertexai", _OTHER + "vertexai"),
         is_client=True,
+        is_general=True,
     ),
     Library(
         "mistralai",
@@ -293,7 +297,8 @@ LIBRARIES: Final = (
         "llama-index-core",
         (_GENAI + "llama-index", _OPENINFERENCE + "llama-index", _OTHER + "llamaindex"),
     ),
-    Library("crewai", "crewai", (_OPENINFERENCE + "crewai", _OTHER + "crewai")),
+    # It calls models through the clients of their providers, whose instrumentors tell that.
+    Library("crewai", "crewai", (_OPENINFERENCE + "crewai", _OTHER + "crewai"), tells_calls=False),
     Library("haystack", "haystack-ai", (_OPENINFERENCE + "haystack", _OTHER + "haystack")),
     Library("dspy", "dspy", (_GENAI + "dspy", _OPENINFERENCE + "dspy")),
     Library(

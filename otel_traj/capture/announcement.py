@@ -76,6 +76,7 @@ def _missing(outcomes: Sequence[Outcome]) -> list[Outcome]:
         if each.state == "missing"
         and (each.finding.remedy or each.reasons)
         and each.finding.library.name not in covered
+        and not each.finding.library.is_general
         and not (each.finding.library.is_client and frameworks_tell_calls)
     ]
 

@@ -20,12 +20,15 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from otel_traj.capture import natives
 from otel_traj.capture.guard import guard
 from otel_traj.errors import UnknownNameError
 from otel_traj.semconv import LIBRARIES, NATIVE, NEEDS, Library
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 GROUP: Final = "opentelemetry_instrumentor"
 
@@ -166,18 +169,37 @@ def _major(version: str) -> int:
 
 
 def _misfit(entry: EntryPoint) -> str:
-    """Which version of which package an instrumentor wants and does not find; "" if it fits."""
-    try:
-        from opentelemetry.instrumentation.dependencies import get_dist_dependency_conflicts
+    """Which version of which package an instrumentor wants and does not find; "" if it fits.
 
-        conflict = get_dist_dependency_conflicts(entry.dist) if entry.dist else None
+    One of several that it lists is enough: some list what they can instrument besides.
+    """
+    try:
+        wanted = [*_instruments(entry)]
+        found = {each.name: _version(each.name) for each in wanted}
     except Exception as error:  # what a stranger's package says of itself may be anything
         return f"cannot be used: {type(error).__name__}: {error}"
-    if conflict is None:
-        return ""
-    wanted = str(conflict.required or ", ".join(map(str, conflict.required_any or ())))
-    found = str(conflict.found or ", ".join(map(str, conflict.found_any or ())))
-    return f"takes {wanted.partition(';')[0].strip()}, found {found or 'none'}"
+    for each in wanted:
+        version = found[each.name]
+        if version is not None and not each.specifier.contains(version, prereleases=True):
+            return f"takes {each.name}{each.specifier}, found {version}"
+    if wanted and not any(found.values()):
+        return f"takes {', '.join(f'{each.name}{each.specifier}' for each in wanted)}, found none"
+    return ""
+
+
+def _instruments(entry: EntryPoint) -> Iterator[Requirement]:
+    """What the package of an instrumentor says that it instruments."""
+    from packaging.requirements import Requirement  # every instrumentor brings it
+
+    for text in (entry.dist.requires if entry.dist else None) or ():
+        requirement = Requirement(text)
+        if (marker := requirement.marker) is None or marker.evaluate({"extra": ""}):
+            continue  # what it needs to run at all
+        if any(marker.evaluate({"extra": extra}) for extra in _EXTRAS):
+            yield requirement
+
+
+_EXTRAS: Final = ("instruments", "instruments-any")
 
 
 # --- switching on --------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         package: str,
         *,
         version: str = "1.0",
-        takes: str = "",
+        takes: str | tuple[str, ...] = (),
         needs: tuple[str, ...] = (),
         body: str = "pass",
         announced: bool = True,
@@ -76,7 +76,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         (site / f"{module}.py").write_text(CLASS.format(needs=needs, body=body))
         information = site / f"{package.replace('-', '_')}-{version}.dist-info"
         information.mkdir()
-        extra = f"Requires-Dist: {takes}; extra == 'instruments'\n" if takes else ""
+        requirements = (takes,) if isinstance(takes, str) else takes
+        extra = "".join(f"Requires-Dist: {r}; extra == 'instruments'\n" for r in requirements)
         (information / "METADATA").write_text(f"Name: {package}\nVersion: {version}\n{extra}")
         if announced:
             (information / "entry_points.txt").write_text(
@@ -175,7 +176,7 @@ def test_library_that_is_instrumented_already_is_left_alone(install: Install) ->
     [
         ({"body": "raise RuntimeError('broken')"}, "genai-made failed: RuntimeError: broken"),
         ({"body": "import no_such_module"}, "genai-made failed: ModuleNotFoundError"),
-        ({"takes": "made-library>=2"}, "genai-made takes made-library>=2, found made-library 1.0"),
+        ({"takes": "made-library>=2"}, "genai-made takes made-library>=2, found 1.0"),
         ({"takes": "no-such-package"}, "genai-made takes no-such-package, found none"),
         ({"takes": "???"}, "genai-made cannot be used: InvalidRequirement"),
         ({"needs": ("no-such-package >= 99",)}, "anything does not fit what is installed"),
@@ -193,6 +194,13 @@ def test_instrumentor_that_fails_makes_room_for_the_next(
     (told,) = only(switched).reasons
     assert told.startswith(reason)
     switched.off()
+
+
+@pytest.mark.usefixtures("library")
+def test_instrumentor_of_several_packages_fits_where_one_is_installed(install: Install) -> None:
+    install("genai-made", takes=("made-library>=1", "made-library-extras>=2"))
+
+    assert [finding.sources for finding in survey()] == [("genai-made",)]
 
 
 @pytest.mark.usefixtures("library")
