@@ -51,7 +51,10 @@ _KIND_WORDS: Final[Mapping[Kind, frozenset[str]]] = {
 
 _CHAIN_WORDS: Final = frozenset({"chain", "workflow", "flow", "graph", "pipeline"})
 
-_NO_COUNT: Final = frozenset({"max", "total", "audio", "image", "text", "details", "limit", "per"})
+_NO_COUNT: Final = frozenset(
+    {"max", "total", "audio", "image", "text", "details", "limit", "per", "cost", "price"}
+)
+_USAGE: Final[tuple[Words, ...]] = (("usage",), ("usage", "details"), ("usage", "metadata"))
 _INPUTS: Final[tuple[Words, ...]] = (
     ("input", "messages"),
     ("prompt", "messages"),
@@ -200,10 +203,10 @@ def _counts_and_names(attributes: Mapping[str, Any], keys: Mapping[str, Words]) 
         value = converter(attributes[key])
         if value is not None:
             setattr(facts, fact, value)
-    usage = structured(_first(attributes, keys, (("usage",), ("token", "usage"))))
+    usage = structured(_first(attributes, keys, _USAGE))
     if facts.output_tokens is None and isinstance(usage, Mapping):
-        inner = _counts_and_names(usage, {str(key): words_of(str(key)) for key in usage})
-        facts.fill(inner)
+        counted = {str(key): ("usage", *words_of(str(key))) for key in usage}
+        facts.fill(_counts_and_names(usage, counted))
     _read_failure(facts, attributes, keys)
     cached = (facts.cache_read_tokens or 0) + (facts.cache_write_tokens or 0)
     if facts.input_tokens is not None and cached > facts.input_tokens:
@@ -240,7 +243,7 @@ _ERROR_KEYS: Final = ("data", "error", "message", "detail")
 def _fact_of(words: Words) -> str | None:
     """The fact that a key's words name."""
     said = set(words)
-    if said & {"token", "tokens"}:
+    if said & {"token", "tokens", "usage"}:
         return (
             None
             if said & _NO_COUNT and not said & {"cache", "cached", "reasoning"}

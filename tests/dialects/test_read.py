@@ -54,6 +54,7 @@ CHATS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     "vercel-ai": ("ai.generateText.doGenerate", "ai", {"ai.operationId": "ai.generateText.doGenerate", "ai.model.id": "m", "ai.usage.promptTokens": 3, "ai.usage.completionTokens": 2, "ai.response.text": "hi"}),
     "mlflow": ("Completions", None, {"mlflow.spanType": '"CHAT_MODEL"', "model": '"m"', "mlflow.chat.tokenUsage": '{"input_tokens": 3, "output_tokens": 2}', "mlflow.spanOutputs": '{"choices": [{"message": {"role": "assistant", "content": "hi"}}]}'}),
     "langsmith": ("ChatOpenAI", "langsmith", {"langsmith.span.kind": "llm", semconv.REQUEST_MODEL: "m", semconv.INPUT_TOKENS: 3, semconv.OUTPUT_TOKENS: 2, "gen_ai.completion": '{"generations": [[{"message": {"kwargs": {"content": "hi"}, "type": "constructor", "id": ["AIMessage"]}}]]}'}),
+    "unlisted, observations": ("call", "new.library", {"x.observation.type": "generation", "x.observation.model.name": "m", "x.observation.usage_details": '{"input": 3, "output": 2, "total": 5}', "x.observation.cost_details": '{"input": 0.3}', "x.observation.output": '{"role":"assistant","content":"hi"}'}),
     "unlisted": ("whatever", "new.library", {semconv.REQUEST_MODEL: "m", semconv.INPUT_TOKENS: 3, semconv.OUTPUT_TOKENS: 2, semconv.OUTPUT_MESSAGES: '[{"role":"assistant","content":"hi"}]'}),
 }  # fmt: skip
 
