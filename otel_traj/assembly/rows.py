@@ -236,6 +236,8 @@ def _tool_columns(call: Call) -> dict[str, Any]:
         }
         if columns["result"] is None:
             columns["result"] = columns["model_saw"]
+    if call.handoff_mode == "transfer":
+        columns["grade"] = columns["grade_reason"] = None  # a replay has nothing to answer
     return columns
 
 

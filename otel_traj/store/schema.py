@@ -391,7 +391,7 @@ STEPS = Table(
         _text("params_hash", "Hash of its parameters"),
         _text("prefix_hash", "Hash of the messages before the new ones"),
         _text("canon_version", "Version of the canonical form"),
-        _text("grade", "How far it can be replayed: A, B, C or D"),
+        _text("grade", "How far it can be replayed: A, B, C or D; NULL if nothing is answered"),
         _text("grade_reason", "Why not better"),
         _texts("inferred", "Columns that were concluded and not told, with the rule"),
         _json("attributes", "What else is known of it"),

@@ -10,7 +10,7 @@ import pytest
 
 from otel_traj.model import SpanRecord
 from otel_traj.store import TrajectoryStore
-from tests.cli.conftest import CORPUS, Run
+from tests.cli.conftest import Run
 
 RUN_ID = "396f4cf8231582cd1036"  # of openai__otel-genai-openai: the first trace and its root
 
@@ -144,39 +144,6 @@ def test_an_unknown_id_names_the_nearest(run: Run, corpus_store: Path) -> None:
 
     assert (ran.status, ran.out) == (2, "")
     assert RUN_ID in ran.err
-
-
-def test_doctor_counts_dialects_and_repairs(run: Run, corpus_store: Path) -> None:
-    ran = run("doctor", "--store", corpus_store)
-
-    assert ran.status == 0
-    assert ran.out.startswith("5 trajectories of 31 spans, 2026-11-21 07:04:54 to ")
-    assert {"otel", "otel-1.36", "openinference", "traceloop"} <= set(ran.out.split())
-    assert "result: the next request" in ran.out
-    assert ran.out.endswith("Missing\nnothing\n")
-
-
-def test_doctor_says_what_closes_a_gap(run: Run, tmp_path: Path) -> None:
-    whole = (CORPUS / "openai__traceloop-openai__stream" / "spans.jsonl").read_text()
-    for key in ("gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.usage"):
-        assert key in whole
-        whole = whole.replace(key, "unknown")
-    (tmp_path / "spans.jsonl").write_text(whole)
-    run("ingest", tmp_path / "spans.jsonl", "--store", tmp_path / "traces")
-
-    ran = run("doctor", "--store", tmp_path / "traces")
-
-    assert ran.status == 1
-    missing = ran.out.split("Missing\n")[1]
-    assert " calls of models and tools without recorded content, in 1 run\n  → " in missing
-    assert "2 model calls without token counts, in 1 run\n" in missing
-
-
-def test_doctor_of_one_run_speaks_of_that_run(run: Run, corpus_store: Path) -> None:
-    ran = run("doctor", RUN_ID[:8], "--store", corpus_store)
-
-    assert ran.out.startswith("1 trajectory of 7 spans")
-    assert "traceloop" not in ran.out
 
 
 def test_analyze_lists_what_there_is_without_a_store(run: Run) -> None:
