@@ -342,7 +342,6 @@ def _said_since(
 
 
 def _evaluation(annotation: Annotation, root: SpanRecord) -> LogRecord:
-    text = annotation.value_text if annotation.value_text is not None else annotation.value_json
     return LogRecord(
         trace_id=annotation.trace_id or root.trace_id,
         span_id=annotation.span_id or root.span_id,
@@ -355,8 +354,11 @@ def _evaluation(annotation: Annotation, root: SpanRecord) -> LogRecord:
             {
                 semconv.EVALUATION_NAME: annotation.name,
                 semconv.EVALUATION_VALUE: annotation.value_num,
-                semconv.EVALUATION_LABEL: text,
+                semconv.EVALUATION_LABEL: annotation.value_text,
+                semconv.ANNOTATION_JSON: annotation.value_json,
+                semconv.ANNOTATION_KIND: annotation.kind,
                 semconv.ANNOTATION_SOURCE: annotation.source,
+                semconv.ANNOTATION_ANNOTATOR: annotation.annotator,
             }
         ),
         scope_name=SCOPE,

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from otel_traj import semconv
 from otel_traj.assembly.tree import Node
 from otel_traj.dialects.convert import amount, count, flag, text
+from otel_traj.dialects.messages import dumps
 from otel_traj.model import Annotation, AnnotationKind, AnnotationTarget, FileChange
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _KINDS: Final[Mapping[str, AnnotationKind]] = {"outcome": "outcome", "reward": "reward"}
+
+_REASONS: Final[Mapping[str, str]] = {
+    "failure_rationale": semconv.FAILURE_RATIONALE,
+    "error_category": semconv.ERROR_CATEGORY,
+    "fix_applied": semconv.FIX_APPLIED,
+}
+"""What is told beside an outcome: name of the statement -> attribute of a span or event."""
 
 
 def annotations_of(trajectory_id: str, nodes: Iterable[Node]) -> tuple[Annotation, ...]:
@@ -32,16 +41,38 @@ def _of_attributes(trajectory_id: str, node: Node) -> Iterable[Annotation]:
     own = node.span.attributes
     source = text(own.get(semconv.REWARD_SOURCE)) or "explicit"
     outcome = text(own.get(semconv.OUTCOME))
-    reward = amount(own.get(semconv.REWARD))
+    reward = _finite(own.get(semconv.REWARD))
     when = node.told_ns or node.span.end_ns or node.span.start_ns
+    target = _target(node)
     if outcome:
         yield _annotation(
-            trajectory_id, node, "trajectory", "outcome", "explicit", when, value_text=outcome
+            trajectory_id, node, target, "outcome", "explicit", when, value_text=outcome
         )
     if reward is not None:
-        yield _annotation(
-            trajectory_id, node, "trajectory", "reward", source, when, value_num=reward
-        )
+        yield _annotation(trajectory_id, node, target, "reward", source, when, value_num=reward)
+    yield from _reasons(trajectory_id, node, target, "explicit", when, own)
+
+
+def _target(node: Node) -> AnnotationTarget:
+    """What a span tells is about the run, about a sub-agent's part of it, or about a step."""
+    is_run = semconv.TASK in node.span.attributes
+    if is_run and any(semconv.TASK in up.span.attributes for up in node.ancestors()):
+        return "span"
+    return "trajectory" if is_run or node.parent is None else "step"
+
+
+def _reasons(
+    trajectory_id: str,
+    node: Node,
+    target: AnnotationTarget,
+    source: str,
+    when: int,
+    told: Mapping[str, Any],
+) -> Iterable[Annotation]:
+    for name, key in _REASONS.items():
+        reason = text(told.get(key))
+        if reason:
+            yield _annotation(trajectory_id, node, target, name, source, when, value_text=reason)
 
 
 def _of_events(trajectory_id: str, node: Node) -> Iterable[Annotation]:
@@ -49,22 +80,50 @@ def _of_events(trajectory_id: str, node: Node) -> Iterable[Annotation]:
         (log.time_ns or log.observed_ns or 0, log.event_name, _told(log)) for log in node.logs
     ]
     events += [(event.time_ns, event.name, event.attributes) for event in node.span.events]
-    whole = semconv.TASK in node.span.attributes or node.parent is None
+    target = _target(node)
     for when, name, told in events:
         if name != semconv.EVENT_EVALUATION:
             continue
-        evaluation = text(told.get(semconv.EVALUATION_NAME)) or "evaluation"
-        yield _annotation(
-            trajectory_id,
-            node,
-            "trajectory" if whole else "step",
-            evaluation,
-            text(told.get(semconv.ANNOTATION_SOURCE)) or "evaluation",
-            when,
-            value_num=amount(told.get(semconv.EVALUATION_VALUE)),
-            value_text=text(told.get(semconv.EVALUATION_LABEL)),
-            explanation=text(told.get(semconv.EVALUATION_EXPLANATION)),
-        )
+        yield from _of_evaluation(trajectory_id, node, target, when, told)
+
+
+def _of_evaluation(
+    trajectory_id: str, node: Node, target: AnnotationTarget, when: int, told: Mapping[str, Any]
+) -> Iterable[Annotation]:
+    name = text(told.get(semconv.EVALUATION_NAME)) or "evaluation"
+    source = text(told.get(semconv.ANNOTATION_SOURCE)) or "evaluation"
+    number = _finite(told.get(semconv.EVALUATION_VALUE))
+    label = text(told.get(semconv.EVALUATION_LABEL))
+    why = text(told.get(semconv.EVALUATION_EXPLANATION))
+    value_json = text(told.get(semconv.ANNOTATION_JSON))
+    if name == "outcome":
+        reasons = {semconv.FAILURE_RATIONALE: why, **told}
+        yield from _reasons(trajectory_id, node, target, source, when, reasons)
+    elif label and why:
+        value_json = dumps({"explanation": why})
+    yield _annotation(
+        trajectory_id,
+        node,
+        target,
+        name,
+        source,
+        when,
+        value_num=number,
+        value_text=label or why,
+        value_json=value_json,
+        kind=_one_of_kinds(told.get(semconv.ANNOTATION_KIND)),
+        annotator=text(told.get(semconv.ANNOTATION_ANNOTATOR)),
+    )
+
+
+def _finite(value: Any) -> float | None:
+    """A number that can be compared and averaged; NaN and infinities say nothing."""
+    number = amount(value)
+    return number if number is not None and math.isfinite(number) else None
+
+
+def _one_of_kinds(value: Any) -> AnnotationKind | None:
+    return next((kind for kind in get_args(AnnotationKind) if kind == value), None)
 
 
 def _told(log: Any) -> Mapping[str, Any]:
@@ -82,24 +141,28 @@ def _annotation(
     *,
     value_num: float | None = None,
     value_text: str | None = None,
-    explanation: str | None = None,
+    value_json: str | None = None,
+    kind: AnnotationKind | None = None,
+    annotator: str | None = None,
 ) -> Annotation:
     span = node.span
-    key = repr((span.trace_id, span.span_id, name, source, value_num, value_text, when_ns))
+    key: tuple[object, ...] = (span.trace_id, span.span_id, name, source, value_num, value_text, when_ns)
+    if annotator or value_json:
+        key += (annotator, value_json)
     return Annotation(
-        annotation_id=hashlib.sha256(key.encode()).hexdigest()[:32],
+        annotation_id=hashlib.sha256(repr(key).encode()).hexdigest()[:32],
         target=target,
         trajectory_id=trajectory_id,
         trace_id=span.trace_id,
         span_id=span.span_id,
         tool_call_id=node.facts.tool_call_id if target == "step" else None,
         name=name,
-        kind=_KINDS.get(name, "score" if value_num is not None else "label"),
+        kind=kind or _KINDS.get(name, "score" if value_num is not None else "label"),
         value_num=value_num,
-        value_text=value_text if value_text is not None else explanation,
-        value_json=None,
+        value_text=value_text,
+        value_json=value_json,
         source=source,
-        annotator=None,
+        annotator=annotator,
         created=_EPOCH + timedelta(microseconds=when_ns // 1000),
     )
 

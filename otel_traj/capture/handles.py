@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 Outcome = Literal["success", "failure", "partial", "error", "unknown"]
 Effect = Literal["read", "idempotent", "effect", "unknown"]
+AnnotationKind = Literal["reward", "outcome", "score", "label", "feedback", "comment"]
 FileDiff = tuple[str, str | bytes | None, str | bytes | None]
 """Path, content before, content after; None where the file did not exist or is deleted."""
 
@@ -159,7 +161,7 @@ class SpanHandle:
         source: str | None = None,
         more: Mapping[str, Any] | None = None,
     ) -> None:
-        """Tell a judgement of a span that has ended."""
+        """Tell a judgement, also of a span that has ended."""
         self._emit(
             semconv.EVENT_EVALUATION,
             {
@@ -168,6 +170,41 @@ class SpanHandle:
                 semconv.EVALUATION_LABEL: label,
                 semconv.ANNOTATION_SOURCE: source or "explicit",
                 **(more or {}),
+            },
+        )
+
+    @guard("record an annotation")
+    def annotate(
+        self,
+        name: str,
+        value: Any,
+        *,
+        kind: AnnotationKind | None = None,
+        source: str = "explicit",
+        annotator: str | None = None,
+    ) -> None:
+        """Say something of the run or step, in it or after it; `TrajectoryStore.annotate` as well.
+
+        Args:
+            name: What it says: `outcome`, `reward`, or a name of your own.
+            value: Number, text, or anything that JSON can tell.
+            kind: What sort of statement it is: reward, outcome, score, label, feedback or comment.
+                None for what name and value suggest.
+            source: Which rule, tool or test says so; `explicit` for somebody who knows.
+            annotator: Person or program.
+        """
+        from otel_traj import statements  # with the library of numbers, not for every program
+
+        said = statements.check(name, value, kind)
+        self._evaluate(
+            name,
+            value=said.number,
+            label=said.text,
+            source=source,
+            more={
+                semconv.ANNOTATION_KIND: said.kind,
+                semconv.ANNOTATION_ANNOTATOR: annotator,
+                semconv.ANNOTATION_JSON: None if said.other is None else as_json(said.other),
             },
         )
 
@@ -302,14 +339,15 @@ class ToolCallSpan(SpanHandle):
     @guard("record a reward")
     def reward(self, reward: float, *, source: str | None = None) -> None:
         """Give the step a reward, higher is better; `cumulative_reward` of the run follows."""
+        reward = _finite(reward)
         if self._has_ended:
-            self._evaluate("reward", value=float(reward), source=source)
+            self._evaluate("reward", value=reward, source=source)
             return
-        self._set(semconv.STEP_REWARD, float(reward))
+        self._set(semconv.STEP_REWARD, reward)
         if self._run is not None:
-            total = self._run._add_reward(float(reward) - self._reward)
+            total = self._run._add_reward(reward - self._reward)
             self._set(semconv.STEP_CUMULATIVE_REWARD, total)
-        self._reward = float(reward)
+        self._reward = reward
 
     @guard("record the end of an episode")
     def done(self, done: bool = True) -> None:
@@ -344,6 +382,8 @@ class ToolCallSpan(SpanHandle):
     @guard("record a test pass rate")
     def test_pass_rate(self, rate: float) -> None:
         """Tell the share of tests that pass after the step, in [0, 1]."""
+        if not 0 <= rate <= 1:
+            raise ValueError(f"A test pass rate is in [0, 1], not {rate!r}")
         self._set(semconv.STEP_TEST_PASS_RATE, float(rate))
 
     @guard("record a security flag")
@@ -465,10 +505,11 @@ class TrajectorySpan(SpanHandle):
             reward: What the environment or a rule says it is worth.
             source: Who says so, such as "unit-test".
         """
+        reward = _finite(reward)
         if self._has_ended:
-            self._evaluate("reward", value=float(reward), source=source)
+            self._evaluate("reward", value=reward, source=source)
             return
-        self._set(semconv.REWARD, float(reward))
+        self._set(semconv.REWARD, reward)
         self._set(semconv.REWARD_SOURCE, source)
 
     @guard("record the initial state")
@@ -589,6 +630,13 @@ def _nanoseconds(instant: datetime | float | None) -> int | None:
         return None
     seconds = instant.timestamp() if isinstance(instant, datetime) else instant
     return round(seconds * 1e9)
+
+
+def _finite(reward: float) -> float:
+    """A reward that can be compared; the guard of the verb tells of another one."""
+    if not math.isfinite(reward):
+        raise ValueError(f"A reward is a finite number, not {reward!r}")
+    return float(reward)
 
 
 def _digest(text: str) -> str:

@@ -48,7 +48,11 @@ class _Given(NamedTuple):
 @click.option("--reward", type=float, help="How good it was; higher is better.")
 @click.option("--score", "scores", type=_Pair(float), multiple=True, help="A named number.")
 @click.option("--label", "labels", type=_Pair(str), multiple=True, help="A named text.")
+@click.option("--feedback", help="What a user said of it.")
 @click.option("--comment", help="Free text.")
+@click.option(
+    "--retract", metavar="NAME", multiple=True, help="Take back what this source said under a name."
+)
 @click.option("--step", type=click.IntRange(min=0), help="Of this step, not of the whole run.")
 @click.option("--source", default="explicit", show_default=True, help="Which rule or tool says so.")
 @click.option("--annotator", metavar="NAME", help="Who says so.")
@@ -59,17 +63,21 @@ def command(
     reward: float | None,
     scores: tuple[tuple[str, float], ...],
     labels: tuple[tuple[str, str], ...],
+    feedback: str | None,
     comment: str | None,
+    retract: tuple[str, ...],
     step: int | None,
     source: str,
     annotator: str | None,
     store: Path,
 ) -> None:
-    """Add an outcome, reward, score, label or comment.
+    """Add an outcome, reward, score, label, feedback or comment.
 
-    ID is a trajectory's id or the beginning of it. Annotations are added, never overwritten; of
-    several with one name and source the last one counts.
+    ID is a trajectory's id or the beginning of it. Annotations are added, never overwritten: table
+    `annotations` keeps all of them. Of several with one name, source and annotator the last one
+    counts, and of all explicit outcomes, and all rewards, the last one is that of the run.
     """
+    from otel_traj import statements
     from otel_traj.store import open_store
 
     given = [
@@ -77,17 +85,24 @@ def command(
         *([_Given("reward", reward, "reward")] if reward is not None else []),
         *(_Given(name, value, "score") for name, value in scores),
         *(_Given(name, value, "label") for name, value in labels),
+        *([_Given("feedback", feedback, "feedback")] if feedback is not None else []),
         *([_Given("comment", comment, "comment")] if comment is not None else []),
     ]
-    if not given:
+    if not (given or retract):
         raise click.UsageError(
-            "Nothing to add: give --outcome, --reward, --score, --label or --comment."
+            "Nothing to add: give --outcome, --reward, --score, --label, --feedback, --comment or"
+            " --retract."
         )
+    for name, value, kind in given:  # all of them, before the first is added
+        statements.check(name, value, kind)
     opened = open_store(store)
     run = opened.trajectory(trajectory_id)
+    about = run.trajectory_id if step is None else f"{run.trajectory_id} step {step}"
+    for name in retract:
+        opened.retract(run.trajectory_id, name, source=source, annotator=annotator, step=step)
+        click.echo(visible(f"{about}: {name} taken back"), err=True)
     for name, value, kind in given:
         opened.annotate(
             run.trajectory_id, name, value, kind=kind, source=source, annotator=annotator, step=step
         )
-        where = "" if step is None else f" step {step}"
-        click.echo(visible(f"{run.trajectory_id}{where}: {name} = {value}"), err=True)
+        click.echo(visible(f"{about}: {name} = {value}"), err=True)

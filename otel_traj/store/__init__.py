@@ -21,11 +21,11 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Final, TypeVar, cast
 
 import duckdb
 
-from otel_traj import wal
+from otel_traj import statements, wal
 from otel_traj.errors import (
     ConfigurationError,
     QueryError,
@@ -315,20 +315,26 @@ class TrajectoryStore:
         name: str,
         value: object,
         *,
-        kind: AnnotationKind = "label",
+        kind: AnnotationKind | None = None,
         source: str = "explicit",
         annotator: str | None = None,
         step: int | None = None,
     ) -> str:
         """Say something of a trajectory, or of one of its steps, after the fact; durable on return.
 
+        Nothing is overwritten: `annotations` keeps all that was ever said, `annotations_latest` the
+        last word of each source and annotator on each thing. The last of all explicit outcomes, and
+        of all rewards, is what `trajectories` shows.
+
         Args:
-            trajectory_id: As for `trajectory`.
-            name: What it says: `outcome`, `reward`, or a name of one's own.
+            trajectory_id: As for `trajectory`; the run may still go on.
+            name: What it says: `outcome`, `reward`, `failure_rationale`, `error_category`,
+                `fix_applied`, or a name of one's own.
             value: Number, text, or anything that JSON can hold.
             kind: What sort of statement it is. An `outcome` is success, failure, partial, error or
-                unknown; a `reward` or `score` is a number.
-            source: Who says so; the last word of each source counts.
+                unknown; a `reward` or `score` is a finite number. None for what name and value
+                suggest: outcome, reward, else score for a number and label for anything else.
+            source: Which rule, tool or test says so; `explicit` for somebody who knows.
             annotator: Person or program.
             step: Position of the step it is about, None for the trajectory.
 
@@ -339,7 +345,71 @@ class TrajectoryStore:
             TrajectoryNotFoundError: There is no such trajectory.
             ConfigurationError: The value does not fit the kind, or there is no such step.
         """
-        _check_value(kind, value)
+        said = statements.check(name, value, kind)
+        return self._annotate(
+            trajectory_id,
+            name,
+            step,
+            kind=cast(AnnotationKind, said.kind),
+            value_num=said.number,
+            value_text=said.text,
+            value_json=None if said.other is None else values.dumps(said.other),
+            source=source,
+            annotator=annotator,
+        )
+
+    def retract(
+        self,
+        trajectory_id: str,
+        name: str,
+        *,
+        source: str = "explicit",
+        annotator: str | None = None,
+        step: int | None = None,
+    ) -> str:
+        """Take back what a source and annotator said under a name; what others said stands.
+
+        The arguments are those of `annotate`, and so is what is raised. What was said stays in
+        `annotations`, followed by a row that is `deleted`.
+
+        Returns:
+            Id of the annotation that takes back.
+
+        Raises:
+            TrajectoryNotFoundError: There is no such trajectory.
+            ConfigurationError: There is no such step, or nothing that could be taken back.
+        """
+        said = self.sql(
+            "select kind from annotations_latest where trajectory_id = $id and name = $name"
+            " and source = $source and annotator is not distinct from $annotator"
+            " and (target = 'trajectory') = $is_whole",
+            {
+                "id": self.trajectory(trajectory_id).trajectory_id,
+                "name": name,
+                "source": source,
+                "annotator": annotator,
+                "is_whole": step is None,
+            },
+        ).fetchall()
+        if not said:
+            by = "" if annotator is None else f" by {annotator!r}"
+            raise ConfigurationError(
+                f"Nothing named {name!r} was said of {trajectory_id!r}{by} with source {source!r}"
+            )
+        return self._annotate(
+            trajectory_id,
+            name,
+            step,
+            kind=said[0][0],
+            value_num=None,
+            value_text=None,
+            value_json=None,
+            source=source,
+            annotator=annotator,
+            deleted=True,
+        )
+
+    def _annotate(self, trajectory_id: str, name: str, step: int | None, **fields: Any) -> str:
         trajectory = self.trajectory(trajectory_id)
         about = None
         if step is not None:
@@ -348,7 +418,6 @@ class TrajectoryStore:
                 raise ConfigurationError(
                     f"{trajectory.trajectory_id!r} has no step {step}; it has {trajectory.n_steps}"
                 )
-        number, text, json_text = _split_value(value)
         annotation = Annotation(
             annotation_id=wal.ulid(),
             target="trajectory" if about is None else "step",
@@ -357,13 +426,8 @@ class TrajectoryStore:
             span_id=None if about is None else about.span_id,
             tool_call_id=None if about is None else about.tool_call_id,
             name=name,
-            kind=kind,
-            value_num=number,
-            value_text=text,
-            value_json=json_text,
-            source=source,
-            annotator=annotator,
             created=datetime.now(UTC),
+            **fields,
         )
         wal.initialise(self.path)
         with closing(wal.WalWriter(self.path)) as writer:
@@ -458,22 +522,3 @@ def _not_found(
     hint = f" Nearest: {', '.join(repr(row[0]) for row in near)}." if near else " There is none."
     short = f" A beginning needs {_MIN_PREFIX} characters." if len(trajectory_id) < 6 else ""
     return f"No trajectory {trajectory_id!r}.{short}{hint}"
-
-
-def _check_value(kind: AnnotationKind, value: object) -> None:
-    if kind not in get_args(AnnotationKind):
-        raise ConfigurationError(f"kind {kind!r} is none of {', '.join(get_args(AnnotationKind))}")
-    if kind == "outcome" and value not in get_args(Outcome):
-        raise ConfigurationError(f"outcome {value!r} is none of {', '.join(get_args(Outcome))}")
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind in ("reward", "score") and not is_number:
-        raise ConfigurationError(f"A {kind} is a number, not {value!r}")
-
-
-def _split_value(value: object) -> tuple[float | None, str | None, str | None]:
-    """A value as number, text or JSON: exactly one of them."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value), None, None
-    if isinstance(value, str):
-        return None, value, None
-    return None, None, values.dumps(value)

@@ -248,7 +248,7 @@ with resolved as (
     select *, row_number() over (
         partition by target, coalesce(trajectory_id, trace_id),
             case when target <> 'trajectory' then span_id end,
-            case when target <> 'trajectory' then tool_call_id end, "name", source
+            case when target <> 'trajectory' then tool_call_id end, "name", source, annotator
         order by created desc, annotation_id desc
     ) as n_later_or_equal
     from resolved
@@ -256,9 +256,18 @@ with resolved as (
 select {_names("annotations")} from ranked where n_later_or_equal = 1 and not deleted"""
 
 
+_REASONS: Final = ("failure_rationale", "error_category", "fix_applied")
+"""Columns of `trajectories` that show the last word of anybody, like outcome and reward."""
+
+
 def _verdicts(rules: Rules) -> str:
     evaluations = ", ".join(map(_quoted, ("outcome", *rules.outcome_evaluations)))
     outcomes = ", ".join(map(_quoted, get_args(Outcome)))
+    reasons = ",\n    ".join(
+        "max_by(value_text, row(created, annotation_id))"
+        f' filter ("name" = {_quoted(name)}) as {name}'
+        for name in _REASONS
+    )
     return f"""\
 select trajectory_id,
     max_by(lower(value_text), row(created, annotation_id)) filter (
@@ -269,7 +278,8 @@ select trajectory_id,
     ) as evaluated_outcome,
     max_by(value_num, row(created, annotation_id)) filter (
         "name" = 'reward' and value_num is not null
-    ) as reward
+    ) as reward,
+    {reasons}
 from annotations_latest
 where target = 'trajectory' and trajectory_id is not null
 group by trajectory_id"""
@@ -285,9 +295,12 @@ def _trajectories(rules: Rules) -> str:
         f"\n        when {condition} then {_quoted('rule:' + rule.name)}"
         for condition, rule in zip(holds, rules.outcomes, strict=True)
     )
+    columns = _names("trajectories", "t.")
+    for name in _REASONS:
+        columns = columns.replace(f't."{name}"', f'coalesce(v.{name}, t.{name}) as "{name}"')
     return f"""\
 with judged as (
-    select {_names("trajectories", "t.")}, v.explicit_outcome, v.evaluated_outcome, v.reward,
+    select {columns}, v.explicit_outcome, v.evaluated_outcome, v.reward,
         t.duration_us / 1e6 as duration_s
     from live.trajectories t left join live.verdicts v using (trajectory_id)
 )

@@ -126,7 +126,7 @@ def test_run_told_over_otlp_equals_the_recorded_one_row_for_row(
         "trajectories": 1,
         "steps": 4,
         "file_changes": 1,
-        "annotations": 6,
+        "annotations": 7,
         "trajectory_spans": 5,
     }
     assert there == here

@@ -65,3 +65,27 @@ def test_wrong_use_adds_nothing(arguments: list[str], message: str, run: Run, st
     assert (ran.status, ran.out) == (2, "")
     assert message in ran.err
     assert asked(run, store, "from annotations") == []
+
+
+def test_one_wrong_value_of_several_adds_nothing(run: Run, store: Path) -> None:
+    ran = run("annotate", RUN_ID, "--outcome", "success", "--reward", "nan", "--store", store)
+
+    assert (ran.status, ran.out) == (2, "")
+    assert "A reward is a finite number, not nan" in ran.err
+    assert asked(run, store, "from annotations") == []
+
+
+def test_what_was_said_is_taken_back_and_stays_in_the_history(run: Run, store: Path) -> None:
+    run("annotate", RUN_ID, "--outcome", "failure", "--feedback", "Useless!", "--store", store)
+
+    ran = run("annotate", RUN_ID, "--retract", "outcome", "--store", store)
+
+    assert (ran.status, ran.err) == (0, f"{RUN_ID}: outcome taken back\n")
+    assert asked(run, store, "select outcome_source from trajectories") == [
+        {"outcome_source": "builtin"}
+    ]
+    assert asked(run, store, "select name, deleted from annotations order by created") == [
+        {"name": "outcome", "deleted": False},
+        {"name": "feedback", "deleted": False},
+        {"name": "outcome", "deleted": True},
+    ]
