@@ -1,0 +1,438 @@
+"""The replay buffer of an agent: finished trajectories in, equal objects out, kept in a store.
+
+    buffer = get_replay_buffer()
+
+    with record_trajectory("support", "refund order 42") as recorded:
+        recorded.add_step("lookup", {"order": 42}, {"paid": True}, "Was it paid?")
+        recorded.set_outcome("success")
+        recorded.set_reward(1.0)
+
+    buffer.get_trajectory(recorded.trajectory_id)
+
+Two ways lead in. `store_trajectory` takes a whole `Trajectory` and is durable on return.
+`record_trajectory` and `capture_tool_call` record spans as the run goes, like every verb of
+`otel_traj`, so that model calls and tools that instrumentors see become steps of the same run.
+Importing and recording needs no database; reading does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import logging
+import os
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from otel_traj import wal
+from otel_traj.capture import tool
+from otel_traj.capture.redaction import Redactor
+from otel_traj.capture.values import as_text
+from otel_traj.compat import runs
+from otel_traj.compat.stored_trajectories import read_trajectory, records_of, trace_of
+from otel_traj.compat.trajectories import (
+    ActionStep,
+    OutcomeTag,
+    Trajectory,
+    check_text,
+    checked_outcome,
+    checked_reward,
+)
+from otel_traj.errors import StoreNotWritableError
+
+__all__ = [
+    "ActionStep",
+    "OutcomeTag",
+    "RecordedAgent",
+    "ReplayBuffer",
+    "Trajectory",
+    "TrajectoryRecorder",
+    "capture_tool_call",
+    "get_replay_buffer",
+    "record_trajectory",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_log = logging.getLogger("otel_traj.compat")
+
+
+# --- the buffer --------------------------------------------------------------------------------
+
+
+class ReplayBuffer:
+    """Trajectories of any number of processes in one store; safe to share between threads.
+
+    A store that cannot be written (its disk is full, its mount is gone) loses nothing: what is
+    stored meanwhile waits in a folder of this machine, which a warning names and `spooled` counts,
+    and is brought home by the next write that succeeds, or by the next buffer of this store.
+    """
+
+    def __init__(
+        self,
+        store: Path | str | None = None,
+        *,
+        spool: Path | str | None = None,
+        redact: Redactor | None = None,
+    ) -> None:
+        """Open a store, or make one.
+
+        Args:
+            store: Its folder; None for that of the recording that is on, else `OTEL_TRAJ_STORE`,
+                else `./traces`.
+            spool: Where to keep what cannot be written; None for a folder of this user.
+            redact: As for `otel_traj.instrument`; None replaces well-known forms of credentials.
+
+        Raises:
+            StoreNotWritableError: Nothing can be written there.
+            StoreVersionError: A newer otel-traj made it.
+        """
+        folder = runs.store_folder(store) or os.environ.get("OTEL_TRAJ_STORE") or "traces"
+        self.path: Final = Path(folder).absolute()
+        wal.initialise(self.path)
+        self._redact = redact
+        self._lock = threading.Lock()  # protects what stands below
+        self._writer = wal.WalWriter(self.path)
+        self._spool: Final = Path(spool).absolute() if spool else _spool_folder(self.path)
+        self._spool_writer = wal.WalWriter(self._spool)
+        self._n_spooled = 0
+        self._traces: dict[str, str] = {}  # trajectory id -> trace of its present content
+        with self._lock:
+            self._bring_home()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the store; everything stored is durable already."""
+        with self._lock, suppress(OSError):
+            self._bring_home()
+        self._writer.close()
+        self._spool_writer.close()
+
+    @property
+    def spooled(self) -> int:
+        """How many trajectories wait for the store to be writable again."""
+        return self._n_spooled
+
+    def store_trajectory(self, trajectory: Trajectory) -> str:
+        """Keep a trajectory, durably.
+
+        The same content under the same id is kept once. New content under a known id takes the
+        place of the old one, which stays in the raw spans; an outcome or reward that somebody
+        annotated stands until then.
+
+        Returns:
+            Its id.
+
+        Raises:
+            StoreNotWritableError: Neither the store nor the spool can be written.
+        """
+        trajectory_id = trajectory.trajectory_id
+        with self._lock:
+            trace_id = self._traces.get(trajectory_id)
+        if trace_id is not None and self.get_trajectory(trajectory_id) == trajectory:
+            return trajectory_id
+        trace_id = trace_id or trace_of(trajectory_id)
+        records = records_of(trajectory, trace_id, stored_ns=time.time_ns(), redact=self._redact)
+        with self._lock:
+            self._append(wal.encode(records))
+            self._traces[trajectory_id] = trace_id
+        return trajectory_id
+
+    def get_trajectory(self, trajectory_id: str) -> Trajectory | None:
+        """The trajectory of exactly this id as it is now; None if there is none.
+
+        One that was stored comes back equal, but for what was judged anew since. Of a run that was
+        recorded, the steps are its tool calls; an outcome that nobody judged is `unknown` and an
+        unknown reward 0.0, as this class has no word for "not told".
+        """
+        found = read_trajectory(runs.opened(self.path), trajectory_id)
+        if found is None:
+            return None
+        with self._lock:
+            self._traces[trajectory_id] = found.trace_id
+        return found.trajectory
+
+    # --- writing, with `_lock` held ------------------------------------------------------------
+
+    def _append(self, body: bytes) -> None:
+        try:
+            self._check_is_there()
+            self._bring_home()
+            self._writer.append(body)
+        except OSError as error:
+            self._append_to_spool(body, error)
+
+    def _check_is_there(self) -> None:
+        """A file that is open outlives the removal of its folder, and takes writes to nowhere."""
+        (self.path / "format.json").stat()
+
+    def _append_to_spool(self, body: bytes, error: OSError) -> None:
+        try:
+            (self._spool / "_wal").mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._spool_writer.append(body)
+        except OSError as second:
+            raise StoreNotWritableError(
+                f"Cannot write the store {str(self.path)!r} ({error.strerror or error}) nor the"
+                f" spool {str(self._spool)!r} ({second.strerror or second}). Nothing was stored"
+            ) from error
+        if not self._n_spooled:
+            _log.warning(
+                "Cannot write the store %r (%s). Trajectories are kept in %r until it can be"
+                " written again",
+                str(self.path),
+                error.strerror or error,
+                str(self._spool),
+            )
+        self._n_spooled += 1
+
+    def _bring_home(self) -> None:
+        """Append what waits in the spool to the store; twice is once, so a crash loses nothing."""
+        self._spool_writer.close()
+        segments = wal.segments(self._spool)
+        for segment in segments:
+            if wal.is_abandoned(segment):  # others belong to processes that spool as well
+                for frame in wal.frames(segment):
+                    if isinstance(frame, wal.Frame):
+                        self._writer.append(frame.body, frame.kind)
+                segment.unlink(missing_ok=True)
+        if segments:
+            _log.warning("What waited in %r is in the store now", str(self._spool))
+        self._n_spooled = 0
+
+
+def _spool_folder(store: Path) -> Path:
+    """A folder of this user and store, on this machine."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    digest = hashlib.sha256(os.fsencode(store)).hexdigest()[:16]
+    return Path(state) / "otel-traj" / "spool" / digest
+
+
+_singleton_lock = threading.Lock()  # protects `_buffer`
+_buffer: ReplayBuffer | None = None
+
+
+def get_replay_buffer(store: Path | str | None = None) -> ReplayBuffer:
+    """The one buffer of this process; made by the first call, whichever thread makes it.
+
+    Args:
+        store: As for `ReplayBuffer`; later calls give the same one or none.
+
+    Raises:
+        ValueError: The buffer is open on another store.
+    """
+    global _buffer
+    with _singleton_lock:
+        if _buffer is None:
+            _buffer = _SharedBuffer(store)
+        elif store is not None and Path(store).absolute() != _buffer.path:
+            raise ValueError(
+                f"The replay buffer is open on {str(_buffer.path)!r}, not {str(store)!r}; close it"
+                " first"
+            )
+        return _buffer
+
+
+class _SharedBuffer(ReplayBuffer):
+    """The buffer of `get_replay_buffer`; when it is closed, the next call makes a new one."""
+
+    def close(self) -> None:
+        global _buffer
+        with _singleton_lock:
+            if _buffer is self:
+                _buffer = None
+        super().close()
+
+
+# --- recording ---------------------------------------------------------------------------------
+
+
+class TrajectoryRecorder:
+    """A run while it goes on; see `record_trajectory`."""
+
+    def __init__(self, agent_id: str, task: str, trajectory_id: str | None) -> None:
+        """Note what the run is; it begins with the block."""
+        check_text("agent_id", agent_id)
+        check_text("task_description", task)
+        self._run = _RecordedRun(task, agent=agent_id, trajectory_id=trajectory_id)
+
+    @property
+    def trajectory_id(self) -> str:
+        """The run's id; known from the beginning of the block on."""
+        return self._run.id
+
+    def __enter__(self) -> Self:
+        runs.ensure_recording()
+        self._run.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._run.__exit__(kind, error, traceback)
+        if present := runs.recording():
+            present.flush()
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.__exit__(kind, error, traceback)
+
+    def add_step(
+        self,
+        tool_name: str,
+        tool_args: Any = None,
+        tool_result: Any = None,
+        agent_reasoning: str | None = None,
+        *,
+        timestamp: datetime | None = None,
+    ) -> None:
+        """Tell a tool call that is over, which ran at `timestamp` (None for now)."""
+        self._run.step(
+            tool_name,
+            arguments=tool_args,
+            result=tool_result,
+            reasoning=agent_reasoning,
+            started=timestamp,
+            ended=timestamp,
+        )
+
+    def set_outcome(
+        self,
+        outcome: OutcomeTag | str,
+        *,
+        failure_rationale: str | None = None,
+        error_category: str | None = None,
+        fix_applied: str | None = None,
+    ) -> None:
+        """Say how good the run was; the last word counts.
+
+        Raises:
+            ValueError: There is no such outcome.
+        """
+        self._run.outcome(
+            checked_outcome(outcome).value,
+            rationale=failure_rationale,
+            error_category=error_category,
+            fix_applied=fix_applied,
+        )
+
+    def set_reward(self, reward: float) -> None:
+        """Say what the run was worth.
+
+        Raises:
+            ValueError: It is not in [0, 1].
+        """
+        self._run.reward(checked_reward(reward))
+
+    def set_initial_state(self, state: Any) -> None:
+        """Tell what the run began with."""
+        self._run.initial_state(state)
+
+
+class _RecordedRun(runs.FailingRun):
+    failure_reward = 0.0
+
+
+def record_trajectory(
+    agent_id: str, task: str, *, trajectory_id: str | None = None
+) -> TrajectoryRecorder:
+    """A block (`with` or `async with`) that is a run; on disk when it is left, however it is.
+
+    An exception makes it a failure with reward 0 and goes on unchanged. Without a word the outcome
+    is `unknown` and the reward not told. It is recorded where `otel_traj.instrument` says; if that
+    was not called, into the default store.
+
+    Args:
+        agent_id: Who acts.
+        task: What was asked.
+        trajectory_id: An id of your own, new for each run.
+
+    Raises:
+        ValueError: `agent_id` or `task` is blank.
+    """
+    return TrajectoryRecorder(agent_id, task, trajectory_id)
+
+
+def capture_tool_call(name: str, *, max_bytes: int | None = None) -> Callable[[F], F]:
+    """Record each call of a function as a step of the run around it, as `otel_traj.tool` does.
+
+    Args:
+        name: What the model calls the tool.
+        max_bytes: Keep so much of the arguments and of the result, with a mark where they were cut,
+            their length and their hash; None keeps them whole.
+    """
+    return tool(name=name, max_bytes=max_bytes)
+
+
+class RecordedAgent:
+    """An agent of somebody else's whose runs are recorded; for agents without instrumentation.
+
+    Agents of Microsoft Agent Framework and of others that trace themselves need none: their spans
+    become trajectories by themselves. Everything but `run` is the agent's own.
+    """
+
+    def __init__(self, agent: Any, agent_id: str | None = None) -> None:
+        """Wrap an agent that has a method `run(task, ...)`, plain or async.
+
+        Args:
+            agent: The agent.
+            agent_id: Its name; None for its attribute `name`, else that of its class.
+        """
+        self._agent = agent
+        self._agent_id = agent_id or getattr(agent, "name", None) or type(agent).__name__
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._agent, name)
+
+    def run(self, task: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """What the agent's `run` gives, recorded.
+
+        A run that ends by itself is a success by the word of `agent-wrapper`, which any judgement
+        of somebody else's replaces; a cancelled one is partial, one that raises a failure.
+        """
+        runs.ensure_recording()
+        run = runs.OpenRun(_RecordedRun(as_text(task) or "(no task)", agent=self._agent_id))
+        try:
+            result = run.within(self._agent.run, task, *args, **kwargs)
+        except BaseException as error:
+            run.end(error)
+            raise
+        if inspect.isawaitable(result):
+            return self._awaited(run, result)
+        self._finish(run, result)
+        return result
+
+    async def _awaited(self, run: runs.OpenRun, awaitable: Awaitable[Any]) -> Any:
+        try:
+            with run.run.current():
+                result = await awaitable
+        except BaseException as error:
+            run.end(error)
+            raise
+        self._finish(run, result)
+        return result
+
+    def _finish(self, run: runs.OpenRun, result: Any) -> None:
+        run.run.final_answer(getattr(result, "text", result))
+        run.end()
+        run.run.annotate("outcome", "success", source="agent-wrapper")

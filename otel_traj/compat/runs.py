@@ -1,0 +1,126 @@
+"""What the faces share: a recording that is on, runs that end elsewhere than they began."""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from otel_traj.capture import TrajectorySpan, instrument, state
+from otel_traj.capture.guard import guard
+
+if TYPE_CHECKING:
+    from otel_traj.capture import Recording
+    from otel_traj.store import TrajectoryStore
+
+ResultT = TypeVar("ResultT")
+
+logger = logging.getLogger("otel_traj.compat")
+
+
+def ensure_recording(store: Path | None = None) -> None:
+    """Begin to record into `store` unless a recording is on; calls of model clients are left alone.
+
+    Providers of its own: nothing global is set. Who wants model calls recorded as well calls
+    `otel_traj.instrument()` before.
+    """
+    if state.active() is None:
+        from opentelemetry.sdk._logs import LoggerProvider
+        from opentelemetry.sdk.trace import TracerProvider
+
+        instrument(
+            store,
+            instrumentors=(),
+            tracer_provider=TracerProvider(shutdown_on_exit=False),
+            logger_provider=LoggerProvider(shutdown_on_exit=False),
+        )
+
+
+def recording() -> Recording | None:
+    """The recording that is on."""
+    return None if state.active() is None else instrument()
+
+
+def store_folder(given: Path | str | None) -> Path | None:
+    """The folder that was given, else that of the recording that is on; None for the default."""
+    if given is not None:
+        return Path(given)
+    present = recording()
+    return None if present is None else present.store
+
+
+def opened(folder: Path | str | None) -> TrajectoryStore:
+    """The store, to be read: with everything that this process has recorded so far."""
+    from otel_traj.store import open_store  # brings DuckDB, which recording does without
+
+    present = recording()
+    if present is not None:
+        present.flush()
+    return open_store(store_folder(folder))
+
+
+class FailingRun(TrajectorySpan):
+    """A run that somebody's exception makes a failure, whatever was said of it before.
+
+    A cancelled one is `partial`, as with every run.
+    """
+
+    failure_reward: float | None = None
+    """Reward of a run that raises; None tells none."""
+
+    def _end(self, error: BaseException | None = None, *, ended_ns: int | None = None) -> None:
+        if isinstance(error, Exception):
+            with guard("record a failure"):
+                self.outcome("failure", rationale=f"{type(error).__name__}: {error}")
+                if self.failure_reward is not None:
+                    self.reward(self.failure_reward)
+        super()._end(error, ended_ns=ended_ns)
+
+
+class OpenRun:
+    """A run that begins in one call and ends in another, in whatever thread or task either is.
+
+    A block would make the run current where it begins, which only the same context can undo. So
+    the block is entered and left in a context of its own.
+    """
+
+    def __init__(self, run: TrajectorySpan) -> None:
+        """Begin the run now."""
+        self.run = run
+        self._context = contextvars.copy_context()
+        self._context.run(run.__enter__)
+
+    def within(self, function: Callable[..., ResultT], *args: Any, **kwargs: Any) -> ResultT:
+        """Call a function as a part of the run."""
+        return self._context.run(function, *args, **kwargs)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End it now, by an error if one is given; to be called once."""
+        self._context.run(self.run.__exit__, type(error) if error else None, error, None)
+
+
+class Ignored:
+    """Calls that could not be recorded: each is counted, the first of a kind is told."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()  # protects `_counts`
+
+    def add(self, kind: str, message: str, *args: Any) -> None:
+        """Count one, and warn if it is the first of its kind."""
+        with self._lock:
+            self._counts[kind] += 1
+            is_first = self._counts[kind] == 1
+        if is_first:
+            logger.warning(message + "; further ones are only counted", *args)
+
+    @property
+    def total(self) -> int:
+        """How many there were."""
+        with self._lock:
+            return self._counts.total()
