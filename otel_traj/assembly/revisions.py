@@ -27,9 +27,7 @@ def without_former(nodes: Sequence[Node]) -> list[Node]:
         if tellings:
             present = tellings[-1][1]
             present.told_ns = _reign(tellings)
-            former.update(
-                node for root in rivals if root is not present for node in root.subtree()
-            )
+            former.update(node for root in rivals if root is not present for node in root.subtree())
     return [node for node in nodes if node not in former]
 
 
