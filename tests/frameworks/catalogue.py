@@ -40,7 +40,8 @@ class Framework:
     """Tools of the framework itself, which do nothing in the world."""
     has_call_ids: bool = True
     """False where the interface has no ids and the framework makes its own."""
-    environment: Mapping[str, str] = field(default_factory=dict)
+    model: str | None = None
+    """What the program calls the model, where that is not what the server is asked for."""
     note: str = ""
     """For the table: why something cannot be seen."""
 

@@ -193,7 +193,6 @@ def _variables(framework: Framework, url: str, store: Path) -> dict[str, str]:
         "GOOGLE_GEMINI_BASE_URL": url,
         "GEMINI_API_KEY": "none-is-needed",
         "HOME": str(store.parent),
-        **framework.environment,
     }
 
 

@@ -203,7 +203,7 @@ class Api:
     path: re.Pattern[str]
     """Of the URL; a group `model` where that is in the path."""
     id_prefix: str
-    dated = "-2026-10-01"
+    dated = "-2024-07-18"
     """What the model's name in an answer has more than that in the request."""
 
     def tools(self, request: Mapping[str, Any]) -> Iterator[str]:
@@ -409,11 +409,7 @@ class Gemini(Api):
         for content in request["contents"]:
             for part in content["parts"]:
                 if answer := part.get("functionResponse"):
-                    response = answer["response"]
-                    yield (
-                        answer.get("id") or answer["name"],
-                        _text(response.get("result", response)),
-                    )
+                    yield answer.get("id") or answer["name"], _text(answer["response"])
 
     def body(self, exchange: Exchange) -> dict[str, Any]:
         answer, usage = exchange.answer, exchange.usage

@@ -52,7 +52,7 @@ def _llm(framework: Framework, exchange: Exchange, agent: str | None) -> dict[st
         "kind": "llm",
         "agent": agent,
         "api": exchange.api,
-        "request_model": exchange.request_model,
+        "request_model": framework.model or exchange.request_model,
         "response_model": exchange.response_model,
         "response_id": exchange.response_id,
         "input_tokens": exchange.usage.input,

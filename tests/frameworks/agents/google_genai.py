@@ -1,10 +1,10 @@
 # /// script
 # dependencies = ["google-genai>=2", "openinference-instrumentation-google-genai>=1.4"]
 # [tool.frameworks]
-# title = "Google Gen AI SDK, its own function calling"
+# title = "Google Gen AI SDK, a loop of one's own"
 # package = "google-genai"
 # ///
-"""Google's client, which calls the tools itself."""
+"""A loop of one's own round Google's client."""
 
 import travel
 from google import genai
@@ -15,21 +15,29 @@ import otel_traj
 otel_traj.instrument()
 
 
-def book_seat(train: str, passenger: str) -> dict[str, str]:
-    """Book a seat."""
+TOOLS = [travel.find_train, travel.get_forecast, travel.book_seat, travel.issue_invoice]
+BY_NAME = {tool.__name__: tool for tool in TOOLS}
+
+
+def use(call):
     try:
-        return {"result": travel.book_seat(train, passenger)}
+        response = {"result": BY_NAME[call.name](**call.args)}
     except travel.SeatMapError as error:
-        return {"error": str(error)}
+        response = {"error": str(error)}
+    answer = types.FunctionResponse(id=call.id, name=call.name, response=response)
+    return types.Part(function_response=answer)
 
 
 client = genai.Client()
-response = client.models.generate_content(
+chat = client.chats.create(
     model="gemini-2.5-flash",
-    contents=travel.TASK,
     config=types.GenerateContentConfig(
         system_instruction=travel.DESK_INSTRUCTIONS,
-        tools=[travel.find_train, travel.get_forecast, book_seat, travel.issue_invoice],
+        tools=TOOLS,
+        automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
     ),
 )
+response = chat.send_message(travel.TASK)
+while response.function_calls:
+    response = chat.send_message([use(call) for call in response.function_calls])
 print(response.text)

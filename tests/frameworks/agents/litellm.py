@@ -3,6 +3,7 @@
 # [tool.frameworks]
 # title = "LiteLLM, a loop of one's own"
 # package = "litellm"
+# model = "openai/gpt-4o-mini"
 # ///
 """A loop of one's own round LiteLLM."""
 
