@@ -37,6 +37,9 @@ _KIND_KEYS: Final[tuple[Words, ...]] = (
     ("observation", "type"),
     ("step", "type"),
 )
+_WEAK_KIND_KEYS: Final[tuple[Words, ...]] = (("node", "type"), ("kind",), ("type",))
+"""Keys that mostly tell something else: believed only where other facts support them."""
+
 _OPERATION_KEYS: Final[tuple[Words, ...]] = (("operation", "name"), ("operation", "id"))
 _KIND_WORDS: Final[Mapping[Kind, frozenset[str]]] = {
     "tool": frozenset({"tool", "function"}),
@@ -102,6 +105,10 @@ def read_unlisted(span: SpanRecord, attributes: Mapping[str, Any], kind: Kind | 
     keys = {key: words_of(key) for key in attributes}
     facts = _counts_and_names(attributes, keys)
     facts.kind = kind or _kind_of(span, attributes, keys, facts)
+    exchange = _exchange(attributes) if kind is None and facts.kind == "wrapper" else None
+    if exchange is not None:
+        facts.fill(exchange)
+        facts.kind = "llm"
     if facts.kind == "wrapper":
         # Whatever else its keys are called, it is not about a model, a tool or an agent.
         facts = Facts(
@@ -148,10 +155,12 @@ def _kind_of(
     by_key = _kind_in(words_of(str(loads(said)))) if said is not None else None
     operation = _first(attributes, keys, _OPERATION_KEYS)
     by_operation = _kind_in(words_of(str(loads(operation)))) if operation is not None else None
+    loosely = _first(attributes, keys, _WEAK_KIND_KEYS)
+    by_weak_key = _kind_in(words_of(str(loads(loosely)))) if loosely is not None else None
     by_name = _kind_in(words_of(span.name))
     if by_key == "tool" and by_name == "handoff":
         return "handoff"
-    kind = by_key or by_operation or by_name or "llm"
+    kind = by_key or by_operation or by_weak_key or by_name or "llm"
     if by_key or _is_supported(kind, span, attributes, facts, keys):
         return kind
     return "wrapper"
@@ -188,6 +197,30 @@ def _is_supported(
 def _kind_in(words: Words) -> Kind | None:
     said = set(words)
     return next((kind for kind, names in _KIND_WORDS.items() if said & names), None)
+
+
+# --- providers' own bodies ----------------------------------------------------------------------
+
+_ANSWERS: Final = frozenset({"choices", "candidates", "stop_reason", "output"})
+"""Keys of which a response has one."""
+
+
+def _exchange(attributes: Mapping[str, Any]) -> Facts | None:
+    """The facts of a provider's request and response, under whatever keys they are.
+
+    A response is known by what it says of itself: its usage, or why it ended.
+    """
+    bodies = [body for body in map(loads, attributes.values()) if isinstance(body, Mapping)]
+    for answer in bodies:
+        if not _ANSWERS & answer.keys():
+            continue
+        facts = read_response(answer)
+        if facts.output and (facts.output_tokens is not None or facts.finish_reason):
+            requests = [read_request(body) for body in bodies if body is not answer]
+            asked = max(requests, key=lambda request: len(request.input or ()), default=Facts())
+            facts.fill(asked)
+            return facts
+    return None
 
 
 # --- single facts ------------------------------------------------------------------------------
@@ -405,9 +438,13 @@ def _messages(value: Any, role: str) -> Messages | None:
     return found if found and known else None
 
 
+_BRACKETS: Final = re.compile(r"\[(\d+)\]")
+
+
 def _flattened(attributes: Mapping[str, Any], about: Iterable[str]) -> Messages | None:
     """Messages flattened into index keys, by the words before the index."""
     wanted = set(about)
+    attributes = {_BRACKETS.sub(r".\1", key): value for key, value in attributes.items()}
     prefixes = {
         found[1]
         for key in attributes
