@@ -17,7 +17,7 @@ LINGER_S = 5.0
 """How long after the end of its local root a trace waits for spans that are still open."""
 
 IDLE_S = 30.0
-"""How long a trace whose starts nobody reports may be silent before it counts as over."""
+"""How long a trace without a known open span may be silent before it counts as over."""
 
 
 @dataclass(slots=True)
@@ -29,13 +29,11 @@ class OpenTrace:
     open_spans: dict[str, SpanRecord] = field(default_factory=dict)
     root_span_id: str | None = None
     root_ended: float | None = None
-    starts_told: bool = False
     _ended: set[str] = field(default_factory=set)
 
     def start(self, span: SpanRecord, now: float) -> None:
         """Note that a span is running; ignored when its end has been seen already."""
         self.last_seen = now
-        self.starts_told = True
         if span.span_id not in self._ended:
             self.open_spans[span.span_id] = span
 
@@ -53,10 +51,13 @@ class OpenTrace:
         self._ended.clear()
 
     def is_done(self, now: float) -> bool:
-        """Whether nothing more is expected of this trace at `now`."""
+        """Whether nothing more is expected of this trace at `now`.
+
+        A local root may never end here: its parent is of another provider, or was not sampled.
+        """
         if self.root_ended is not None:
             return not self.open_spans or now - self.root_ended >= LINGER_S
-        return not self.starts_told and now - self.last_seen >= IDLE_S
+        return not self.open_spans and now - self.last_seen >= IDLE_S
 
     def to_json(self) -> dict[str, Any]:
         """The state that a snapshot keeps; ended ids are left out, the store knows them."""
@@ -64,5 +65,4 @@ class OpenTrace:
             "last_seen": self.last_seen,
             "root_span_id": self.root_span_id,
             "root_ended": self.root_ended,
-            "starts_told": self.starts_told,
         }

@@ -39,7 +39,7 @@ from opentelemetry.trace import SpanContext, StatusCode, TraceFlags
 
 from otel_traj import semconv, wal
 from otel_traj.assembly import assemble
-from otel_traj.assembly.lifecycle import IDLE_S, OpenTrace
+from otel_traj.assembly.lifecycle import OpenTrace
 from otel_traj.capture.guard import faults, guard, logger, report
 from otel_traj.capture.lines import Lines, has_ids
 from otel_traj.capture.redaction import Redactor
@@ -476,7 +476,7 @@ class TrajectorySpanProcessor(SpanProcessor):
     def _close_finished(self, lines: list[bytes], now: float, *, last: bool) -> None:
         for trace_id, trace in [*self._traces.items()]:
             trace.lifecycle.forget_ended()
-            if _is_over(trace.lifecycle, now) or (last and trace.lifecycle.root_ended is not None):
+            if trace.lifecycle.is_done(now) or (last and trace.lifecycle.root_ended is not None):
                 self._close(trace_id, lines)
 
     def _close(self, trace_id: int, lines: list[bytes]) -> None:
@@ -610,11 +610,6 @@ def _sketch(span: ReadableSpan) -> SpanRecord:
         end_ns=None,
         flags=0x300 if parent and parent.is_remote else None,
     )
-
-
-def _is_over(trace: OpenTrace, now: float) -> bool:
-    """Also where no local root will ever end here: a parent of a foreign provider, or unsampled."""
-    return trace.is_done(now) or (not trace.open_spans and now - trace.last_seen >= IDLE_S)
 
 
 def _made_id(trace: OpenTrace) -> str:

@@ -97,7 +97,6 @@ class LiveTrace:
             content["last_seen"],
             root_span_id=content["root_span_id"],
             root_ended=content["root_ended"],
-            starts_told=content["starts_told"],
         )
         for *_, line in content["spans"].values():
             for span in wal.decode(line.encode("ascii")):

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from otel_traj import semconv, wal
+from otel_traj import assembly, semconv, wal
+from otel_traj.assembly import IDLE_S
 from otel_traj.model import Close, LogRecord, Record, SpanRecord
 from otel_traj.store import TrajectoryStore, sealing, snapshot
 from otel_traj.store.snapshot import SnapshotConflictError
@@ -235,6 +237,70 @@ def test_a_trace_without_a_root_is_over_at_the_end_of_an_import(
     store.seal(final=True)
 
     assert asked(store, "select status, n_orphans from trajectories") == [("completed", 1)]
+
+
+def test_a_trace_whose_root_lives_elsewhere_is_over_when_it_is_quiet(
+    store: TrajectoryStore, writer: wal.WalWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = replace(chat(1, 1), parent_span_id="f" * 16)
+    waiting = replace(chat(2, 1), parent_span_id="f" * 16)
+    writer.append(wal.encode([started(half), half, started(waiting)]))
+    told = "select status from trajectories order by start_time"
+    assert asked(store, told) == [("open",), ("open",)]
+
+    later = time.time() + IDLE_S
+    monkeypatch.setattr(time, "time", lambda: later)
+
+    assert asked(store, told) == [("completed",), ("open",)]
+    assert list(snapshot.newest(store.path).open) == [trace_id(2)]
+
+
+def test_a_trace_that_cannot_be_derived_keeps_its_spans_and_no_other_trace_waits_for_it(
+    store: TrajectoryStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = assembly.assemble
+
+    def breaks(spans: Any, *rest: Any, **more: Any) -> Any:
+        if any(span.trace_id == trace_id(1) for span in spans):
+            raise RecursionError("made up")
+        return real(spans, *rest, **more)
+
+    with monkeypatch.context() as broken:
+        broken.setattr("otel_traj.store.derive.assemble", breaks)
+        record(store, *run(1), *run(2))
+        report = store.seal()
+
+    assert report.failed_traces == {trace_id(1)}
+    assert f"Cannot derive trace {trace_id(1)}" in caplog.text
+    assert asked(store, "select task, (select count(*) from spans) from trajectories") == [
+        ("order-2", 8)
+    ]
+
+    record(store, tool(1, 4))  # what comes next of it is derived with all that is stored
+
+    assert asked(store, "select task, n_steps from trajectories order by task") == [
+        ("order-1", 4),
+        ("order-2", 3),
+    ]
+    assert store.verify() == []
+
+
+def test_a_trajectory_that_cannot_be_derived_again_keeps_its_rows(
+    store: TrajectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(store, *run(1))
+    before = asked(store, "from steps")
+
+    def breaks(*_: Any, **__: Any) -> Any:
+        raise RecursionError("made up")
+
+    monkeypatch.setattr("otel_traj.store.derive.assemble", breaks)
+    record(store, tool(1, 4))
+    report = store.seal()
+
+    assert report.failed_traces == {trace_id(1)}
+    assert asked(store, "from steps") == before
+    assert asked(store, "select count(*) from spans") == [(5,)]
 
 
 def test_runs_in_several_processes_are_one_trajectory_when_linked(store: TrajectoryStore) -> None:
