@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from importlib.metadata import EntryPoint, entry_points
@@ -58,6 +58,20 @@ def content_by_environment() -> bool | None:
     """What the user has said in the variable of the conventions; None if nothing."""
     said = os.environ.get(GENAI_CONTENT, "").strip().lower()
     return None if not said else said not in ("false", "no_content")
+
+
+def check(wanted: Collection[str] | None) -> tuple[str, ...] | None:
+    """What the user asked to have instrumented; None for everything.
+
+    Raises:
+        UnknownNameError: Something wanted is not known, or that package is not installed.
+    """
+    if wanted is None:
+        return None
+    names = (wanted,) if isinstance(wanted, str) else tuple(wanted)
+    if names:
+        list(_libraries(names, _announced()))
+    return names
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +264,7 @@ def switch_on(
     content_over_otlp: bool = False,
     tracer_provider: Any,
     logger_provider: Any,
+    attach: Callable[[Any], None],
 ) -> Switched:
     """Switch on one source for each library that is installed and not instrumented yet.
 
@@ -259,6 +274,7 @@ def switch_on(
         content_over_otlp: The same for a library that sends to a Collector past this process.
         tracer_provider: Where they send spans.
         logger_provider: Where they send events.
+        attach: Records what the tracer provider of a library's own sees too.
 
     Raises:
         UnknownNameError: Something wanted is not known, or that package is not installed.
@@ -267,7 +283,7 @@ def switch_on(
     findings = _survey(wanted, announced)
     switchboard = _Switchboard(
         announced,
-        natives.Wish(content, content_over_otlp, tracer_provider),
+        natives.Wish(content, content_over_otlp, tracer_provider, attach),
         {"tracer_provider": tracer_provider, "logger_provider": logger_provider},
     )
     switched = Switched()

@@ -19,6 +19,8 @@ from typing import Any, Final
 
 from opentelemetry import trace
 
+from otel_traj.capture.guard import guard
+
 Undo = Callable[[], None]
 
 
@@ -35,6 +37,8 @@ class Wish:
     content_over_otlp: bool
     """The same, for what does not pass through this process on its way to a Collector."""
     tracer_provider: Any
+    attach: Callable[[Any], None]
+    """Records what another tracer provider sees too."""
 
 
 def switch_on(library: str, wish: Wish) -> Undo:
@@ -121,6 +125,12 @@ def _google_adk(wish: Wish) -> Undo:
     return variables({**form, **(legacy if wish.content is False else {})})
 
 
+def _mistralai(wish: Wish) -> Undo:
+    if wish.content is False:
+        raise LeftAloneError("it cannot leave content out")
+    return variables({"MISTRAL_SDK_TELEMETRY": "global"})
+
+
 def _strands(wish: Wish) -> Undo:
     hidden = ",gen_ai_unredacted_attributes=" if wish.content is False else ""
     return variables({"OTEL_SEMCONV_STABILITY_OPT_IN": _OPT_IN + hidden})
@@ -130,8 +140,33 @@ _OPT_IN: Final = "gen_ai_latest_experimental,gen_ai_span_attributes_only,gen_ai_
 """Messages in attributes of spans, as the conventions have them now; each library knows some."""
 
 
-def _mlflow(_: Wish) -> Undo:
-    return variables({"MLFLOW_USE_DEFAULT_TRACER_PROVIDER": "false"})
+def _mlflow(wish: Wish) -> Undo:
+    """MLflow has a tracer provider of its own, and makes another when its settings change.
+
+    Sharing ours, which a variable of it allows, would put its exporters on spans that are not its
+    own, where what they raise goes into the agent.
+    """
+    if wish.content is False:
+        raise LeftAloneError("it cannot leave content out")
+    if _is_false("MLFLOW_USE_DEFAULT_TRACER_PROVIDER"):
+        return _nothing_to_do(wish)
+    holder = import_module("mlflow.tracing.provider").provider
+    its_own_set = holder.set
+
+    def set_and_attach(provider: Any) -> None:
+        its_own_set(provider)
+        with guard("record MLflow's spans"):
+            wish.attach(provider)
+
+    with_mlflow_s_spans_as_parents = variables({"MLFLOW_TRACE_PROPAGATE_TO_OTEL_CONTEXT": "true"})
+    wish.attach(holder.get())
+    holder.set = set_and_attach
+
+    def undo() -> None:
+        del holder.set
+        with_mlflow_s_spans_as_parents()
+
+    return undo
 
 
 def _langsmith(wish: Wish) -> Undo:
@@ -150,6 +185,9 @@ def _langsmith(wish: Wish) -> Undo:
     _forget_langsmith_variables()
 
     def undo() -> None:
+        client = getattr(sys.modules.get("langsmith.run_trees"), "_CLIENT", None)
+        if client is not None:
+            client.flush()  # a thread of its own makes spans of runs
         undo_variables()
         _forget_langsmith_variables()
 
@@ -196,7 +234,7 @@ _SWITCHES: Final[Mapping[str, Callable[[Wish], Undo]]] = {
     "google_adk": _google_adk,
     "langsmith": _langsmith,
     "mcp": _nothing_to_do,
-    "mistralai": _nothing_to_do,
+    "mistralai": _mistralai,
     "mlflow": _mlflow,
     "pydantic_ai": _pydantic_ai,
     "semantic_kernel": _semantic_kernel,

@@ -93,6 +93,7 @@ def instrument(
         StoreVersionError: A newer otel-traj made the store.
         ConfigurationError: A recording is on with other arguments, or a provider is not the SDK's.
     """
+    from otel_traj.capture import instrumentors as switches
     from otel_traj.capture import sinks as sink_names
 
     global _recording
@@ -102,7 +103,7 @@ def instrument(
         sinks=sink_names.check((sinks,) if isinstance(sinks, str) else sinks),
         content=_said_of_content() if content is None else content,
         redact=redact,
-        instrumentors=None if instrumentors is None else tuple(instrumentors),
+        instrumentors=switches.check(instrumentors),
         tracer_provider=tracer_provider,
         logger_provider=logger_provider,
         seal=seal,
@@ -169,26 +170,31 @@ class Recording:
             self._others += sinks.otlp_processors(
                 options.redact or redact_secrets, content=options.content is True
             )
+        self._processor = TrajectorySpanProcessor(
+            writer,
+            redactor=options.redact,
+            after_tick=self._seals.after_tick if self._seals else None,
+        )
         self._switched: Switched = instrumentors.switch_on(
             options.instrumentors,
             content=content,
             content_over_otlp=options.content is True,
             tracer_provider=tracers,
             logger_provider=loggers,
+            attach=self._attach,
         )
-        self._processor = TrajectorySpanProcessor(
-            writer,
-            redactor=options.redact,
-            after_tick=self._seals.after_tick if self._seals else None,
-        )
-        spans, logs = [self._processor, *self._others[:1]], self._others[1:]
-        for span_processor in spans:
-            tracers.add_span_processor(span_processor)
-        for log_processor in [self._processor.log_processor, *logs]:
+        self._attach(tracers)
+        for log_processor in [self._processor.log_processor, *self._others[1:]]:
             loggers.add_log_record_processor(log_processor)
         state.set_active(active_of(tracers, loggers, content is True))
         atexit.register(self.shutdown)
         announce(_heading(options, self._others), self._switched.outcomes, content)
+
+    def _attach(self, provider: Any) -> None:
+        """Record the spans of a tracer provider, if it is one of the SDK."""
+        if hasattr(provider, "add_span_processor"):
+            for processor in [self._processor, *self._others[:1]]:
+                provider.add_span_processor(processor)
 
     @property
     def instrumented(self) -> tuple[str, ...]:

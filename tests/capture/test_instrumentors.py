@@ -112,7 +112,11 @@ def library(known: Callable[..., None], install: Install) -> Library:
 
 def switch_on(wanted: Any = None, *, content: bool | None = True) -> Switched:
     return instrumentors.switch_on(
-        wanted, content=content, tracer_provider="tracers", logger_provider="loggers"
+        wanted,
+        content=content,
+        tracer_provider="tracers",
+        logger_provider="loggers",
+        attach=lambda provider: None,
     )
 
 
