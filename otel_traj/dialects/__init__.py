@@ -19,7 +19,7 @@ from otel_traj.dialects.convert import CONVERTERS, call_id_of_result, goto_of_re
 from otel_traj.dialects.events import read_events
 from otel_traj.dialects.facts import Facts, Kind
 from otel_traj.dialects.langsmith import LANGSMITH
-from otel_traj.dialects.messages import from_pieces, is_cut, loads, unflatten
+from otel_traj.dialects.messages import Message, from_pieces, is_cut, loads, unflatten
 from otel_traj.dialects.mlflow import MLFLOW
 from otel_traj.dialects.openinference import OPENINFERENCE
 from otel_traj.dialects.otel import OTEL, OTEL_EVENTS
@@ -428,19 +428,27 @@ def _read_bodies(facts: Facts, attributes: Mapping[str, Any], spoken: Sequence[D
     for dialect in spoken:
         for key in dialect.request:
             body = read_request(attributes.get(key))
-            if body.input is not None and len(body.input) > len(facts.input or ()):
+            if _weight(body.input, len) > _weight(facts.input, len):
                 facts.input = body.input  # flattened keys lose what passes the attribute limit
             facts.fill(body)
         for key in dialect.response:
             body = read_response(attributes.get(key))
-            if body.output is not None and _told(body) > _told(facts):
+            if _weight(body.output, _n_parts) > _weight(facts.output, _n_parts):
                 facts.output = body.output
             facts.fill(body)
 
 
-def _told(facts: Facts) -> int:
-    """How many parts the output has."""
-    return sum(len(message.parts) for message in facts.output or ())
+def _weight(
+    messages: Sequence[Message] | None, size: Callable[[Sequence[Message]], int]
+) -> tuple[int, int]:
+    """How much messages tell: their size, and at equal size how many calls and answers have ids."""
+    messages = messages or ()
+    ids = sum(part.id is not None for message in messages for part in message.parts)
+    return size(messages), ids
+
+
+def _n_parts(messages: Sequence[Message]) -> int:
+    return sum(len(message.parts) for message in messages)
 
 
 def _read_failure(facts: Facts, span: SpanRecord) -> None:

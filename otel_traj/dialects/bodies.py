@@ -106,8 +106,10 @@ def read_response(value: Any) -> Facts:
         body = {**printed, **{key: value for key, value in body.items() if value is not None}}
     said = body.get("output") if isinstance(body.get("output"), Sequence) else body
     facts.output = decode(said, "assistant") or None
-    facts.response_id = _text(body.get("id") or body.get("responseId"))
-    facts.response_model = _text(body.get("model") or body.get("modelVersion"))
+    facts.response_id = _text(body.get("id") or body.get("responseId") or body.get("response_id"))
+    facts.response_model = _text(
+        body.get("model") or body.get("modelVersion") or body.get("model_version")
+    )
     facts.finish_reason = _text(body.get("stop_reason")) or _finish(facts)
     _read_usage(facts, body.get("usage") or body.get("usageMetadata") or body.get("usage_metadata"))
     return facts

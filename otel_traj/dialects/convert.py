@@ -120,8 +120,8 @@ def result(value: Any) -> Any:
     inner = loads(value)
     if isinstance(inner, str):
         return _repr_content(inner)
-    if isinstance(inner, list) and inner and all(map(is_block, inner)):
-        return _text_of_blocks(inner, value)
+    if isinstance(inner, list):
+        return _out_of_list(inner, value)
     if not isinstance(inner, Mapping):
         return value
     answers = _answers(inner)
@@ -136,6 +136,16 @@ def result(value: Any) -> Any:
     if isinstance(blocks, list) and set(inner) <= _MCP_RESULT:
         return _text_of_blocks(blocks, value)
     return value
+
+
+def _out_of_list(items: list[Any], otherwise: Any) -> Any:
+    """The text of content blocks, or the answer in messages; another list is the tool's own."""
+    if items and all(map(is_block, items)):
+        return _text_of_blocks(items, otherwise)
+    if len(items) == 1 and isinstance(items[0], Mapping) and items[0].keys() == {"text"}:
+        return items[0]["text"]  # Bedrock's blocks have no type
+    answers = _answers_in(items)
+    return answers[-1][1] if answers else otherwise
 
 
 def _text_of_blocks(blocks: list[Any], otherwise: Any) -> Any:
@@ -190,8 +200,14 @@ def _answers(value: Mapping[str, Any]) -> list[tuple[str | None, Any]]:
         return _answers(value["output"])
     if not dumped:
         return []
+    return _answers_in(value)
+
+
+def _answers_in(messages: Any) -> list[tuple[str | None, Any]]:
     return [
-        (part.id, part.value) for message in decode(value, "tool") for part in message.tool_results
+        (part.id, part.value)
+        for message in decode(messages, "tool")
+        for part in message.tool_results
     ]
 
 
