@@ -28,7 +28,7 @@ from otel_traj import semconv
 from otel_traj.capture import state, wrapping
 from otel_traj.capture.guard import guard
 from otel_traj.capture.messages import input_messages, output_message
-from otel_traj.capture.values import as_json, as_scalar, as_text, canonical_json
+from otel_traj.capture.values import as_json, as_scalar, as_text, canonical_json, limited
 
 if TYPE_CHECKING:
     from otel_traj.capture.file_change import Content
@@ -295,8 +295,9 @@ class ToolCallSpan(SpanHandle):
         call_id: str | None = None,
         reasoning: str | None = None,
         effect: Effect = "unknown",
+        max_bytes: int | None = None,
     ) -> None:
-        """Note the call; see `tool_call`."""
+        """Note the call; see `tool_call`, and `tool` for `max_bytes`."""
         super().__init__(
             f"{semconv.OP_EXECUTE_TOOL} {name}",
             SpanKind.INTERNAL,
@@ -309,6 +310,7 @@ class ToolCallSpan(SpanHandle):
         )
         self._arguments = arguments
         self._reasoning = reasoning
+        self._max_bytes = max_bytes
         self._run: TrajectorySpan | None = None
         self._reward = 0.0
         self._flags: list[str] = []
@@ -318,14 +320,18 @@ class ToolCallSpan(SpanHandle):
         with guard("record arguments"):
             self._run = current(parent)
             # Now, as the tool may change what it was given.
-            self._set_content(semconv.TOOL_CALL_ARGUMENTS, self._arguments, as_json)
+            if self._arguments is not None and self._records_content:
+                self._set_limited(semconv.TOOL_CALL_ARGUMENTS, as_json(self._arguments))
             self._set_content(semconv.STEP_REASONING, self._reasoning)
 
     @guard("record a result")
     def result(self, result: Any) -> None:
         """Tell what the tool gave: a text as it is, anything else as JSON, whole."""
         if self._records_content:
-            self._span.set_attribute(semconv.TOOL_CALL_RESULT, as_text(result))
+            self._set_limited(semconv.TOOL_CALL_RESULT, as_text(result))
+
+    def _set_limited(self, key: str, text: str) -> None:
+        self._span.set_attributes(limited(key, text, self._max_bytes))
 
     @guard("record an error")
     def error(self, error: str | BaseException) -> None:

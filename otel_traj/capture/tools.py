@@ -18,9 +18,16 @@ _REASONING: Final = "reasoning"
 @overload
 def tool(function: F, /) -> F: ...
 @overload
-def tool(*, name: str | None = None, effect: Effect = "unknown") -> Callable[[F], F]: ...
 def tool(
-    function: F | None = None, /, *, name: str | None = None, effect: Effect = "unknown"
+    *, name: str | None = None, effect: Effect = "unknown", max_bytes: int | None = None
+) -> Callable[[F], F]: ...
+def tool(
+    function: F | None = None,
+    /,
+    *,
+    name: str | None = None,
+    effect: Effect = "unknown",
+    max_bytes: int | None = None,
 ) -> F | Callable[[F], F]:
     """Record each call of a function as a tool execution.
 
@@ -33,6 +40,8 @@ def tool(
         name: What the model calls it; the function's own name if None.
         effect: What running it again would do: `read` nothing, `idempotent` the same, `effect`
             something more. Replays run only what is allowed.
+        max_bytes: Keep so much of the arguments and of the result, with a mark where they were cut,
+            their length and their hash. None keeps them whole.
     """
 
     def decorate(function: F) -> F:
@@ -45,7 +54,13 @@ def tool(
             with guard("bind arguments"):
                 arguments = _bound(parameters, args, kwargs)
             reasoning = arguments.pop(_REASONING, None)
-            return ToolCallSpan(called, arguments=arguments, reasoning=reasoning, effect=effect)
+            return ToolCallSpan(
+                called,
+                arguments=arguments,
+                reasoning=reasoning,
+                effect=effect,
+                max_bytes=max_bytes,
+            )
 
         return wrap(function, begin, ToolCallSpan.result)
 

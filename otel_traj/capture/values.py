@@ -8,6 +8,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from otel_traj import semconv
+
 Scalar = str | bool | int | float
 
 
@@ -35,6 +37,29 @@ def as_json(value: Any) -> str:
 
         return wal.dumps(value)
     return text
+
+
+def limited(key: str, text: str, max_bytes: int | None) -> dict[str, str | int]:
+    """Attributes that tell a text: whole, or its beginning with a mark, its length and its hash.
+
+    Args:
+        key: Of the attribute.
+        text: Its value.
+        max_bytes: Of UTF-8 that are kept; None for all.
+    """
+    if max_bytes is None or len(text) * 4 <= max_bytes:
+        return {key: text}
+    whole = text.encode("utf-8", "surrogatepass")
+    if len(whole) <= max_bytes:
+        return {key: text}
+    import hashlib  # 8 ms of OpenSSL, not for `import otel_traj`
+
+    kept = whole[:max_bytes].decode("utf-8", "ignore")
+    return {
+        key: f"{kept}… [cut: {len(whole)} bytes]",
+        f"{semconv.TRUNCATED_PREFIX}{key}": len(whole),
+        f"{semconv.HASH_PREFIX}{key}": hashlib.sha256(whole).hexdigest(),
+    }
 
 
 def canonical_json(value: Any) -> str:

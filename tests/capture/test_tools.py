@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import hashlib
 import inspect
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
@@ -341,3 +342,21 @@ def test_without_instrument_tools_only_run() -> None:
 
     assert plain(1) == 1
     assert list(generator(2)) == [0, 1]
+
+
+def test_s1_13_a_size_limit_leaves_mark_length_and_hash(captured: Capture) -> None:
+    @otel_traj.tool(max_bytes=8)
+    def fetch(name: str) -> str:
+        return "é" * 100 if name == "large" else "small"
+
+    assert (fetch("large"), fetch("tiny")) == ("é" * 100, "small")
+
+    large, tiny = (dict(span.attributes) for span in captured.spans)
+    assert large[semconv.TOOL_CALL_RESULT] == "éééé… [cut: 200 bytes]"
+    assert large[f"{semconv.TRUNCATED_PREFIX}{semconv.TOOL_CALL_RESULT}"] == 200
+    assert (
+        large[f"{semconv.HASH_PREFIX}{semconv.TOOL_CALL_RESULT}"]
+        == hashlib.sha256(("é" * 100).encode()).hexdigest()
+    )
+    assert tiny[semconv.TOOL_CALL_RESULT] == "small"
+    assert f"{semconv.TRUNCATED_PREFIX}{semconv.TOOL_CALL_RESULT}" not in tiny
