@@ -15,6 +15,7 @@ from typing import Final, Literal
 
 from otel_traj.assembly.tree import Node, resource_key
 from otel_traj.dialects import Facts
+from otel_traj.dialects.events import handoffs_in
 from otel_traj.dialects.messages import Part
 
 Order = tuple[int, int, int, int]
@@ -120,7 +121,10 @@ class ModelCalls:
 def find_calls(nodes: Iterable[Node]) -> list[Call]:
     """One call per thing that these spans tell of, by start time."""
     by_kind: dict[str, list[Node]] = defaultdict(list)
+    said: list[Call] = []
     for node in nodes:
+        if node.span.events:
+            said += _handoffs_said(node)
         if node.facts.kind != "tool" or node.facts.tool_name not in FINAL_ANSWER_TOOLS:
             by_kind[node.facts.kind].append(node)
     calls = _merge_nested(by_kind["llm"], stops=("tool", "agent", "handoff"))
@@ -128,7 +132,14 @@ def find_calls(nodes: Iterable[Node]) -> list[Call]:
     for kind in ("tool", "handoff", "retrieval", "memory"):
         calls += _merge_nested(by_kind[kind], stops=("llm", "agent"))
     calls += map(_call, by_kind["thought"])
-    return in_order(calls)
+    return in_order([*calls, *said])
+
+
+def _handoffs_said(node: Node) -> Iterator[Call]:
+    """Hand-overs that a span tells as events."""
+    for when, facts in handoffs_in(node.span):
+        facts.dialects = node.facts.dialects
+        yield Call("handoff", node, facts, when, when, told_by="messages")
 
 
 def in_order(calls: Iterable[Call]) -> list[Call]:

@@ -69,7 +69,7 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
 )
 """Most specific first: many dialects also write some OpenTelemetry names."""
 
-_COMMON: Final = frozenset({TRAJ, OTEL_EVENTS, OTEL})
+_COMMON: Final = frozenset({TRAJ, OTEL_EVENTS, OTEL, AGENT_TRACE})
 """Dialects whose words others write too: beside them a span may say more in words of its own."""
 
 _STANDARD: Final = ("gen_ai.", "traj.")

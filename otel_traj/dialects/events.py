@@ -54,6 +54,17 @@ def read_events(span: SpanRecord, logs: Iterable[LogRecord], listed: Iterable[An
     return Facts(input=tuple(given) or None, output=tuple(said) or None)
 
 
+def handoffs_in(span: SpanRecord) -> Iterable[tuple[int, Facts]]:
+    """(Unix nanoseconds, facts) of each message by which an agent hands over, told as an event."""
+    for event in span.events:
+        told = event.attributes
+        if told.get("message.type") == "handoff" and told.get("message.to_agent"):
+            given, to = told.get("message.from_agent"), str(told["message.to_agent"])
+            facts = Facts(kind="handoff", handoff_to=to, arguments=told.get("message.content"))
+            facts.handoff_from = str(given) if given else None
+            yield event.time_ns, facts
+
+
 def _of_span_event(event: SpanEvent) -> tuple[int, str, Mapping[str, Any]]:
     body = {
         key: loads(value) if key != "content" else value for key, value in event.attributes.items()

@@ -53,20 +53,35 @@ MCP: Final = Dialect(
 
 AGENT_TRACE: Final = Dialect(
     name="agent-trace",
-    marks=("agent.framework", "agent.role", "coordination.type", "message.from", "checkpoint.name"),
+    marks=("agenttrace.", "agent.framework", "agent.role", "coordination.type", "checkpoint.name"),
+    kinds={
+        "agenttrace.kind": {
+            "agent_call": "agent",
+            "tool_call": "tool",
+            "llm_call": "llm",
+            "handoff": "handoff",
+            "message": "wrapper",
+            "checkpoint": "wrapper",
+        },
+        "coordination.type": {"handoff": "handoff", "delegation": "handoff"},
+    },
     names=(
-        (re.compile(r"agent\..*|.*\.agent"), "agent"),
-        (re.compile(r"llm(?:[._ ].*)?|.*llm_call.*"), "llm"),
-        (re.compile(r"tool(?:[._ ].*)?|.*tool_call.*"), "tool"),
+        (re.compile(r"agent[.:].*|.*\.agent"), "agent"),
+        (re.compile(r"llm(?:[.:_ ].*)?|.*llm_call.*"), "llm"),
+        (re.compile(r"tool(?:[.:_ ].*)?|.*tool_call.*"), "tool"),
         (re.compile(r"handoff.*"), "handoff"),
     ),
     facts={
-        "agent_name": ("agent.name",),
+        "agent_name": ("agent.name", InName(re.compile(r"agent[.:](.+)"))),
         "agent_id": ("agent.id",),
         "model": ("agent.model",),
-        "handoff_from": ("coordination.from_agent", "message.from"),
-        "handoff_to": ("coordination.to_agent", "message.to"),
-        "said_input": ("message.content",),
+        "tool_name": ("tool.name", InName(re.compile(r"tool[.:](.+)"))),
+        "arguments": ("agenttrace.input",),
+        "result": ("agenttrace.output",),
+        "handoff_from": ("coordination.from_agent", "message.from_agent", "message.from"),
+        "handoff_to": ("coordination.to_agent", "message.to_agent", "message.to"),
+        "said_input": ("agenttrace.input", "message.content"),
+        "said_output": ("agenttrace.output",),
     },
 )
 """The names of an earlier tracing format (AgentTrace), accepted as input."""
