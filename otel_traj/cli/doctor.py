@@ -106,7 +106,7 @@ def _overview(row: Mapping[str, Any]) -> None:
     if row["n_unjudged"]:
         click.echo(
             f"{row['n_unjudged']:,} without an outcome: nobody judged them "
-            "(run.outcome(...), otel-traj annotate, or rules.toml)"
+            "(run.outcome(...), otel-traj annotate, or rules.toml; otel-traj list --unjudged)"
         )
 
 

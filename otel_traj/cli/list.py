@@ -32,6 +32,7 @@ where ($agent is null or agent_name = $agent or list_contains(agents, $agent))
     or contains(lower(coalesce(task, user_input)), lower($task)))
   and ($outcome is null or outcome = $outcome)
   and ($status is null or status = $status)
+  and (not $unjudged or outcome_source = 'builtin')
 order by start_time desc, trajectory_id"""
 
 COLUMNS: Final = (
@@ -65,6 +66,7 @@ _NARROW_COLUMNS: Final = 6
 @click.option("--task", metavar="TEXT", help="Only runs with this task id, or this in their task.")
 @click.option("--outcome", type=click.Choice(OUTCOMES), help="Only runs that were this good.")
 @click.option("--status", type=click.Choice(STATUSES), help="Only runs that ended like this.")
+@click.option("--unjudged", is_flag=True, help="Only runs whose outcome nobody, and no rule, told.")
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
@@ -79,6 +81,7 @@ def command(
     task: str | None,
     outcome: str | None,
     status: str | None,
+    unjudged: bool,
     limit: int | None,
     format_: Format,
     output: Path | None,
@@ -94,9 +97,9 @@ def command(
     opened = open_store(store)
     filters = {"agent": agent, "task": task, "outcome": outcome, "status": status}
     if format_ == "table" and output is None:
-        print_table(opened, limit=SHOWN if limit is None else limit, **filters)
+        print_table(opened, limit=SHOWN if limit is None else limit, unjudged=unjudged, **filters)
     else:
-        emit(opened.sql(QUERY, filters), format_, output, limit=limit)
+        emit(opened.sql(QUERY, {**filters, "unjudged": unjudged}), format_, output, limit=limit)
 
 
 def print_table(
@@ -107,12 +110,19 @@ def print_table(
     task: str | None = None,
     outcome: str | None = None,
     status: str | None = None,
+    unjudged: bool = False,
 ) -> None:
     """Print trajectories for eyes; stderr says where there are more than the limit, or none."""
     from otel_traj.cli.rows import Rows
     from otel_traj.cli.table import terminal_width, write_table
 
-    filters = {"agent": agent, "task": task, "outcome": outcome, "status": status}
+    filters = {
+        "agent": agent,
+        "task": task,
+        "outcome": outcome,
+        "status": status,
+        "unjudged": unjudged,
+    }
     found = store.sql(QUERY, filters).limit(limit + 1).to_arrow_table().to_pylist()
     is_narrow = sys.stdout.isatty() and terminal_width() < _WIDE
     columns = COLUMNS[: _NARROW_COLUMNS if is_narrow else None]

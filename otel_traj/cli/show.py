@@ -64,7 +64,8 @@ def judgement_of(store: TrajectoryStore, trajectory_id: str) -> Judgement | None
     from otel_traj.cli.transcript import Judgement
 
     found = store.sql(
-        "select outcome, outcome_source, reward from trajectories where trajectory_id = $id",
+        "select outcome, outcome_source, reward, reward_source from trajectories"
+        " where trajectory_id = $id",
         {"id": trajectory_id},
     ).fetchall()
     return Judgement(*found[0]) if found else None
@@ -107,5 +108,6 @@ def _write_json(run: Trajectory, judgement: Judgement | None) -> None:
             "outcome": judgement.outcome,
             "outcome_source": judgement.source,
             "reward": judgement.reward,
+            "reward_source": judgement.reward_source,
         }
     click.echo(json_text({**row, "steps": steps, "file_changes": file_changes}))

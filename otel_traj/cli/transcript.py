@@ -38,6 +38,7 @@ class Judgement:
     outcome: str
     source: str
     reward: float | None = None
+    reward_source: str | None = None
 
 
 class Transcript:

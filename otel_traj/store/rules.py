@@ -1,19 +1,26 @@
-"""`rules.toml`: what counts as an outcome here, beside what the runs say of themselves.
+"""`rules.toml`: what counts as an outcome here, and as a reward, beside what is said of the runs.
 
     outcome_evaluations = ["correctness"]     # evaluations whose label is an outcome
 
     [[outcome]]
     name = "refunded"
-    when = "status = 'completed' and list_contains(tools, 'refund')"
+    when = "status = 'completed' and list_contains(tools, 'refund') and scores['safety'] > 0.9"
     outcome = "success"
 
-`when` is one SQL condition on the columns of `trajectories` (`reward` and `duration_s` included,
-the outcome itself not). The first rule that holds decides; one that cannot be computed for a row
-does not hold for it. A rule is checked when it is read: a mistake names its file and itself.
+    [[reward]]
+    name = "quick"
+    value = "case when labels['feedback'] = 'good' then 1.0 else 1 / (1 + n_turns) end"
+
+`when` is one SQL condition, `value` one SQL number, on the columns of `trajectories` and on what
+evaluations and users said of the run as a whole: `scores` and `labels`, the last word under each
+name. Nothing may ask for the outcome, and a reward not for the reward. The first rule that holds,
+or gives a finite number, decides; one that cannot be computed for a row does not. All agents are
+judged by the same rules. They are checked when they are read: a mistake names its file and itself.
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +35,12 @@ from otel_traj.store import query, schema
 
 _OUTCOMES: Final = get_args(Outcome)
 _JUDGED_LATER: Final = ("outcome", "outcome_source")
+_REWARD: Final = ("reward", "reward_source")
+
+_NUMBER: Final = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$|DOUBLE$|FLOAT$|DECIMAL\(")
+
+SAID: Final = {"scores": "MAP(VARCHAR, DOUBLE)", "labels": "MAP(VARCHAR, VARCHAR)"}
+"""What rules see beside the columns of `trajectories` -> its DuckDB type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +53,19 @@ class OutcomeRule:
 
 
 @dataclass(frozen=True, slots=True)
+class RewardRule:
+    """Trajectories that were given no reward have this one, the SQL number `value`."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """All of a store's `rules.toml` that views need."""
 
     outcomes: tuple[OutcomeRule, ...] = ()
+    rewards: tuple[RewardRule, ...] = ()
     outcome_evaluations: tuple[str, ...] = ()
 
 
@@ -61,26 +83,32 @@ def load(store: Path) -> Rules:
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"Cannot read {str(path)!r}: {error}") from error
     evaluations = content.get("outcome_evaluations", [])
-    tables = content.get("outcome", [])
-    if not isinstance(tables, list):
-        raise ConfigurationError(f"{str(path)!r}: write [[outcome]], not [outcome]")
     if not isinstance(evaluations, list) or not all(isinstance(e, str) for e in evaluations):
         raise ConfigurationError(f"{str(path)!r}: outcome_evaluations is a list of names")
-    return Rules(tuple(_outcome_rule(path, table) for table in tables), tuple(evaluations))
+    return Rules(
+        outcomes=tuple(_outcome_rule(path, t) for t in _tables(path, content, "outcome")),
+        rewards=tuple(_reward_rule(path, t) for t in _tables(path, content, "reward")),
+        outcome_evaluations=tuple(evaluations),
+    )
+
+
+def _tables(path: Path, content: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
+    tables = content.get(kind, [])
+    if not isinstance(tables, list):
+        raise ConfigurationError(f"{str(path)!r}: write [[{kind}]], not [{kind}]")
+    return tables
 
 
 def _outcome_rule(path: Path, table: Mapping[str, Any]) -> OutcomeRule:
-    rule = f"{str(path)!r}, [[outcome]] {table.get('name', '?')!r}"
-    if not table.keys() == {"name", "when", "outcome"}:
-        raise ConfigurationError(f"{rule}: needs exactly name, when and outcome; has {[*table]}")
-    if not all(isinstance(value, str) for value in table.values()):
-        raise ConfigurationError(f"{rule}: name, when and outcome are texts")
+    rule = _checked_texts(path, "outcome", table, ("name", "when", "outcome"))
     if table["outcome"] not in _OUTCOMES:
         raise ConfigurationError(
             f"{rule}: outcome {table['outcome']!r} is none of {', '.join(_OUTCOMES)}"
         )
     try:
-        _check_condition(table["when"])
+        kind = _type_of(table["when"], without=_JUDGED_LATER)
+        if kind != "BOOLEAN":
+            raise QueryError(f"it is {kind}, not BOOLEAN")
     except (QueryError, duckdb.Error) as error:
         raise ConfigurationError(
             f"{rule}: `when` is no condition on trajectories: {error}"
@@ -88,15 +116,43 @@ def _outcome_rule(path: Path, table: Mapping[str, Any]) -> OutcomeRule:
     return OutcomeRule(table["name"], table["when"], table["outcome"])
 
 
-def _check_condition(condition: str) -> None:
-    """Refuse what is not one boolean expression over the columns of `trajectories`."""
-    query.check_expression(condition)
-    connection = duckdb.connect()
-    connection.execute(schema.create_table_sql("trajectories"))
-    for column in _JUDGED_LATER:
-        connection.execute(f"alter table trajectories drop {column}")
-    described = connection.execute(
-        f"select column_type from (describe select ({condition}) from trajectories)"  # noqa: S608 (checked above)
-    ).fetchall()
-    if described != [("BOOLEAN",)]:
-        raise QueryError(f"it is {described[0][0]}, not BOOLEAN")
+def _reward_rule(path: Path, table: Mapping[str, Any]) -> RewardRule:
+    rule = _checked_texts(path, "reward", table, ("name", "value"))
+    try:
+        kind = _type_of(table["value"], without=_JUDGED_LATER + _REWARD)
+        if not _NUMBER.match(kind):
+            raise QueryError(f"it is {kind}")
+    except (QueryError, duckdb.Error) as error:
+        raise ConfigurationError(
+            f"{rule}: `value` is no number on trajectories: {error}"
+        ) from error
+    return RewardRule(table["name"], table["value"])
+
+
+def _checked_texts(path: Path, kind: str, table: Mapping[str, Any], keys: tuple[str, ...]) -> str:
+    """How messages name the rule, if it has exactly these keys, all of them texts."""
+    rule = f"{str(path)!r}, [[{kind}]] {table.get('name', '?')!r}"
+    if table.keys() != set(keys):
+        *most, last = keys
+        raise ConfigurationError(
+            f"{rule}: needs exactly {', '.join(most)} and {last}; has {[*table]}"
+        )
+    if not all(isinstance(value, str) for value in table.values()):
+        *most, last = keys
+        raise ConfigurationError(f"{rule}: {', '.join(most)} and {last} are texts")
+    return rule
+
+
+def _type_of(expression: str, *, without: tuple[str, ...]) -> str:
+    """The type of one expression over what rules see; refuses whatever else it is."""
+    query.check_expression(expression)
+    with duckdb.connect() as connection:
+        connection.execute(schema.create_table_sql("trajectories"))
+        for column in without:
+            connection.execute(f"alter table trajectories drop {column}")
+        for column, kind in SAID.items():
+            connection.execute(f"alter table trajectories add column {column} {kind}")
+        [(kind,)] = connection.execute(
+            f"select column_type from (describe select ({expression}) from trajectories)"  # noqa: S608 (checked above)
+        ).fetchall()
+    return str(kind)

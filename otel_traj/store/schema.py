@@ -317,7 +317,8 @@ TRAJECTORIES = Table(
     view_columns=(
         _text("outcome", "How good it was: success, failure, partial, error or unknown"),
         _text("outcome_source", "Who says so: explicit, evaluation, rule:<name> or builtin"),
-        _number("reward", "Last reward given to the run, NULL when none"),
+        _number("reward", "Last reward given to the run, else by a rule, NULL when none"),
+        _text("reward_source", "Who says so: the source that gave it, or rule:<name>"),
         _number("duration_s", "Wall time, NULL while open", "s"),
     ),
     sort=("start_time",),

@@ -21,7 +21,7 @@ import pyarrow as pa
 from otel_traj.errors import StoreDamagedError
 from otel_traj.model import Outcome
 from otel_traj.store import rules as rules_module
-from otel_traj.store.rules import Rules
+from otel_traj.store.rules import SAID, Rules
 from otel_traj.store.schema import SUPERSEDED, TABLES
 from otel_traj.store.snapshot import DataFile, Snapshot
 from otel_traj.wal import ulid
@@ -144,6 +144,7 @@ def script(
         "annotations": _plain("annotations"),
         "annotations_latest": _LATEST,
         "live.verdicts": _verdicts(rules),
+        **({"live.said": _SAID} if rules.outcomes or rules.rewards else {}),
         "trajectories": _trajectories(rules),
         **({"live.step_rewards": _STEP_REWARDS} if has_annotations else {}),
         "steps": _steps(has_annotations=has_annotations),
@@ -279,46 +280,86 @@ select trajectory_id,
     max_by(value_num, row(created, annotation_id)) filter (
         "name" = 'reward' and value_num is not null
     ) as reward,
+    max_by(source, row(created, annotation_id)) filter (
+        "name" = 'reward' and value_num is not null
+    ) as reward_source,
     {reasons}
 from annotations_latest
 where target = 'trajectory' and trajectory_id is not null
 group by trajectory_id"""
 
 
+# What rules see of evaluations and users: the last word under each name on the run as a whole.
+_SAID: Final = """\
+with last as (
+    select trajectory_id, "name",
+        max_by(value_num, row(created, annotation_id)) filter (value_num is not null) as score,
+        max_by(value_text, row(created, annotation_id)) filter (value_text is not null) as label
+    from annotations_latest
+    where target = 'trajectory' and trajectory_id is not null
+    group by trajectory_id, "name"
+)
+select trajectory_id,
+    map_from_entries(list(row("name", score)) filter (score is not null)) as scores,
+    map_from_entries(list(row("name", label)) filter (label is not null)) as labels
+from last group by trajectory_id"""
+
+
 def _trajectories(rules: Rules) -> str:
-    holds = [f"coalesce(try(({rule.when})), false)" for rule in rules.outcomes]
-    outcome = "".join(
-        f"\n        when {condition} then {_quoted(rule.outcome)}"
-        for condition, rule in zip(holds, rules.outcomes, strict=True)
-    )
-    source = "".join(
-        f"\n        when {condition} then {_quoted('rule:' + rule.name)}"
-        for condition, rule in zip(holds, rules.outcomes, strict=True)
-    )
     columns = _names("trajectories", "t.")
     for name in _REASONS:
         columns = columns.replace(f't."{name}"', f'coalesce(v.{name}, t.{name}) as "{name}"')
+    has_rules = bool(rules.outcomes or rules.rewards)
+    said = "".join(
+        f", coalesce(s.{name}, map([], [])::{kind}) as {name}" for name, kind in SAID.items()
+    )
+    rewards = [(rule.name, _finite(f"try(({rule.value})::double)")) for rule in rules.rewards]
+    reward_sources = "".join(
+        f"\n        when ({value}) is not null then {_quoted('rule:' + name)}"
+        for name, value in rewards
+    )
+    holds = [f"coalesce(try(({rule.when})), false)" for rule in rules.outcomes]
+    outcomes = "".join(
+        f"\n        when {condition} then {_quoted(rule.outcome)}"
+        for condition, rule in zip(holds, rules.outcomes, strict=True)
+    )
+    outcome_sources = "".join(
+        f"\n        when {condition} then {_quoted('rule:' + rule.name)}"
+        for condition, rule in zip(holds, rules.outcomes, strict=True)
+    )
     return f"""\
-with judged as (
-    select {columns}, v.explicit_outcome, v.evaluated_outcome, v.reward,
-        t.duration_us / 1e6 as duration_s
+with told as (
+    select {columns}, v.explicit_outcome, v.evaluated_outcome, v.reward as given_reward,
+        v.reward_source as given_by, t.duration_us / 1e6 as duration_s{said if has_rules else ""}
     from live.trajectories t left join live.verdicts v using (trajectory_id)
+    {"left join live.said s using (trajectory_id)" if has_rules else ""}
+), judged as (
+    select *,
+        coalesce({", ".join(["given_reward", *(value for _, value in rewards)])})::double as reward,
+        case
+            when given_reward is not null then given_by{reward_sources}
+        end as reward_source
+    from told
 )
 select {_names("trajectories")},
     case
         when explicit_outcome is not null then explicit_outcome
-        when evaluated_outcome is not null then evaluated_outcome{outcome}
+        when evaluated_outcome is not null then evaluated_outcome{outcomes}
         when status = 'completed' then 'success'
         when status = 'open' then 'unknown'
         else 'error'
     end as outcome,
     case
         when explicit_outcome is not null then 'explicit'
-        when evaluated_outcome is not null then 'evaluation'{source}
+        when evaluated_outcome is not null then 'evaluation'{outcome_sources}
         else 'builtin'
     end as outcome_source,
-    reward, duration_s
+    reward, reward_source, duration_s
 from judged"""
+
+
+def _finite(number: str) -> str:
+    return f"case when isfinite({number}) then {number} end"
 
 
 # An annotation on a step names its tool call; without one it means the span's own step, which comes

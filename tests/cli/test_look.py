@@ -146,6 +146,20 @@ def test_an_unknown_id_names_the_nearest(run: Run, corpus_store: Path) -> None:
     assert RUN_ID in ran.err
 
 
+def test_s1_22_list_finds_the_runs_that_nobody_judged(run: Run, corpus_store: Path) -> None:
+    unjudged = "select trajectory_id from trajectories where outcome_source = 'builtin' order by 1"
+    expected = json.loads(run("sql", unjudged, "--format", "json", "--store", corpus_store).out)
+    assert expected
+
+    ran = run("list", "--unjudged", "--format", "json", "--store", corpus_store)
+
+    found = sorted(row["trajectory_id"] for row in json.loads(ran.out))
+    assert found == [row["trajectory_id"] for row in expected]
+    assert len(run("list", "--unjudged", "--store", corpus_store).out.splitlines()) == 2 + len(
+        found
+    )
+
+
 def test_analyze_lists_what_there_is_without_a_store(run: Run) -> None:
     ran = run("analyze", "--store", "/no/such/store")
 
