@@ -15,8 +15,15 @@ from typing import Any, Final
 from otel_traj import semconv
 from otel_traj.dialects.bodies import read_request, read_response
 from otel_traj.dialects.claude_code import CLAUDE_CODE
-from otel_traj.dialects.convert import CONVERTERS, call_id_of_result, goto_of_result, result, text
-from otel_traj.dialects.events import read_events
+from otel_traj.dialects.convert import (
+    CONVERTERS,
+    call_id_of_result,
+    goto_of_result,
+    literal,
+    result,
+    text,
+)
+from otel_traj.dialects.events import first_chunk_ns, read_events
 from otel_traj.dialects.facts import Facts, Kind
 from otel_traj.dialects.langsmith import LANGSMITH
 from otel_traj.dialects.messages import Message, from_pieces, is_cut, loads, unflatten
@@ -79,8 +86,8 @@ _ONLY_FOR: Final[Mapping[str, frozenset[str]]] = {
     "arguments": frozenset({"tool"}),
     "result": frozenset({"tool"}),
     "tool_name": frozenset({"tool", "handoff", "thought"}),
-    "query": frozenset({"retrieval"}),
-    "documents": frozenset({"retrieval"}),
+    "query": frozenset({"retrieval", "memory"}),
+    "documents": frozenset({"retrieval", "memory"}),
     "handoff_from": frozenset({"handoff", "tool"}),
     "handoff_to": frozenset({"handoff", "tool", "goto"}),
     "output_text": frozenset({"llm"}),
@@ -385,7 +392,7 @@ def _look_up(
         case Flat(prefix):
             return unflatten(attributes, prefix) or None
         case At(key, path):
-            value = loads(attributes.get(key))
+            value = literal(attributes.get(key))
             for name in path:
                 value = loads(value.get(name)) if isinstance(value, Mapping) else None
             return value
@@ -417,6 +424,8 @@ def _read_model_call(
     _read_bodies(facts, attributes, spoken)
     listed = [attributes.get(key) for dialect in spoken for key in dialect.events]
     facts.fill(read_events(span, logs, listed))
+    if facts.ttft_us is None and (first := first_chunk_ns(span)) is not None:
+        facts.ttft_us, facts.stream = (first - span.start_ns) // 1000, True
     facts.finish_reason = facts.finish_reason or next(
         (m.finish_reason for m in facts.output or () if m.finish_reason), None
     )

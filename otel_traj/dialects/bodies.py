@@ -99,7 +99,8 @@ def read_response(value: Any) -> Facts:
         return _read_generations(body)
     if isinstance(body.get("response"), Mapping):
         body = body["response"]
-    if not any(key in body for key in ("choices", "output", "content", "candidates")):
+    has_message = isinstance(body.get("message"), Mapping)
+    if not has_message and not body.keys() & {"choices", "output", "content", "candidates"}:
         return facts
     printed = from_repr(body.get("raw"))  # a client's own object beside what was made of it
     if isinstance(printed, Mapping):
@@ -170,6 +171,7 @@ def _read_usage(facts: Facts, usage: Any) -> None:
         "promptTokenCount",
         "prompt_token_count",
         "inputTokens",
+        "promptTokens",
     )
     facts.output_tokens = _count(
         usage,
@@ -178,6 +180,7 @@ def _read_usage(facts: Facts, usage: Any) -> None:
         "candidatesTokenCount",
         "candidates_token_count",
         "outputTokens",
+        "completionTokens",
     )
     read, written = (
         _count(usage, "cache_read_input_tokens"),

@@ -38,6 +38,7 @@ CLAUDE_CODE: Final = Dialect(
         "arguments": (InLog("tool_result", "tool_input"), "full_command"),
         "result": (InEvent("tool.output", "output"),),
         "handoff_to": ("subagent_type",),
+        "error_message": ("error", InLog("tool_result", "error"), InLog("api_error", "error")),
         "said_input": ("user_prompt",),
     },
     stray_logs={"tool_result": "tool", "assistant_response": "llm", "api_request": "llm"},

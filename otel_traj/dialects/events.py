@@ -6,6 +6,7 @@ The form of the conventions up to 1.36: one event per message (`gen_ai.user.mess
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -52,6 +53,18 @@ def read_events(span: SpanRecord, logs: Iterable[LogRecord], listed: Iterable[An
         elif name in _COMPLETION:
             said += decode(body.get("gen_ai.completion"), "assistant")
     return Facts(input=tuple(given) or None, output=tuple(said) or None)
+
+
+_CHUNK: Final = re.compile(
+    r"First Token Stream Event|new_token|ai\.stream\.firstChunk"
+    r"|mlflow\.chunk\..*|.*\.completion\.chunk"
+)
+"""Events by which instrumentors tell the pieces of a streamed answer."""
+
+
+def first_chunk_ns(span: SpanRecord) -> int | None:
+    """When the first piece of a streamed answer came, Unix nanoseconds; None if nothing tells."""
+    return min((e.time_ns for e in span.events if _CHUNK.fullmatch(e.name)), default=None)
 
 
 def handoffs_in(span: SpanRecord) -> Iterable[tuple[int, Facts]]:

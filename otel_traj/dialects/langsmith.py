@@ -25,15 +25,20 @@ LANGSMITH: Final = Dialect(
     facts={
         "acting_agent": ("langsmith.metadata.lc_agent_name",),
         "workflow_name": (InName(re.compile(r"(.+)")),),
-        "conversation_id": ("langsmith.metadata.thread_id",),
+        "conversation_id": (
+            "langsmith.metadata.thread_id",
+            "langsmith.metadata.conversation_id",
+        ),
         "session_id": ("langsmith.metadata.session_id",),
         "user_id": ("langsmith.metadata.user_id",),
         "tool_name": (InName(re.compile(r"(.+)")),),
         "cache_read_tokens": (
             At("langsmith.metadata.usage_metadata", ("input_token_details", "cache_read")),
+            At("gen_ai.usage.input_token_details", ("cache_read",)),
         ),
         "reasoning_tokens": (
             At("langsmith.metadata.usage_metadata", ("output_token_details", "reasoning")),
+            At("gen_ai.usage.output_token_details", ("reasoning",)),
         ),
         "arguments": ("gen_ai.prompt",),
         "result": ("gen_ai.completion",),

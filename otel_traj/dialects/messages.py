@@ -342,7 +342,11 @@ def _of_choice(value: Mapping[str, Any], role: str) -> Messages:
             key: value[key] for key in ("tool_calls", "role") if key in value and key not in inner
         }
         inner = {**_unwrapped(inner), **beside}
-    reason = value.get("finish_reason") or (value.get("generation_info") or {}).get("finish_reason")
+    reason = (
+        value.get("finish_reason")
+        or value.get("finishReason")
+        or (value.get("generation_info") or {}).get("finish_reason")
+    )
     return tuple(
         Message(message.role, message.parts, message.finish_reason or _word(reason))
         for message in decode(inner, role)
@@ -456,15 +460,11 @@ def _parts(block: Any) -> list[Part]:
         return [_call(block["tool_call"])]
     if isinstance(block.get("message_content"), Mapping):
         return _parts(block["message_content"])
-    for key in ("functionCall", "function_call"):  # Gemini, and its Python clients
+    for key, decoder in _HOLDERS.items():
         if isinstance(block.get(key), Mapping):
-            return [_call(block[key])]
-    for key in ("functionResponse", "function_response"):
-        if isinstance(block.get(key), Mapping):
-            return [_result(block[key])]
-    decoder = _PART_OF.get(str(block.get("type")))
-    if decoder is not None:
-        part = decoder(block)
+            return [decoder(block[key])]
+    if (typed := _PART_OF.get(str(block.get("type")))) is not None:
+        part = typed(block)
         is_empty = part.kind == "tool_call" and part.name is None and part.id is None
         return [] if is_empty else _out_of_repr(part)
     if "name" in block and ("arguments" in block or "args" in block):
@@ -499,6 +499,9 @@ def _reasoning(block: Mapping[str, Any]) -> Part:
     return Part("reasoning", text=as_text(said) or None)
 
 
+_CALL_IDS: Final = ("tool_call_id", "toolCallId", "tool_use_id", "toolUseId", "ref")
+
+
 def _call(block: Mapping[str, Any]) -> Part:
     function = block.get("function")
     inner: Mapping[str, Any] = function if isinstance(function, Mapping) else block
@@ -508,7 +511,7 @@ def _call(block: Mapping[str, Any]) -> Part:
     return Part(
         "tool_call",
         # `call_id` is what the answer will name; `id` is then the item's own.
-        id=_word(_first(block, "call_id", "id", "tool_call_id", "toolCallId", "tool_use_id")),
+        id=_word(_first(block, "call_id", "id", *_CALL_IDS)),
         name=_word(_first(inner, "name", "tool_name", "toolName")),
         value=loads(arguments),
     )
@@ -517,7 +520,7 @@ def _call(block: Mapping[str, Any]) -> Part:
 def _result(block: Mapping[str, Any]) -> Part:
     return Part(
         "tool_result",
-        id=_word(_first(block, "call_id", "tool_use_id", "tool_call_id", "toolCallId", "id")),
+        id=_word(_first(block, "call_id", *_CALL_IDS, "id")),
         name=_word(_first(block, "name", "tool_name", "toolName")),
         value=_plain(_first(block, "response", "result", "output", "content")),
         failed=_failed(block),
@@ -534,6 +537,14 @@ def _failed(block: Mapping[str, Any]) -> bool | None:
 def _media(block: Mapping[str, Any]) -> Part:
     return Part("media", value=dict(block))
 
+
+_HOLDERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Part]]] = {
+    **dict.fromkeys(("functionCall", "function_call", "toolUse", "toolRequest"), _call),
+    **dict.fromkeys(
+        ("functionResponse", "function_response", "toolResult", "toolResponse"), _result
+    ),
+}
+"""Blocks that are named by their one key: Gemini, its Python clients, Bedrock, Genkit."""
 
 _PART_OF: Final[Mapping[str, Callable[[Mapping[str, Any]], Part]]] = {
     **dict.fromkeys(("text", "output_text", "input_text", "refusal"), _text),

@@ -27,6 +27,7 @@ OPERATIONS: Final[dict[str, Kind]] = {
     "invoke_agent": "agent",
     "invoke_workflow": "workflow",
     "plan": "wrapper",
+    "fetch_response": "wrapper",
     "execute_tool": "tool",
     "search_memory": "memory",
     "create_memory": "memory",
@@ -95,7 +96,10 @@ OTEL: Final = Dialect(
         "max_tokens": (semconv.REQUEST_MAX_TOKENS,),
         "seed": (semconv.REQUEST_SEED, "gen_ai.openai.request.seed"),
         "stop": (semconv.REQUEST_STOP_SEQUENCES,),
-        "response_format": ("gen_ai.request.structured_output_schema",),
+        "response_format": (
+            "gen_ai.request.structured_output_schema",
+            "gen_ai.openai.request.response_format",
+        ),
         "reasoning_effort": (semconv.REQUEST_REASONING_LEVEL, "gen_ai.request.reasoning_effort"),
         "tool_name": (semconv.TOOL_NAME, InName(re.compile(r"execute_tool (.+)"))),
         "tool_call_id": (semconv.TOOL_CALL_ID,),
@@ -108,8 +112,8 @@ OTEL: Final = Dialect(
             "gen_ai.handoff.to_agent",
             "gen_ai.agent.handoff.target.name",
         ),
-        "query": (semconv.RETRIEVAL_QUERY,),
-        "documents": (semconv.RETRIEVAL_DOCUMENTS,),
+        "query": (semconv.RETRIEVAL_QUERY, "gen_ai.memory.query.text"),
+        "documents": (semconv.RETRIEVAL_DOCUMENTS, "gen_ai.memory.records"),
     },
 )
 

@@ -29,6 +29,7 @@ PYDANTIC_AI: Final = Dialect(
         ),
         "arguments": ("tool_arguments",),
         "result": ("tool_response",),
+        "error_message": ("pydantic_ai.tool.retry.cause",),
         "said_input": ("pydantic_ai.all_messages", "all_messages_events"),
         "said_output": ("final_result",),
     },

@@ -37,7 +37,7 @@ _KIND_KEYS: Final[tuple[Words, ...]] = (
     ("observation", "type"),
     ("step", "type"),
 )
-_WEAK_KIND_KEYS: Final[tuple[Words, ...]] = (("node", "type"), ("kind",), ("type",))
+_WEAK_KIND_KEYS: Final[tuple[Words, ...]] = (("subtype",), ("node", "type"), ("kind",), ("type",))
 """Keys that mostly tell something else: believed only where other facts support them."""
 
 _OPERATION_KEYS: Final[tuple[Words, ...]] = (("operation", "name"), ("operation", "id"))
@@ -47,7 +47,7 @@ _KIND_WORDS: Final[Mapping[Kind, frozenset[str]]] = {
     "embedding": frozenset({"embedding", "embeddings", "embed"}),
     "retrieval": frozenset({"retriever", "retrieval", "retrieve"}),
     "evaluation": frozenset({"evaluator", "evaluation", "experiment"}),
-    "llm": frozenset({"llm", "chat", "completion", "generation", "generate", "inference"}),
+    "llm": frozenset({"llm", "chat", "completion", "generation", "generate", "inference", "model"}),
     "agent": frozenset({"agent"}),
 }
 """Most telling first: a "tool call of an agent" is a tool."""
@@ -190,7 +190,9 @@ def _is_supported(
         return facts.response_id is not None or facts.output_tokens is not None
     if kind == "tool":
         has_data = any(_ends(words, ends) for words in keys.values() for ends in _TOOL_DATA)
-        return bool(facts.tool_name or text(attributes.get("name"))) and has_data
+        own_name = _first(attributes, keys, (("name",),))
+        is_named = facts.tool_name is not None or own_name in (attributes.get("name"), span.name)
+        return is_named and own_name != "" and has_data
     return kind == "agent" and facts.agent_name is not None
 
 
@@ -201,7 +203,7 @@ def _kind_in(words: Words) -> Kind | None:
 
 # --- providers' own bodies ----------------------------------------------------------------------
 
-_ANSWERS: Final = frozenset({"choices", "candidates", "stop_reason", "output"})
+_ANSWERS: Final = frozenset({"choices", "candidates", "stop_reason", "output", "message"})
 """Keys of which a response has one."""
 
 

@@ -25,6 +25,7 @@ VERCEL: Final = Dialect(
             "ai.embedMany": "embedding",
             "ai.embed.doEmbed": "embedding",
             "ai.embedMany.doEmbed": "embedding",
+            "ai.rerank": "wrapper",
         }
     },
     facts={
@@ -32,9 +33,11 @@ VERCEL: Final = Dialect(
         "conversation_id": (
             "ai.telemetry.metadata.conversationId",
             "ai.telemetry.metadata.threadId",
+            "ai.settings.context.conversationId",
+            "ai.settings.context.threadId",
         ),
-        "session_id": ("ai.telemetry.metadata.sessionId",),
-        "user_id": ("ai.telemetry.metadata.userId",),
+        "session_id": ("ai.telemetry.metadata.sessionId", "ai.settings.context.sessionId"),
+        "user_id": ("ai.telemetry.metadata.userId", "ai.settings.context.userId"),
         "provider": ("ai.model.provider",),
         "model": ("ai.model.id",),
         "response_model": ("ai.response.model",),

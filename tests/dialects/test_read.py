@@ -140,3 +140,68 @@ def test_names_of_dialects_are_unique() -> None:
     names = [dialect.name for dialect in DIALECTS]
 
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        "First Token Stream Event",
+        "new_token",
+        "ai.stream.firstChunk",
+        "gen_ai.content.completion.chunk",
+        "mlflow.chunk.item.0",
+    ],
+)
+def test_the_first_chunk_of_a_stream_tells_how_long_it_took(event: str) -> None:
+    chunks = (SpanEvent(at(7), event), SpanEvent(at(3), event))
+
+    facts = read(span("chat m", 0, 10, attributes={semconv.OPERATION: "chat"}, events=chunks))
+
+    assert (facts.ttft_us, facts.stream) == (3000, True)
+
+
+SINGLE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "LangSmith: token details are reprs": ({"langsmith.span.kind": "llm", "gen_ai.usage.input_token_details": "{'cache_read': 64}", "gen_ai.usage.output_token_details": "{'reasoning': 16}"}, {"cache_read_tokens": 64, "reasoning_tokens": 16}),
+    "LangSmith: conversation": ({"langsmith.span.kind": "chain", "langsmith.metadata.conversation_id": "c"}, {"conversation_id": "c"}),
+    "LangSmith: the agent of a node": ({"langsmith.span.kind": "llm", "langsmith.metadata.lc_agent_name": "a"}, {"acting_agent": "a"}),
+    "OpenInference: the agent of a node": ({"openinference.span.kind": "LLM", "metadata": '{"lc_agent_name": "a", "thread_id": "t"}'}, {"acting_agent": "a", "conversation_id": "t"}),
+    "OpenInference: models": ({"openinference.span.kind": "LLM", "llm.request.model_name": "m", "llm.model_name": "m-1", "llm.cost.total": 0.5}, {"model": "m", "response_model": "m-1", "cost_usd": 0.5}),
+    "OpenInference: tokens": ({"openinference.span.kind": "LLM", "llm.token_count.prompt_details.cache_write": 1, "llm.token_count.completion_details.reasoning": 2}, {"cache_write_tokens": 1, "reasoning_tokens": 2}),
+    "Traceloop: association": ({"traceloop.span.kind": "task", "traceloop.association.properties.session_id": "s", "traceloop.association.properties.user_id": "u", "traceloop.workflow.name": "w"}, {"session_id": "s", "user_id": "u", "workflow_name": "w"}),
+    "Traceloop: tokens": ({"llm.request.type": "chat", "gen_ai.usage.reasoning_tokens": 3, "gen_ai.usage.cache_read_input_tokens": 4}, {"reasoning_tokens": 3, "cache_read_tokens": 4}),
+    "Vercel: context": ({"ai.operationId": "ai.generateText", "ai.settings.context.sessionId": "s", "ai.telemetry.functionId": "a"}, {"kind": "agent", "session_id": "s", "agent_name": "a"}),
+    "Vercel: time to the first chunk": ({"ai.operationId": "ai.streamText.doStream", "ai.response.msToFirstChunk": 12.5}, {"ttft_us": 12500}),
+    "Vercel: finish": ({"ai.operationId": "ai.generateText.doGenerate", "ai.response.finishReason": "tool-calls", "ai.usage.cachedInputTokens": 1}, {"finish_reason": "tool-calls", "cache_read_tokens": 1}),
+    "MLflow: usage": ({"mlflow.spanType": '"CHAT_MODEL"', "mlflow.chat.tokenUsage": '{"input_tokens": 3, "output_tokens": 2}', "mlflow.llm.cost": '{"total_cost": 0.5}'}, {"input_tokens": 3, "cost_usd": 0.5}),
+    "OTel: older usage": ({semconv.OPERATION: "chat", "gen_ai.usage.prompt_tokens": 3, "gen_ai.usage.completion_tokens": 2}, {"input_tokens": 3, "output_tokens": 2}),
+    "OTel: cache writes by both names": ({semconv.OPERATION: "chat", "gen_ai.usage.cache_creation.input_tokens": 3}, {"cache_write_tokens": 3}),
+    "OTel: memory": ({semconv.OPERATION: "search_memory", "gen_ai.memory.query.text": "q", "gen_ai.memory.records": '[{"id": 1}]'}, {"kind": "memory", "query": "q", "documents": [{"id": 1}]}),
+    "OTel: a response fetched again is no call": ({semconv.OPERATION: "fetch_response", semconv.RESPONSE_ID: "r"}, {"kind": "wrapper"}),
+    "OTel: a transfer's target": ({semconv.OPERATION: "execute_tool", semconv.TOOL_NAME: "t", semconv.TRANSFER_TARGET: "a"}, {"handoff_to": "a"}),
+    "Claude Code: an agent as a tool": ({"span.type": "tool", "tool_name": "Agent", "subagent_type": "a"}, {"tool_name": "Agent", "handoff_to": "a"}),
+    "Claude Code: a command": ({"span.type": "tool", "tool_name": "Bash", "full_command": "ls"}, {"arguments": "ls"}),
+    "agent framework: finish reasons are JSON": ({semconv.OPERATION: "chat", semconv.FINISH_REASONS: '["stop"]', "executor.id": "e"}, {"finish_reason": "stop"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SINGLE)
+def test_a_key_tells_its_fact(case: str) -> None:
+    attributes, expected = SINGLE[case]
+
+    facts = facts_of(attributes=attributes)
+
+    assert expected == {name: getattr(facts, name) for name in expected}
+
+
+def test_a_retry_of_pydantic_ai_says_why() -> None:
+    attributes = {semconv.OPERATION: "execute_tool", semconv.TOOL_NAME: "t", "pydantic_ai.tool.retry.cause": "bad id"}  # fmt: skip
+    failed = span("execute_tool t", 0, 1, attributes=attributes, scope_name="pydantic-ai", status="ERROR")  # fmt: skip
+
+    assert read(failed).error_message == "bad id"
+
+
+def test_a_message_list_may_be_structured_as_well_as_json() -> None:
+    said = [{"role": "assistant", "parts": [{"type": "text", "content": "hi"}]}]
+    told = [facts_of(attributes={semconv.OPERATION: "chat", semconv.OUTPUT_MESSAGES: value}) for value in (said, json.dumps(said), json.dumps(json.dumps(said)))]  # fmt: skip
+
+    assert told[0].output == told[1].output == told[2].output
