@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from otel_traj.assembly.actors import acting_in, agent_of
 from otel_traj.assembly.calls import Actor, Call, ModelCalls
-from otel_traj.assembly.names import is_named_for, target_in
+from otel_traj.assembly.names import is_named_for, plain, target_in
 from otel_traj.assembly.tree import Node
 from otel_traj.dialects import Facts
 
@@ -113,10 +113,10 @@ def invocations(nodes: Iterable[Node]) -> list[Call]:
 
 def _transfer(call: Call, models: ModelCalls, names: set[str]) -> None:
     explicit = call.facts.handoff_to or _goto(call)
-    named = target_in(call.facts.tool_name, names)
+    following = _next_model_call(call, models)
+    named = target_in(call.facts.tool_name, names) or _addressed(call, following)
     if not (explicit or named or call.kind == "handoff"):
         return
-    following = _next_model_call(call, models)
     if call.kind == "tool" and not _moved(call, following, certain=bool(explicit)):
         return
     call.kind, call.handoff_mode = "handoff", "transfer"
@@ -128,6 +128,18 @@ def _transfer(call: Call, models: ModelCalls, names: set[str]) -> None:
         call.facts.handoff_to = after
     else:
         call.facts.handoff_to = named
+
+
+def _addressed(call: Call, following: Call | None) -> str | None:
+    """The agent that goes on after a call, if an argument of the call is its name."""
+    after = following.actor.name if following is not None and following.actor else None
+    arguments = call.facts.arguments
+    if not after or not isinstance(arguments, Mapping):
+        return None
+    named = any(
+        isinstance(said, str) and plain(said) == plain(after) for said in arguments.values()
+    )
+    return after if named and (call.actor is None or call.actor.name != after) else None
 
 
 def _next_model_call(call: Call, models: ModelCalls) -> Call | None:

@@ -2,7 +2,8 @@
 # dependencies = [
 #     "llama-index-core>=0.14",
 #     "llama-index-llms-openai>=0.6",
-#     "openinference-instrumentation-llama-index>=4.6",
+#     "opentelemetry-instrumentation-genai-llama-index>=1.3b0",
+#     "opentelemetry-instrumentation-genai-openai>=1.3b0",
 # ]
 # [tool.frameworks]
 # title = "LlamaIndex, agent workflow"
