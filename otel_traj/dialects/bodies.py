@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from otel_traj.dialects.convert import count
 from otel_traj.dialects.facts import Facts
-from otel_traj.dialects.messages import as_text, decode, loads
+from otel_traj.dialects.messages import decode, loads, system_text
 from otel_traj.dialects.reprs import from_repr
 
 
@@ -19,6 +20,8 @@ def read_request(value: Any) -> Facts:
     """Facts of a request body; none when it is not recognised as one."""
     body = loads(value)
     facts = Facts()
+    if isinstance(body, list) and body and all(_is_message(item) for item in body):
+        facts.input = decode(body) or None
     if not isinstance(body, Mapping):
         return facts
     inner = next(
@@ -36,6 +39,10 @@ def read_request(value: Any) -> Facts:
     facts.stream = stream if isinstance(stream, bool) else None
     _read_params(facts, body)
     return facts
+
+
+def _is_message(value: Any) -> bool:
+    return isinstance(value, Mapping) and "role" in value
 
 
 _CONFIGS: Final = ("generationConfig", "generation_config", "config", "inferenceConfig")
@@ -100,7 +107,7 @@ def read_response(value: Any) -> Facts:
     if isinstance(body.get("response"), Mapping):
         body = body["response"]
     has_message = isinstance(body.get("message"), Mapping)
-    if not has_message and not body.keys() & {"choices", "output", "content", "candidates"}:
+    if not has_message and not body.keys() & {"choices", "output", "content", "candidates", "text"}:
         return facts
     printed = from_repr(body.get("raw"))  # a client's own object beside what was made of it
     if isinstance(printed, Mapping):
@@ -114,15 +121,6 @@ def read_response(value: Any) -> Facts:
     facts.finish_reason = _text(body.get("stop_reason")) or _finish(facts)
     _read_usage(facts, body.get("usage") or body.get("usageMetadata") or body.get("usage_metadata"))
     return facts
-
-
-def system_text(value: Any) -> str | None:
-    """System instructions given as text, parts or blocks, as one text."""
-    if value is None or value == "" or value == []:
-        return None
-    messages = decode(value, "system")
-    texts = [message.text for message in messages if message.text]
-    return "\n".join(texts) or as_text(value)
 
 
 def _read_generations(body: Mapping[str, Any]) -> Facts:
@@ -199,14 +197,7 @@ def _read_usage(facts: Facts, usage: Any) -> None:
 def _count(usage: Any, *keys: str) -> int | None:
     if not isinstance(usage, Mapping):
         return None
-    return next(
-        (
-            usage[key]
-            for key in keys
-            if isinstance(usage.get(key), int) and not isinstance(usage[key], bool)
-        ),
-        None,
-    )
+    return next((n for key in keys if (n := count(usage.get(key))) is not None), None)
 
 
 def _text(value: Any) -> str | None:

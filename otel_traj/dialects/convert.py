@@ -7,8 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from otel_traj.dialects.bodies import system_text
-from otel_traj.dialects.messages import Messages, as_text, decode, is_block, loads
+from otel_traj.dialects.messages import Messages, as_text, decode, is_block, loads, system_text
 from otel_traj.dialects.reprs import from_repr
 
 

@@ -295,6 +295,15 @@ def from_pieces(text: Any, reasoning: Any, calls: Any) -> Messages | None:
     return (Message("assistant", tuple(parts)),) if parts else None
 
 
+def system_text(value: Any) -> str | None:
+    """System instructions given as text, parts or blocks, as one text."""
+    if value is None or value == "" or value == []:
+        return None
+    messages = decode(value, "system")
+    texts = [message.text for message in messages if message.text]
+    return "\n".join(texts) or as_text(value)
+
+
 def _decode_list(items: Sequence[Any], role: str) -> Messages:
     if items and all(is_block(item) for item in items):
         return (Message(role, tuple(part for item in items for part in _parts(item))),)
@@ -320,6 +329,8 @@ def _decode_object(value: Mapping[str, Any], role: str) -> Messages:
             return decode(value[key], role)
     if is_block(value):
         return (Message(role, tuple(_parts(value))),)
+    if isinstance(value.get("text"), str):
+        return (Message(role, (_text(value),), _word(value.get("finish_reason"))),)
     return (Message(role, (Part("other", value=value),)),)
 
 

@@ -119,6 +119,7 @@ def read_unlisted(span: SpanRecord, attributes: Mapping[str, Any], kind: Kind | 
             workflow_name=facts.workflow_name or _chain_named(span, attributes, keys),
         )
     elif facts.kind == "llm":
+        facts.model = facts.model or _model_named(span, attributes, keys)
         _read_messages(facts, span, attributes, keys)
     elif facts.kind == "tool":
         _read_tool(facts, span, attributes, keys)
@@ -173,6 +174,14 @@ def _chain_named(
     said = (_first(attributes, keys, _KIND_KEYS), _first(attributes, keys, _OPERATION_KEYS))
     words = {word for value in said for word in words_of(str(loads(value)))}
     return span.name if words & _CHAIN_WORDS else None
+
+
+def _model_named(
+    span: SpanRecord, attributes: Mapping[str, Any], keys: Mapping[str, Words]
+) -> str | None:
+    """The name of a span that says to be a model."""
+    said = _first(attributes, keys, (*_KIND_KEYS, *_WEAK_KIND_KEYS))
+    return span.name if words_of(str(loads(said))) == ("model",) else None
 
 
 def _is_supported(

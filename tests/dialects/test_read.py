@@ -9,6 +9,7 @@ import pytest
 
 from otel_traj import semconv
 from otel_traj.dialects import DIALECTS, read
+from otel_traj.dialects.messages import decode
 from otel_traj.model import SpanEvent
 from tests.assembly.spans import at, log, span
 
@@ -54,6 +55,7 @@ CHATS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     "vercel-ai": ("ai.generateText.doGenerate", "ai", {"ai.operationId": "ai.generateText.doGenerate", "ai.model.id": "m", "ai.usage.promptTokens": 3, "ai.usage.completionTokens": 2, "ai.response.text": "hi"}),
     "mlflow": ("Completions", None, {"mlflow.spanType": '"CHAT_MODEL"', "model": '"m"', "mlflow.chat.tokenUsage": '{"input_tokens": 3, "output_tokens": 2}', "mlflow.spanOutputs": '{"choices": [{"message": {"role": "assistant", "content": "hi"}}]}'}),
     "langsmith": ("ChatOpenAI", "langsmith", {"langsmith.span.kind": "llm", semconv.REQUEST_MODEL: "m", semconv.INPUT_TOKENS: 3, semconv.OUTPUT_TOKENS: 2, "gen_ai.completion": '{"generations": [[{"message": {"kwargs": {"content": "hi"}, "type": "constructor", "id": ["AIMessage"]}}]]}'}),
+    "unlisted, actions": ("m", "new.library", {"x:type": "action", "x:metadata:subtype": "model", "x:input": '{"messages":[{"role":"user","content":[{"text":"Hi"}]}]}', "x:output": '{"message":{"role":"model","content":[{"text":"hi"}]},"finishReason":"stop","usage":{"inputTokens":3.0,"outputTokens":2.0}}'}),
     "unlisted, observations": ("call", "new.library", {"x.observation.type": "generation", "x.observation.model.name": "m", "x.observation.usage_details": '{"input": 3, "output": 2, "total": 5}', "x.observation.cost_details": '{"input": 0.3}', "x.observation.output": '{"role":"assistant","content":"hi"}'}),
     "unlisted": ("whatever", "new.library", {semconv.REQUEST_MODEL: "m", semconv.INPUT_TOKENS: 3, semconv.OUTPUT_TOKENS: 2, semconv.OUTPUT_MESSAGES: '[{"role":"assistant","content":"hi"}]'}),
 }  # fmt: skip
@@ -67,6 +69,26 @@ def test_a_model_call_reads_the_same_in_every_dialect(dialect: str) -> None:
 
     assert (facts.kind, facts.model, facts.input_tokens, facts.output_tokens) == ("llm", "m", 3, 2)
     assert [message.text for message in facts.output] == ["hi"]
+
+
+BLOCKS = {
+    "Gemini": ({"functionCall": {"id": "c", "name": "look", "args": {"id": 1}}}, {"functionResponse": {"id": "c", "name": "look", "response": {"n": 2}}}),
+    "Bedrock": ({"toolUse": {"toolUseId": "c", "name": "look", "input": {"id": 1}}}, {"toolResult": {"toolUseId": "c", "content": {"n": 2}}}),
+    "Genkit": ({"toolRequest": {"ref": "c", "name": "look", "input": {"id": 1}}}, {"toolResponse": {"ref": "c", "name": "look", "output": {"n": 2}}}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("provider", BLOCKS)
+def test_blocks_named_by_their_one_key_are_calls_and_answers(provider: str) -> None:
+    asked, answered = BLOCKS[provider]
+
+    [model, tool] = decode(
+        [{"role": "model", "content": [asked]}, {"role": "tool", "content": [answered]}]
+    )
+
+    [call], [answer] = model.tool_calls, tool.tool_results
+    assert (call.id, call.name, call.value) == ("c", "look", {"id": 1})
+    assert (answer.id, answer.value) == ("c", {"n": 2})
 
 
 def test_input_that_excludes_cached_tokens_is_completed() -> None:
