@@ -39,8 +39,9 @@ class Relations:
         start_ns, end_ns: When these traces ran.
         trace_ids: Traces that span links name.
         response_ids: Model calls that another trace may tell of as well.
-        call_ids: Tool calls that model calls without a root ask for or answer; none unless
-            `may_stitch`.
+        call_ids: Tool calls that another trace may tell of: those that model calls without a root
+            ask for or answer, those that tools without a root run, those that are asked for here
+            and have no span.
     """
 
     may_stitch: bool
@@ -58,6 +59,7 @@ def split_runs(nodes: Sequence[Node]) -> list[Run]:
     _join_linked(groups, nodes)
     _join_same_calls(groups, nodes)
     _join_rootless(groups, nodes)
+    _join_tools(groups, nodes)
     runs = [run for group in groups.runs() for run in _cut(group)]
     return sorted(runs, key=lambda run: (run.nodes[0].start_ns, run.nodes[0].key))
 
@@ -150,6 +152,43 @@ def _join_rootless(groups: _Groups, nodes: Sequence[Node]) -> None:
             groups.join(asker.span.trace_id, later.span.trace_id, "answers the call", 0.9)
 
 
+def _join_tools(groups: _Groups, nodes: Sequence[Node]) -> None:
+    """A tool in a trace of its own, whose context was lost on its way through a queue or a thread.
+
+    It belongs to the one model call that asked for it by id just before. Ids repeat (`call_1`):
+    where several may have, it stays alone.
+    """
+    detached = [(id_, tool) for tool in roots(nodes) for id_ in _run_ids(tool)]
+    asked = _askers(nodes, {id_ for id_, _ in detached}) if detached else {}
+    for id_, tool in detached:
+        askers = [node for node in asked.get(id_, ()) if _may_have_asked(node, tool)]
+        trace_ids = {groups.find(node.span.trace_id) for node in askers}
+        if len(trace_ids) == 1:
+            groups.join(trace_ids.pop(), tool.span.trace_id, "tool call id", 0.9)
+
+
+def _askers(nodes: Iterable[Node], call_ids: set[str]) -> dict[str, list[Node]]:
+    found: dict[str, list[Node]] = defaultdict(list)
+    for node in nodes:
+        for id_ in call_ids & _asked_ids(node):
+            found[id_].append(node)
+    return found
+
+
+def _may_have_asked(asker: Node, tool: Node) -> bool:
+    return (
+        asker.start_ns < tool.start_ns
+        and tool.start_ns - asker.end_ns <= WINDOW_NS
+        and resource_key(asker.span) == resource_key(tool.span)
+    )
+
+
+def _run_ids(node: Node) -> set[str]:
+    """The id of the call that a tool runs; of other nodes none."""
+    told = node.facts.tool_call_id if node.facts.kind == "tool" else None
+    return {told} if told else set()
+
+
 def _answered_ids(node: Node) -> set[str]:
     """Ids that the end of a request answers; none when a user speaks after them."""
     new: list[Message] = []
@@ -217,5 +256,9 @@ def relations(nodes: Sequence[Node]) -> Relations | None:
             for node in nodes
             if node.facts.kind == "llm" and node.facts.response_id
         ),
-        call_ids=frozenset().union(*(_asked_ids(node) | _answered_ids(node) for node in alone)),
+        call_ids=frozenset().union(
+            *(_asked_ids(node) | _answered_ids(node) for node in alone),
+            *(_run_ids(node) for node in roots(nodes)),
+            set().union(*map(_asked_ids, nodes)) - set().union(*map(_run_ids, nodes)),
+        ),
     )

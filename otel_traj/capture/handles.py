@@ -123,7 +123,11 @@ class SpanHandle:
     @guard("leave a span")
     def _detach(self) -> None:
         if self._tokens:
-            context_api.detach(self._tokens.pop())
+            token = self._tokens.pop()
+            # Where another task leaves the block than entered it, there is nothing to be left:
+            # no fault, though `context_api.detach` would log one.
+            with contextlib.suppress(ValueError):
+                token.var.reset(token)
 
     def _fail(self, error: BaseException) -> None:
         self._span.set_attribute(semconv.ERROR_TYPE, _type_name(error))

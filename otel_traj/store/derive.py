@@ -371,8 +371,10 @@ class _Derivation:
                 relations.append(relation)
         linked = set().union(*(relation.trace_ids for relation in relations)) - due
         responses = set().union(*(relation.response_ids for relation in relations))
+        calls = set().union(*(relation.call_ids for relation in relations))
         found = set(self._stored.dates(linked))
         found |= self._stored.traces_with_responses(responses)
+        found |= self._stored.traces_with_tool_calls(calls)
         found |= self._stored.traces_linking_to(due)
         found |= self._near([relation for relation in relations if relation.may_stitch])
         return found - due

@@ -248,6 +248,14 @@ class Stored:
             response_id=response_ids,
         )
 
+    def traces_with_tool_calls(self, call_ids: Collection[str]) -> set[str]:
+        """Traces in which one of these tool calls is told."""
+        return self._ids(
+            "select distinct trace_id from live.steps semi join wanted using (tool_call_id)",
+            "steps",
+            tool_call_id=call_ids,
+        )
+
     def calls_that_ask_or_answer(self, start_ns: int, end_ns: int) -> list[tuple[str, str, int]]:
         """Model calls of a time that may be half of a stitched run: trace, resource, start in ns.
 

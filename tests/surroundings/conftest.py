@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk.trace import TracerProvider
 
 import otel_traj
+from otel_traj.capture import guard
+from otel_traj.capture.recording import Recording
 
 HEAD = """
 import asyncio, os, signal, sys, threading, time
@@ -27,6 +31,28 @@ Tools = dict[str, list[str]]
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     return tmp_path / "traces"
+
+
+@pytest.fixture
+def instrument(store: Path) -> Iterator[Callable[..., Recording]]:
+    """`instrument()` of this process into the test's store, undone at the end; faults fail it."""
+    begun: list[Recording] = []
+
+    def begin(**arguments: Any) -> Recording:
+        defaults: dict[str, Any] = {
+            "instrumentors": (),
+            "seal": False,
+            "tracer_provider": TracerProvider(shutdown_on_exit=False),
+            "logger_provider": LoggerProvider(shutdown_on_exit=False),
+        }
+        begun.append(otel_traj.instrument(store, **{**defaults, **arguments}))
+        return begun[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(guard, "RERAISE", True)
+        yield begin
+        for each in begun:
+            each.shutdown()
 
 
 @pytest.fixture

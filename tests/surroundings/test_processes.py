@@ -85,7 +85,8 @@ def test_run_may_cross_processes_by_its_context(run: Any, trajectories: Any) -> 
         "    with otel_traj.trajectory('t'):\n"
         "        carrier = {}\n"
         "        propagate.inject(carrier)\n"
-        "        process = multiprocessing.get_context('spawn').Process(target=work, args=(carrier,))\n"
+        "        fresh = multiprocessing.get_context('spawn')\n"
+        "        process = fresh.Process(target=work, args=(carrier,))\n"
         "        process.start(); process.join()\n"
     )
 
