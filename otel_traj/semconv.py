@@ -8,7 +8,6 @@ What *other* instrumentors call the same things stands in `otel_traj.dialects`, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 SPEC_VERSION: Final = "1.45.0-dev"
@@ -317,5 +316,5 @@ LIBRARIES: Final = (
 )
 """Every library that `instrument()` knows, as found on PyPI in November 2026."""
 
-NEEDS: Final[Mapping[str, str]] = {_GENAI + "openai-agents": "openai"}
-"""Package that tells no model calls -> library of whose calls another source must tell them."""
+AGENTS_ONLY: Final = frozenset({_GENAI + "openai-agents", _GENAI + "llama-index"})
+"""Packages that tell agents and tools; the calls of models are left to sources of the clients."""

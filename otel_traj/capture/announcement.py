@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from otel_traj.capture.instrumentors import Finding, Outcome
-from otel_traj.semconv import NEEDS
+from otel_traj.semconv import AGENTS_ONLY
 
 logger: Final = logging.getLogger("otel_traj.instrument")
 
@@ -67,7 +67,7 @@ def _missing(outcomes: Sequence[Outcome]) -> list[Outcome]:
     frameworks_tell_calls = any(
         each.finding.library.tells_calls
         and not each.finding.library.is_client
-        and each.source not in NEEDS
+        and each.source not in AGENTS_ONLY
         for each in on
     )
     return [

@@ -17,7 +17,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from otel_traj.capture import natives
 from otel_traj.capture.guard import guard
 from otel_traj.errors import UnknownNameError
-from otel_traj.semconv import LIBRARIES, NATIVE, NEEDS, Library
+from otel_traj.semconv import AGENTS_ONLY, LIBRARIES, NATIVE, Library
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -120,8 +120,12 @@ def _announced() -> dict[str, EntryPoint]:
 
 def _survey(wanted: Collection[str] | None, announced: Mapping[str, EntryPoint]) -> list[Finding]:
     found = [_find(library, announced) for library in _libraries(wanted, announced)]
-    told = {finding.library.name for finding in found if finding.sources}
-    found = [_without_needy(finding, told) for finding in found]
+    if not any(finding.sources for finding in found if finding.library.is_client):
+        # Sorting keeps the order of preference among equals.
+        found = [
+            replace(finding, sources=tuple(sorted(finding.sources, key=AGENTS_ONLY.__contains__)))
+            for finding in found
+        ]
     return found if wanted is not None else [finding for finding in found if finding.version]
 
 
@@ -151,23 +155,6 @@ def _find(library: Library, announced: Mapping[str, EntryPoint]) -> Finding:
         present.add(NATIVE)
     sources = tuple(source for source in library.sources if source in present)
     return Finding(library, version, sources, misfits)
-
-
-def _without_needy(finding: Finding, told: Collection[str]) -> Finding:
-    """Leave out a source that tells no model calls where nothing else tells them."""
-    if finding.library.name in finding.library.sources:  # the package itself was asked for
-        return finding
-    reasons = {
-        source: f"needs an instrumentor of {NEEDS[source]}"
-        for source in finding.sources
-        if source in NEEDS and NEEDS[source] not in told
-    }
-    return Finding(
-        finding.library,
-        finding.version,
-        tuple(source for source in finding.sources if source not in reasons),
-        {**finding.misfits, **reasons},
-    )
 
 
 def _version(distribution: str) -> str | None:

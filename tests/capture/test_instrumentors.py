@@ -15,7 +15,7 @@ import pytest
 from otel_traj.capture import instrumentors
 from otel_traj.capture.instrumentors import GENAI_CONTENT, Outcome, Switched, survey
 from otel_traj.errors import UnknownNameError
-from otel_traj.semconv import LIBRARIES, NATIVE, NEEDS, Library
+from otel_traj.semconv import AGENTS_ONLY, LIBRARIES, NATIVE, Library
 
 CLASS = """
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
@@ -282,26 +282,23 @@ def test_library_that_tells_the_same_as_another_is_used_where_that_has_no_source
     together.off()
 
 
-def test_instrumentor_without_model_calls_is_used_where_another_tells_them(
+def test_instrumentor_without_model_calls_is_best_where_a_client_s_tells_them(
     install: Install, known: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = Library("client", "client-library", ("genai-client",))
+    client = Library("client", "client-library", ("genai-client",), is_client=True)
     known(MADE, client)
-    monkeypatch.setattr(instrumentors, "NEEDS", {"genai-made": "client"})
+    monkeypatch.setattr(instrumentors, "AGENTS_ONLY", {"genai-made"})
     for package in (MADE.distribution, client.distribution):
         install(package, announced=False)
-    install("genai-made")
-    install("openinference-made")
 
-    alone = switch_on()
-    alone.off()
-    install("genai-client")
-    together = switch_on()
+    chosen = []
+    for package in ("genai-made", "openinference-made", "genai-client"):
+        install(package)
+        switched = switch_on()
+        switched.off()
+        chosen.append(switched.names)
 
-    assert alone.names == ("openinference-made",)
-    assert alone.outcomes[0].reasons == ("genai-made needs an instrumentor of client",)
-    assert together.names == ("genai-made", "genai-client")
-    together.off()
+    assert chosen == [("genai-made",), ("openinference-made",), ("genai-made", "genai-client")]
 
 
 def test_survey_imports_no_library_and_no_instrumentor(
@@ -384,8 +381,7 @@ def test_known_libraries_are_consistent() -> None:
     assert len({*sources}) == len(sources)
     assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) for name in distributions + sources)
     assert {library.unless for library in LIBRARIES} - {""} <= {*names}
-    assert NEEDS.keys() <= {*sources}
-    assert {*NEEDS.values()} <= {*names}
+    assert {*sources} >= AGENTS_ONLY
     # A library that another one stands in for is looked at before.
     assert all(
         names.index(each.unless) < names.index(each.name) for each in LIBRARIES if each.unless
