@@ -1,6 +1,7 @@
 """Which model call asked for which tool.
 
-A tool span is matched by call id, else by name and arguments, else by name; among what fits, with
+A tool span is matched by call id, else by name and arguments, else by name, however that is spelt
+(a framework may show people `Delegate work` and the model `delegate_work`); among what fits, with
 the latest model call before it. What a matched call tells completes what the span does not.
 """
 
@@ -15,7 +16,7 @@ from itertools import takewhile
 from typing import Any
 
 from otel_traj.assembly.calls import FINAL_ANSWER_TOOLS, Call, ModelCalls
-from otel_traj.assembly.names import is_named_for
+from otel_traj.assembly.names import is_named_for, plain
 from otel_traj.dialects.messages import Part, loads
 
 
@@ -44,14 +45,15 @@ def match(tools: Sequence[Call], asks: Sequence[Ask]) -> None:
     by_id, by_name = defaultdict(list), defaultdict(list)
     for ask in asks:
         by_id[ask.part.id].append(ask)
-        by_name[ask.part.name].append(ask)
+        by_name[plain(ask.part.name or "")].append(ask)
     for tool in tools:
         if tool.facts.tool_call_id:
             _take(tool, by_id[tool.facts.tool_call_id], lambda ask: True)
     for may_differ in (False, True):
         for tool in tools:
             if tool.asked_by is None and tool.kind == "tool":
-                _take(tool, by_name[tool.facts.tool_name], _fitting(tool, may_differ=may_differ))
+                candidates = by_name[plain(tool.facts.tool_name or "")]
+                _take(tool, candidates, _fitting(tool, may_differ=may_differ))
     for tool in tools:
         if tool.asked_by is None and tool.kind == "handoff":
             _take(tool, asks, _named_for(tool))

@@ -17,6 +17,7 @@ AGENT_FRAMEWORK: Final = Dialect(
 GOOGLE_ADK: Final = Dialect(
     name="google-adk",
     scopes=("gcp.vertex.agent",),
+    overrides=((re.compile(r"execute_tool \(merged.*\)"), "wrapper"),),  # parallel calls once more
     marks=("gcp.vertex.agent.",),
     names=(
         (re.compile(r"call_llm"), "llm"),

@@ -1,4 +1,4 @@
-"""Hand-overs that only an argument tells: a tool for handing over to whoever is named."""
+"""What real frameworks do that no corpus showed: hand-overs told by an argument, names respelt."""
 
 from __future__ import annotations
 
@@ -42,4 +42,22 @@ def test_a_call_that_names_somebody_else_hands_nothing_over() -> None:
         ("llm", "desk"),
         ("tool", "desk"),
         ("llm", "invoice_clerk"),
+    ]
+
+
+def test_a_tool_is_the_one_that_was_asked_for_however_its_name_is_spelt() -> None:
+    asked = {"type": "tool_call", "id": "c-1", "name": "delegate_work", "arguments": {}}
+    spans = [
+        agent("desk", 0, 100),
+        chat("c1", 1, 20, "desk", said={"role": "assistant", "parts": [asked]}),
+        tool("Delegate work", 25, 30, "desk"),
+        chat("c2", 40, 50, "desk"),
+    ]
+
+    run = only(spans).trajectory
+
+    assert told(run.steps, "kind", "tool_name", "tool_call_id") == [
+        ("llm", None, None),
+        ("tool", "delegate_work", "c-1"),
+        ("llm", None, None),
     ]
