@@ -507,12 +507,12 @@ def succeeded(result: Any) -> bool | None:
     """
     if isinstance(result, bool):
         return result
-    told = _fields(result)
+    told = {"status": result} if isinstance(result, str) else _fields(result)
     if told is None:
         told = {name: getattr(result, name, None) for name in ("success", "status")}
     if isinstance(told.get("success"), bool):
         return bool(told["success"])
-    status = told.get("status", result if isinstance(result, str) else None)
+    status = told.get("status")
     word = str(getattr(status, "value", status)).strip().lower()
     return True if word in _GOOD else False if word in _BAD else None
 

@@ -38,6 +38,9 @@ SCOPE: Final = "otel_traj.compat"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+_REASONS: Final = ("failure_rationale", "error_category", "fix_applied")
+
+
 # --- to records --------------------------------------------------------------------------------
 
 
@@ -123,6 +126,8 @@ def _root_attributes(trajectory: Trajectory, clean: _Cleaner) -> dict[str, Any]:
     }
     if python_values.is_same(json.loads(as_json(state)), state):
         del exact["initial_state"]
+    # In a store nothing is told by "".
+    exact |= {name: "" for name in _REASONS if getattr(trajectory, name) == ""}
     plain[EXACT] = python_values.dumps(exact)
     return {key: value for key, value in plain.items() if value is not None}
 
@@ -220,7 +225,7 @@ def read_trajectory(store: TrajectoryStore, trajectory_id: str) -> Found | None:
         "trajectory_id": trajectory_id,
         "final_outcome": _outcome(header),
         "reward": _reward(header["reward"]),
-        **{name: header[name] for name in ("failure_rationale", "error_category", "fix_applied")},
+        **{name: header[name] for name in _REASONS if header[name] is not None},
     }
     if root is not None and EXACT in root.attributes:
         trajectory = _stored(root, spans, judged)
@@ -271,8 +276,7 @@ def _stored(root: SpanRecord, spans: Iterable[SpanRecord], judged: Mapping[str, 
         steps=tuple(
             _stored_step(told, span) for told, span in sorted(steps, key=lambda s: s[0]["n"])
         ),
-        **exact,
-        **judged,
+        **{**exact, **judged},
     )
 
 
