@@ -19,34 +19,63 @@ DATA = Path(os.environ.get("OTEL_TRAJ_DATA", Path(__file__).parents[3] / "shared
 
 @dataclass(frozen=True)
 class Run:
-    """What happened in a capture: model calls, tokens of all of them, tools that ran."""
+    """What happened in a capture, as somebody who reads all its spans sees it.
+
+    Model calls and the tokens of all of them, tools that ran, agents that acted, what came out.
+    In none of them an agent hands over to another one.
+    """
 
     n_llm: int
     tokens: tuple[int, int]
     tools: tuple[str, ...] = ()
     answer: str | None = None
+    agents: tuple[str, ...] = ()
+    n_told_again: int = 0
 
 
 HAPPENED = {
     "otel-kagent-adk/helm.json.gz": Run(
-        2, (3776, 130), ("helm_list_releases",), "There are two Helm releases installed"
+        2,
+        (3776, 130),
+        ("helm_list_releases",),
+        "There are two Helm releases installed",
+        agents=("helm_agent",),
+        n_told_again=2,
     ),
-    "otel-kagent-adk/helm_2.json.gz": Run(1, (1822, 43), (), "To help you effectively"),
+    "otel-kagent-adk/helm_2.json.gz": Run(
+        1, (1822, 43), (), "To help you effectively", agents=("helm_agent",), n_told_again=1
+    ),
     "otel-kagent-adk/tempo_export_with_batches.json.gz": Run(
-        2, (4648, 129), ("helm_list_releases",), "There are two Helm releases currently deployed"
+        2,
+        (4648, 129),
+        ("helm_list_releases",),
+        "There are two Helm releases currently deployed",
+        agents=("helm_agent",),
+        n_told_again=4,
     ),
-    "otel-halo-openai-agents/traces.jsonl.gz": Run(2, (125_324, 130), ("list_files",)),
+    "otel-halo-openai-agents/traces.jsonl.gz": Run(
+        2, (125_324, 130), ("list_files",), agents=("HaloCodeHelper",)
+    ),
     "otel-langfuse-frameworks/agno-2025-06-11.trace.json.gz": Run(
-        2, (826, 245), ("duckduckgo_search",), "To find out what's currently trending"
+        2,
+        (826, 245),
+        ("duckduckgo_search",),
+        "To find out what's currently trending",
+        agents=("Agent",),
+        n_told_again=2,
     ),
     "otel-langfuse-frameworks/claude-agent-2025-12-22.trace.json.gz": Run(
-        4, (34, 232), ("mcp__weather__get_weather",) * 2, "Great! Here's the current weather"
+        4,
+        (34, 232),
+        ("mcp__weather__get_weather",) * 2,
+        "Great! Here's the current weather",
+        agents=("claude.conversation",),
     ),
     "otel-langfuse-frameworks/csharp-agent-with-gemini-2026-03-09.trace.json.gz": Run(
         3, (8047, 414), ("get_custom_report",)
     ),
     "otel-langfuse-frameworks/google-adk-2025-08-28.trace.json.gz": Run(
-        2, (67, 9), ("say_hello",), "Hello Langfuse"
+        2, (67, 9), ("say_hello",), "Hello Langfuse", agents=("hello_agent",)
     ),
     "otel-langfuse-frameworks/google-gemini-2025-08-01.trace.json.gz": Run(
         1, (6, 2055), (), "**Langfuse** is an **open-source observability"
@@ -61,12 +90,17 @@ HAPPENED = {
         2, (293, 106), ("get_weather",), "Current conditions in Tokyo, Japan: stormy"
     ),
     "otel-langfuse-frameworks/openai-agents-2025-09-30.trace.json.gz": Run(
-        2, (140, 44), ("get_weather",), "The weather in Tokyo is currently sunny."
+        2,
+        (140, 44),
+        ("get_weather",),
+        "The weather in Tokyo is currently sunny.",
+        agents=("Hello world",),
     ),
     "otel-langfuse-frameworks/pydantic-ai-tools-2025-12-04.trace.json.gz": Run(
         4,
         (1315, 209),
         ("get_dad_joke_suggestion", "get_one_liner_suggestion", "get_pun_suggestion"),
+        agents=("joke_agent", "evaluator_agent"),
     ),
     "otel-langfuse-frameworks/vercel-aisdk-2025-11-17.trace.json.gz": Run(
         1, (62, 85), ("getWeather",)
@@ -96,6 +130,8 @@ def test_a_capture_is_one_run_with_each_call_once(name: str) -> None:
     tools = tuple(sorted(step.tool_name or "" for step in run.steps if step.kind == "tool"))
     assert (run.status, run.n_llm, tools) == ("completed", expected.n_llm, expected.tools)
     assert (run.input_tokens, run.output_tokens) == expected.tokens
+    assert (run.agents, run.n_handoffs) == (expected.agents, 0)
+    assert run.n_duplicates == expected.n_told_again
     if expected.answer is not None:
         assert run.final_answer is not None
         assert run.final_answer.startswith(expected.answer)
