@@ -173,25 +173,33 @@ def _langsmith(wish: Wish) -> Undo:
     """Spans instead of requests to LangSmith; beside them where the user traces to it already."""
     if "LANGSMITH_TRACING_MODE" in os.environ:
         raise LeftAloneError("LANGSMITH_TRACING_MODE is set")
-    runs = sys.modules.get("langsmith.run_trees")
-    if getattr(runs, "_CLIENT", None) is not None:
+    client = _langsmith_client()
+    if client is not None and getattr(client, "otel_exporter", None) is None:
         raise LeftAloneError("it has been used before instrument()")
-    traces = any(os.environ.get(name) == "true" for name in _LANGSMITH_TRACES)
+    is_theirs = any(os.environ.get(name) == "true" for name in _LANGSMITH_TRACES)
+    if is_theirs and wish.content is False:
+        raise LeftAloneError("content would be hidden from LangSmith too")
     on = {"LANGSMITH_OTEL_ENABLED": "true"}
-    if not traces:
+    if not is_theirs:
         on |= {"LANGSMITH_TRACING": "true", "LANGSMITH_OTEL_ONLY": "true"}
     hidden = {"LANGSMITH_HIDE_INPUTS": "true", "LANGSMITH_HIDE_OUTPUTS": "true"}
     undo_variables = variables({**on, **(hidden if wish.content is False else {})})
     _forget_langsmith_variables()
 
     def undo() -> None:
-        client = getattr(sys.modules.get("langsmith.run_trees"), "_CLIENT", None)
-        if client is not None:
-            client.flush()  # a thread of its own makes spans of runs
+        client = _langsmith_client()
+        if client is not None and not is_theirs:  # theirs would wait for LangSmith's server
+            with guard("have LangSmith's last runs made spans"):
+                client.flush()
         undo_variables()
         _forget_langsmith_variables()
 
     return undo
+
+
+def _langsmith_client() -> Any:
+    """The client through which all runs go, once there has been one."""
+    return getattr(sys.modules.get("langsmith.run_trees"), "_CLIENT", None)
 
 
 _LANGSMITH_TRACES: Final = (

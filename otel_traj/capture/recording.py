@@ -295,11 +295,15 @@ def _heading(options: _Options, others: Sequence[Any]) -> str:
 
 
 def _has_foreign_processors(provider: TracerProvider | LoggerProvider) -> bool:
-    """Whether somebody else sees what this provider's tracers or loggers record."""
-    spans = getattr(getattr(provider, "_active_span_processor", None), "_span_processors", ())
-    several = getattr(provider, "_multi_log_record_processor", None)
-    logs = getattr(several, "_log_record_processors", ())
-    return any(not _is_ours(processor) for processor in (*spans, *logs))
+    """Whether somebody else sees what this provider's tracers or loggers record.
+
+    Also of a provider that stands in for another one, as Logfire's does; True where none is seen.
+    """
+    inner = getattr(provider, "provider", provider)
+    spans = getattr(inner, "_active_span_processor", None)
+    logs = getattr(inner, "_multi_log_record_processor", None)
+    several = getattr(spans, "_span_processors", getattr(logs, "_log_record_processors", None))
+    return several is None or any(not _is_ours(processor) for processor in several)
 
 
 def _is_ours(processor: Any) -> bool:

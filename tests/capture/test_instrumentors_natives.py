@@ -319,6 +319,8 @@ def test_langsmith_that_the_user_traces_to_goes_on_getting_runs() -> None:
 
     assert changed(before) == {"LANGSMITH_OTEL_ENABLED": "true"}
     undo()
+    with pytest.raises(LeftAloneError, match="hidden from LangSmith"):
+        switch_on("langsmith", content=False)
 
 
 def test_langsmith_in_use_is_left_alone(provide: Provide) -> None:
@@ -336,14 +338,17 @@ def test_runs_that_langsmith_holds_are_recorded_before_it_is_switched_off(provid
     flushed: list[bool] = []
 
     class Client:
+        otel_exporter = "into our provider"
+
         def flush(self) -> None:
             flushed.append("LANGSMITH_TRACING" in os.environ)
 
     undo = switch_on("langsmith")
     module._CLIENT = Client()
     undo()
+    switch_on("langsmith")()  # again, with the client that there is now
 
-    assert flushed == [True]
+    assert flushed == [True, True]
 
 
 def test_claude_code_needs_a_collector_and_tells_content_only_if_it_may_leave() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import ConsoleLogRecordExporter, SimpleLogRecordProcessor
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -80,6 +80,33 @@ def test_exporter_of_logs_is_foreign_too(instrument: Any) -> None:
     instrument(logger_provider=loggers)
 
     assert GENAI_CONTENT not in os.environ
+
+
+class StandIn:
+    """A provider before another one, as that of Logfire."""
+
+    def __init__(self, provider: TracerProvider) -> None:
+        self.provider = provider
+        self.resource = provider.resource
+
+    def add_span_processor(self, processor: SpanProcessor) -> None:
+        self.provider.add_span_processor(processor)
+
+    def get_tracer(self, *arguments: Any, **more: Any) -> Any:
+        return self.provider.get_tracer(*arguments, **more)
+
+
+@pytest.mark.parametrize(("is_exported", "expected"), [(True, None), (False, "SPAN_ONLY")])
+def test_provider_behind_another_is_looked_into(
+    instrument: Any, is_exported: bool, expected: str | None
+) -> None:
+    tracers = _tracers()
+    if is_exported:
+        tracers.add_span_processor(SimpleSpanProcessor(InMemorySpanExporter()))
+
+    instrument(tracer_provider=StandIn(tracers))
+
+    assert os.environ.get(GENAI_CONTENT) == expected
 
 
 def test_processors_of_an_earlier_recording_are_not_foreign(instrument: Any) -> None:
