@@ -146,7 +146,15 @@ def _annotation(
     annotator: str | None = None,
 ) -> Annotation:
     span = node.span
-    key: tuple[object, ...] = (span.trace_id, span.span_id, name, source, value_num, value_text, when_ns)
+    key: tuple[object, ...] = (
+        span.trace_id,
+        span.span_id,
+        name,
+        source,
+        value_num,
+        value_text,
+        when_ns,
+    )
     if annotator or value_json:
         key += (annotator, value_json)
     return Annotation(
