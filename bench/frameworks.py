@@ -42,7 +42,7 @@ def line(run: Run, verdict: Verdict) -> tuple[str, ...]:
         ", ".join(f"`{name}`" for name in run.instrumented) or "nothing",
         share(verdict.right),
         *(share(verdict.seen[kind]) if kind in verdict.seen else "" for kind in SEEN),
-        run.framework.note,
+        " ".join(run.framework.note.split()),
     )
 
 

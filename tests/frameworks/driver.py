@@ -23,7 +23,7 @@ from otel_traj import otlp
 from otel_traj.model import LogRecord, SpanRecord
 from otel_traj.store import snapshot
 from otel_traj.store.stored import Stored
-from tests.frameworks import truth
+from tests.frameworks import travel, truth
 from tests.frameworks.catalogue import Framework
 from tests.frameworks.model_server import SAID_AT_LAST, ModelServer, script_of
 
@@ -161,6 +161,8 @@ def run(framework: Framework, folder: Path, *, upgrade: bool = False) -> Run:
         framework,
         server.exchanges,
         server.told,
+        ran=(folder / "tools.log").read_text("utf-8").splitlines(),
+        began=[row["tool_name"] for row in steps if row["kind"] == "tool"],
         answer=done.stdout.strip().splitlines()[-1],
         traces={span.trace_id for span in spans},
     )
@@ -186,6 +188,7 @@ def _variables(framework: Framework, url: str, store: Path) -> dict[str, str]:
         **inherited,
         **_QUIET,
         "OTEL_TRAJ_STORE": str(store),
+        travel.LOG: str(store.with_name("tools.log")),
         "OPENAI_BASE_URL": f"{url}/v1",
         "OPENAI_API_KEY": "none-is-needed",
         "ANTHROPIC_BASE_URL": url,

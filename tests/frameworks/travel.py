@@ -6,6 +6,9 @@ recording has a failed call. Nothing here knows of OpenTelemetry or of any frame
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 TASK = "Book Ada Moser on the morning train from Bern to Milan, and send the invoice."
 
 DESK = "travel_desk"
@@ -23,7 +26,15 @@ class SeatMapError(Exception):
     """The railway cannot book at the moment."""
 
 
+LOG = "TRAVEL_LOG"
+"""Variable with the path of a file in which each tool notes that it runs."""
+
 _locked = {"EC 35"}
+
+
+def _note(tool: str) -> None:
+    with Path(os.environ.get(LOG, os.devnull)).open("a", encoding="utf-8") as log:
+        log.write(f"{tool}\n")
 
 
 def find_train(origin: str, destination: str) -> dict[str, str | float]:
@@ -33,6 +44,7 @@ def find_train(origin: str, destination: str) -> dict[str, str | float]:
         origin: Where the journey begins.
         destination: Where it ends.
     """
+    _note("find_train")
     return {"train": "EC 35", "route": f"{origin} to {destination}", "price_chf": 58.5}
 
 
@@ -42,6 +54,7 @@ def get_forecast(city: str) -> str:
     Args:
         city: Where.
     """
+    _note("get_forecast")
     return f"Tomorrow in {city}: fog until ten, then sun."
 
 
@@ -52,6 +65,7 @@ def book_seat(train: str, passenger: str) -> str:
         train: Number of the train.
         passenger: Who travels.
     """
+    _note("book_seat")
     if train in _locked:
         _locked.remove(train)
         raise SeatMapError("the seat map is locked")
@@ -65,4 +79,5 @@ def issue_invoice(train: str, amount_chf: float) -> str:
         train: Number of the train.
         amount_chf: What it costs.
     """
+    _note("issue_invoice")
     return f"Invoice I-204 over {amount_chf} CHF for {train} is sent."

@@ -1,13 +1,14 @@
 """What truly happened in a run, in the form that the judge of the corpus reads (`expected.json`).
 
-The model server knows who was asked what and what it said; the tools of `travel.py` answer the same
-every time; the script of an agent says how its framework names things. Together that is the truth,
-taken from nothing that otel-traj recorded.
+The model server knows who was asked what and what it said; the tools of `travel.py` note that they
+run, and answer the same every time; the header of an agent says how its framework names things.
+Together that is the truth, taken from nothing that otel-traj recorded, except which of two calls
+that ran at once was first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from otel_traj.demo.model_server import ToolCall
@@ -25,25 +26,46 @@ _ERROR = {"type": "SeatMapError", "message": "the seat map is locked"}
 
 
 def steps_of(
-    framework: Framework, exchanges: list[Exchange], told: Mapping[str, str]
+    framework: Framework,
+    exchanges: list[Exchange],
+    told: Mapping[str, str],
+    ran: Sequence[str],
+    began: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """Every step that happened, in order."""
+    """Every step that happened, in order.
+
+    Args:
+        framework: Whose agents they are.
+        exchanges: What the model was asked and said.
+        told: Call id -> what the model was told of its result.
+        ran: The tools that ran, as they noted it themselves.
+        began: Names of tools by when the recording says that they began. It decides only between
+            calls that ran at once, of which nobody else knows.
+
+    Raises:
+        ValueError: Other tools ran than the model asked for.
+    """
     steps: list[dict[str, Any]] = []
-    failed = False
     for exchange in exchanges:
         agent = framework.agents[exchange.speaker]
         steps.append(_llm(framework, exchange, agent))
-        for call_id, call in zip(exchange.call_ids, exchange.answer.calls, strict=True):
-            if call == framework.ending or call.name in framework.built_in:
-                continue
+        calls = zip(exchange.call_ids, exchange.answer.calls, strict=True)
+        for call_id, call in sorted(calls, key=lambda each: _place(each[1].name, began)):
             shown = {"call_id": framework.call_id(call_id), "model_saw": told.get(call_id)}
             if framework.handoff is not None and call.name == framework.handoff.tool:
                 steps.append({**_handoff(framework, agent), **shown})
-                continue
-            does_fail = call.name == "book_seat" and not failed
-            failed |= does_fail
-            steps.append({**_tool(call, agent, does_fail=does_fail), **shown})
+            elif call.name not in framework.built_in:
+                is_first = all(step.get("name") != call.name for step in steps)
+                does_fail = call.name == "book_seat" and is_first
+                steps.append({**_tool(call, agent, does_fail=does_fail), **shown})
+    asked = [step["name"] for step in steps if step["kind"] == "tool"]
+    if sorted(asked) != sorted(ran):
+        raise ValueError(f"the model asked for {asked}, and {list(ran)} ran")
     return [{"i": i, **step} for i, step in enumerate(steps)]
+
+
+def _place(name: str, began: Sequence[str]) -> int:
+    return began.index(name) if name in began else len(began)
 
 
 def _llm(framework: Framework, exchange: Exchange, agent: str | None) -> dict[str, Any]:
@@ -91,6 +113,8 @@ def document(
     exchanges: list[Exchange],
     told: Mapping[str, str],
     *,
+    ran: Sequence[str],
+    began: Sequence[str],
     answer: str,
     traces: Iterable[str],
 ) -> dict[str, Any]:
@@ -103,7 +127,7 @@ def document(
         "scenario": "main",
         "traces": sorted(traces),
         "user_input": travel.TASK,
-        "steps": steps_of(framework, exchanges, told),
+        "steps": steps_of(framework, exchanges, told, ran, began),
         "ignore_tools": sorted(framework.built_in),
         "final_answer": answer,
         "outcome": "success",

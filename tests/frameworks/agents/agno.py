@@ -3,6 +3,7 @@
 # [tool.frameworks]
 # title = "Agno"
 # package = "agno"
+# note = """ids of answers: told only where a later request repeats them"""
 # agent = "travel_desk"
 # ///
 """An agent with tools."""

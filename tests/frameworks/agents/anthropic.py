@@ -3,6 +3,7 @@
 # [tool.frameworks]
 # title = "Anthropic SDK, a loop of one's own"
 # package = "anthropic"
+# note = """that the tool failed: the flag `is_error` is not told"""
 # ///
 """A loop of one's own round Anthropic's client."""
 

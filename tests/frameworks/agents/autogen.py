@@ -7,6 +7,7 @@
 # [tool.frameworks]
 # title = "AutoGen AgentChat"
 # package = "autogen-agentchat"
+# note = """text beside tool calls: told as a `thought` only"""
 # handoff = { tool = "transfer_to_invoice_clerk", mode = "transfer" }
 # ///
 """Two agents of a swarm, one hands over to the other."""

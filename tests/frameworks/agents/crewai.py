@@ -7,6 +7,7 @@
 # [tool.frameworks]
 # title = "CrewAI"
 # package = "crewai"
+# note = """the name of the agent that work is delegated to: it has no span of its own"""
 # [tool.frameworks.handoff]
 # tool = "delegate_work_to_coworker"
 # mode = "delegate"

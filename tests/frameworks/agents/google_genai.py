@@ -3,6 +3,9 @@
 # [tool.frameworks]
 # title = "Google Gen AI SDK, a loop of one's own"
 # package = "google-genai"
+# note = """
+# that a tool failed, if the program says so in its own words. Calls that the SDK makes for
+# tools by itself (automatic function calling) are told as one"""
 # ///
 """A loop of one's own round Google's client."""
 

@@ -8,6 +8,7 @@
 # [tool.frameworks]
 # title = "LlamaIndex, agent workflow"
 # package = "llama-index-core"
+# note = """token counts: LlamaIndex asks for streamed answers without usage"""
 # [tool.frameworks.handoff]
 # tool = "handoff"
 # mode = "transfer"

@@ -7,6 +7,9 @@
 # [tool.frameworks]
 # title = "MCP, client and server over stdio"
 # package = "mcp"
+# note = """
+# that the server's tool spans belong to the run: they have no ids of calls, and traces of
+# their own where the program has no span round its loop (`otel_traj.trajectory` is one)"""
 # ///
 """A loop round OpenAI's client whose tools are those of an MCP server."""
 
