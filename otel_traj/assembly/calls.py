@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from otel_traj.assembly.tree import Node, resource_key
+from otel_traj.assembly.tree import Node
 from otel_traj.dialects import Facts
 from otel_traj.dialects.events import handoffs_in
 from otel_traj.dialects.messages import Part
@@ -200,10 +200,7 @@ def _merge(call: Call, node: Node, rule: str, confidence: float) -> None:
 
 
 def _merge_same_response(calls: list[Call]) -> list[Call]:
-    """Model calls with one response id are one call, if they overlap in time and place.
-
-    Ids repeat in the wild (test servers, replays), so the id alone joins nothing.
-    """
+    """Model calls with one response id are one call, if time and place allow it."""
     kept: list[Call] = []
     by_id: dict[str, list[Call]] = defaultdict(list)
     for call in sorted(calls, key=_owner_order):
@@ -211,7 +208,7 @@ def _merge_same_response(calls: list[Call]) -> list[Call]:
             (
                 other
                 for other in by_id.get(call.facts.response_id or "", ())
-                if _is_told_twice(other, call)
+                if other.node.may_be_one_call(call.node)
             ),
             None,
         )
@@ -228,9 +225,3 @@ def _merge_same_response(calls: list[Call]) -> list[Call]:
 def _owner_order(call: Call) -> tuple[bool, int, int]:
     """Owners first: inside an agent's run before alone, then the earlier start."""
     return call.node.parent is None, call.start_ns, -(call.end_ns or 0)
-
-
-def _is_told_twice(left: Call, right: Call) -> bool:
-    a, b = left.node, right.node
-    near = a.span.trace_id == b.span.trace_id or resource_key(a.span) == resource_key(b.span)
-    return near and a.overlaps(b)

@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from otel_traj.assembly.tree import Node, resource_key, roots
-from otel_traj.dialects.messages import Message
+from otel_traj.dialects.messages import Message, Part, as_text, dumps, loads
 
 WINDOW_NS: Final = 600 * 10**9
 """Traces further apart than this are never stitched by their messages: 10 minutes."""
@@ -17,10 +17,16 @@ WINDOW_NS: Final = 600 * 10**9
 
 @dataclass(eq=False, slots=True)
 class Run:
-    """The nodes of one run, by start time; `confidence` is the lowest of its stitches."""
+    """The nodes of one run, by start time.
+
+    Attributes:
+        rules: By which its traces were stitched, with the confidence of each.
+        apart: By which it may belong to another run, though not surely enough.
+    """
 
     nodes: list[Node]
     rules: list[tuple[str, float]] = field(default_factory=list)
+    apart: list[str] = field(default_factory=list)
 
     @property
     def trace_ids(self) -> list[str]:
@@ -42,6 +48,8 @@ class Relations:
         call_ids: Tool calls that another trace may tell of: those that model calls without a root
             ask for or answer, those that tools without a root run, those that are asked for here
             and have no span.
+        prefixes: Where tool calls have no ids, hashes of the messages that the asking or answering
+            calls without a root have in common; equal in this process only.
     """
 
     may_stitch: bool
@@ -51,6 +59,7 @@ class Relations:
     trace_ids: frozenset[str]
     response_ids: frozenset[str]
     call_ids: frozenset[str]
+    prefixes: frozenset[int]
 
 
 def split_runs(nodes: Sequence[Node]) -> list[Run]:
@@ -76,6 +85,7 @@ class _Groups:
             self._nodes[node.span.trace_id].append(node)
         self._root = {trace_id: trace_id for trace_id in self._nodes}
         self._rules: dict[str, list[tuple[str, float]]] = defaultdict(list)
+        self._apart: dict[str, list[str]] = defaultdict(list)
 
     def find(self, trace_id: str) -> str:
         while self._root[trace_id] != trace_id:
@@ -88,8 +98,9 @@ class _Groups:
             self._root[second] = first
             self._rules[first] += [*self._rules.pop(second, ()), (rule, confidence)]
 
-    def __contains__(self, trace_id: str) -> bool:
-        return trace_id in self._nodes
+    def leave_apart(self, trace_id: str, rule: str) -> None:
+        """Note that a trace may belong to one of several runs by a rule."""
+        self._apart[trace_id].append(rule)
 
     def runs(self) -> list[Run]:
         merged: dict[str, list[Node]] = defaultdict(list)
@@ -99,6 +110,11 @@ class _Groups:
             Run(
                 sorted(nodes, key=lambda n: (n.start_ns, n.span.start_seq or 0, n.key)),
                 self._rules.get(trace_id, []),
+                [
+                    rule
+                    for own in {node.span.trace_id for node in nodes}
+                    for rule in self._apart[own]
+                ],
             )
             for trace_id, nodes in merged.items()
         ]
@@ -115,41 +131,74 @@ def _join_linked(groups: _Groups, nodes: Iterable[Node]) -> None:
 
 
 def _join_same_calls(groups: _Groups, nodes: Iterable[Node]) -> None:
-    """One model call told in two traces: an instrumentor whose spans are not made current."""
+    """One model call told in two traces: an instrumentor whose spans are not made current.
+
+    Or a gateway tells of it, a process of its own.
+    """
     by_id: dict[str, list[Node]] = defaultdict(list)
     for node in nodes:
         if node.facts.kind == "llm" and node.facts.response_id:
             by_id[node.facts.response_id].append(node)
     for same in by_id.values():
         for left, right in pairwise(same):
-            if left.overlaps(right) and resource_key(left.span) == resource_key(right.span):
+            if left.may_be_one_call(right):
                 groups.join(left.span.trace_id, right.span.trace_id, "response id", 0.99)
 
 
 def _join_rootless(groups: _Groups, nodes: Sequence[Node]) -> None:
     """Model calls that are traces of their own: one run if each answers the one before.
 
-    The later request must end in answers to tool calls that the earlier one asked for, and hold no
-    new user message: that would be the next turn, a run of its own.
+    The later request must end in answers to the tool calls that the earlier one asked for, and hold
+    no new user message: that would be the next turn, a run of its own. Where several may have asked
+    (ids repeat, or are not told), what they were asked decides, then that nobody answered yet.
     """
     alone = [node for node in roots(nodes) if node.facts.kind == "llm"]
+    asking = _Asking(alone)
     for later in alone:
-        answered = _answered_ids(later)
-        if not answered:
-            continue
-        asker = next(
-            (
-                earlier
-                for earlier in reversed(alone)
-                if earlier.start_ns < later.start_ns
-                and later.start_ns - earlier.end_ns <= WINDOW_NS
-                and resource_key(earlier.span) == resource_key(later.span)
-                and answered <= _asked_ids(earlier)
-            ),
-            None,
-        )
-        if asker is not None:
-            groups.join(asker.span.trace_id, later.span.trace_id, "answers the call", 0.9)
+        rule, askers = asking.answered_by(later)
+        trace_ids = {groups.find(node.span.trace_id) for node in askers}
+        if len(trace_ids) == 1:
+            groups.join(trace_ids.pop(), later.span.trace_id, rule, _ROOTLESS[rule])
+        elif trace_ids:
+            groups.leave_apart(later.span.trace_id, rule)
+
+
+_ROOTLESS: Final = {"answers the call": 0.9, "message prefix": 0.85}
+"""Rule -> how sure it is."""
+
+
+class _Asking:
+    """Model calls without a root that asked for tools."""
+
+    def __init__(self, alone: Iterable[Node]) -> None:
+        self._by_id: dict[tuple[str, str], list[Node]] = defaultdict(list)
+        self._by_messages: dict[tuple[str, _Gist], list[Node]] = defaultdict(list)
+        self._are_answered: set[Node] = set()
+        for node in alone:
+            resource = resource_key(node.span)
+            for id_ in _asked_ids(node):
+                self._by_id[resource, id_].append(node)
+            if _asks_without_ids(node):
+                self._by_messages[resource, _conversation(node)].append(node)
+
+    def answered_by(self, later: Node) -> tuple[str, list[Node]]:
+        """The calls whose tools a request may bring the results of, and by which rule."""
+        answers, resource = _last_answers(later), resource_key(later.span)
+        ids = {part.id for part in answers if part.id}
+        if ids:
+            rule, told = "answers the call", self._by_id.get((resource, min(ids)), [])
+            told = [node for node in told if ids <= _asked_ids(node)]
+        elif answers:
+            rule, told = "message prefix", self._by_messages.get((resource, _before(later)), [])
+        else:
+            return "", []
+        askers = [node for node in told if _is_just_before(node, later)]
+        if len(askers) > 1:
+            askers = [node for node in askers if _conversation(node) == _before(later)] or askers
+        if len(askers) > 1:
+            askers = [node for node in askers if node not in self._are_answered] or askers
+        self._are_answered.update(askers[:1] if len(askers) == 1 else ())
+        return rule, askers
 
 
 def _join_tools(groups: _Groups, nodes: Sequence[Node]) -> None:
@@ -165,6 +214,8 @@ def _join_tools(groups: _Groups, nodes: Sequence[Node]) -> None:
         trace_ids = {groups.find(node.span.trace_id) for node in askers}
         if len(trace_ids) == 1:
             groups.join(trace_ids.pop(), tool.span.trace_id, "tool call id", 0.9)
+        elif trace_ids:
+            groups.leave_apart(tool.span.trace_id, "tool call id")
 
 
 def _askers(nodes: Iterable[Node], call_ids: set[str]) -> dict[str, list[Node]]:
@@ -176,11 +227,12 @@ def _askers(nodes: Iterable[Node], call_ids: set[str]) -> dict[str, list[Node]]:
 
 
 def _may_have_asked(asker: Node, tool: Node) -> bool:
-    return (
-        asker.start_ns < tool.start_ns
-        and tool.start_ns - asker.end_ns <= WINDOW_NS
-        and resource_key(asker.span) == resource_key(tool.span)
-    )
+    is_one_process = resource_key(asker.span) == resource_key(tool.span)
+    return is_one_process and _is_just_before(asker, tool)
+
+
+def _is_just_before(node: Node, later: Node) -> bool:
+    return node.start_ns < later.start_ns and later.start_ns - node.end_ns <= WINDOW_NS
 
 
 def _run_ids(node: Node) -> set[str]:
@@ -189,18 +241,57 @@ def _run_ids(node: Node) -> set[str]:
     return {told} if told else set()
 
 
-def _answered_ids(node: Node) -> set[str]:
-    """Ids that the end of a request answers; none when a user speaks after them."""
+def _last_answers(node: Node) -> list[Part]:
+    """The answers to tool calls that end a request; none when a user speaks after them."""
     new: list[Message] = []
     for message in node.facts.input or ():
         new = [] if message.role == "assistant" else [*new, message]
     if any(m.role == "user" and m.text and not m.answers for m in new):
-        return set()
-    return {part.id for message in new for part in message.tool_results if part.id}
+        return []
+    return [part for message in new for part in message.tool_results]
+
+
+def _answered_ids(node: Node) -> set[str]:
+    return {part.id for part in _last_answers(node) if part.id}
 
 
 def _asked_ids(node: Node) -> set[str]:
     return {part.id for m in node.facts.output or () for part in m.tool_calls if part.id}
+
+
+def _asks_without_ids(node: Node) -> bool:
+    calls = [part for m in node.facts.output or () for part in m.tool_calls]
+    return bool(calls) and not any(part.id for part in calls)
+
+
+_Gist: TypeAlias = tuple[tuple[Any, ...], ...]
+"""Messages as one compares them: who said what, without ids, reasons to stop and thoughts."""
+
+
+def _gist(messages: Iterable[Message]) -> _Gist:
+    return tuple(
+        (
+            message.role,
+            message.text,
+            tuple((part.name, dumps(loads(part.value))) for part in message.tool_calls),
+            tuple(as_text(part.value) for part in message.tool_results),
+        )
+        for message in messages
+        if message.role != "system"
+    )
+
+
+def _conversation(node: Node) -> _Gist:
+    """What a model call was given and said."""
+    return _gist((*(node.facts.input or ()), *(node.facts.output or ())))
+
+
+def _before(node: Node) -> _Gist:
+    """What a request repeats, up to the last word of the model."""
+    said = list(node.facts.input or ())
+    while said and said[-1].role != "assistant":
+        said.pop()
+    return _gist(said)
 
 
 # --- cutting -----------------------------------------------------------------------------------
@@ -211,7 +302,10 @@ def _cut(run: Run) -> list[Run]:
 
     Agents under one workflow or agent belong together, whatever they do to each other.
     """
-    cases = [node for node in run.nodes if _is_own_run(node)]
+    tops = [node for node in run.nodes if _has_no_agent_above(node)]
+    cases = [node for node in tops if _is_evaluated(node)]
+    if len(cases) < 2:
+        cases = _batch(run, tops)
     if len(cases) < 2:
         return [run]
     owner: dict[Node, Node] = {}
@@ -222,15 +316,43 @@ def _cut(run: Run) -> list[Run]:
     for node in run.nodes:
         if node in owner:  # what no case holds, the evaluation round them, is part of none
             parts[owner[node]].append(node)
-    return [Run(nodes, list(run.rules)) for nodes in parts.values()]
+    return [Run(nodes, list(run.rules), list(run.apart)) for nodes in parts.values()]
 
 
-def _is_own_run(node: Node) -> bool:
-    """An agent or workflow directly below what is neither, in a trace that evaluates."""
-    if node.facts.kind not in ("agent", "workflow"):
-        return False
-    above = [up.facts.kind for up in node.ancestors()]
-    return "evaluation" in above and not {"agent", "workflow"} & set(above)
+def _has_no_agent_above(node: Node) -> bool:
+    return node.facts.kind in _RUNNING and not any(
+        up.facts.kind in _RUNNING for up in node.ancestors()
+    )
+
+
+_RUNNING: Final = ("agent", "workflow")
+
+
+def _is_evaluated(node: Node) -> bool:
+    return any(up.facts.kind == "evaluation" for up in node.ancestors())
+
+
+def _batch(run: Run, tops: Sequence[Node]) -> list[Node]:
+    """Invocations of one agent, each asked by a user, beside which nothing is done; else none."""
+    cases = [node for node in tops if _is_asked_by_a_user(node)]
+    inside = {node for case in cases for node in case.subtree()}
+    names = {node.facts.agent_name for node in cases}
+    is_all = all(node in inside for node in run.nodes if node.facts.kind in _STEPS)
+    return cases if is_all and len(names) == 1 and None not in names else []
+
+
+_STEPS: Final = ("llm", "tool", "handoff", "retrieval", "memory")
+
+
+def _is_asked_by_a_user(case: Node) -> bool:
+    """Whether the first request of an invocation ends with what a user says."""
+    first = min(
+        (node for node in case.subtree() if node.facts.kind == "llm"),
+        key=lambda node: node.start_ns,
+        default=None,
+    )
+    given = first.facts.input if first is not None else None
+    return given is not None and bool(given) and given[-1].role == "user" and not given[-1].answers
 
 
 # --- for the sealer ----------------------------------------------------------------------------
@@ -260,5 +382,13 @@ def relations(nodes: Sequence[Node]) -> Relations | None:
             *(_asked_ids(node) | _answered_ids(node) for node in alone),
             *(_run_ids(node) for node in roots(nodes)),
             set().union(*map(_asked_ids, nodes)) - set().union(*map(_run_ids, nodes)),
+        ),
+        prefixes=frozenset(
+            hash(gist)
+            for node in alone
+            for gist in (
+                *([_conversation(node)] if _asks_without_ids(node) else ()),
+                *([_before(node)] if _last_answers(node) and not _answered_ids(node) else ()),
+            )
         ),
     )

@@ -53,6 +53,18 @@ class Node:
         """Whether both ran at some moment."""
         return self.start_ns <= other.end_ns and other.start_ns <= self.end_ns
 
+    def may_be_one_call(self, other: Node) -> bool:
+        """Whether two spans that tell of the same response may tell of one call.
+
+        They overlap; of two processes, one is a gateway's: it lies in the other's time, and in no
+        agent. Ids repeat in the wild (test servers, replays), so an id alone says nothing.
+        """
+        if self.span.trace_id == other.span.trace_id or _is_one_process(self.span, other.span):
+            return self.overlaps(other)
+        outer, inner = sorted((self, other), key=lambda node: node.start_ns)
+        is_inside = outer.start_ns < inner.start_ns and inner.end_ns < outer.end_ns
+        return is_inside and all(up.facts.kind != "agent" for up in inner.ancestors())
+
     def ancestors(self) -> Iterator[Node]:
         """From the parent up to the root."""
         node = self.parent
@@ -73,6 +85,10 @@ def resource_key(span: SpanRecord) -> str:
     """What tells one process from another: its instance id, else everything its resource says."""
     instance = span.resource.get(semconv.SERVICE_INSTANCE_ID)
     return str(instance) if instance else repr(sorted(span.resource.items(), key=str))
+
+
+def _is_one_process(left: SpanRecord, right: SpanRecord) -> bool:
+    return resource_key(left) == resource_key(right)
 
 
 def unique(spans: Iterable[SpanRecord]) -> list[SpanRecord]:

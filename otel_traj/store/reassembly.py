@@ -188,20 +188,21 @@ def _groups(base: Snapshot, stored: Stored, sizes: Mapping[str, int]) -> list[se
     for row in stored.trajectories():
         groups.join(row.trace_ids)
     responses: dict[str, list[str]] = defaultdict(list)
-    calls: dict[tuple[str, str], list[tuple[int, int, str]]] = defaultdict(list)
+    calls: dict[tuple[str, str | int], list[tuple[int, int, str]]] = defaultdict(list)
     for part in _in_parts(({trace_id} for trace_id in sizes), sizes):
         for trace_id, relation in _relations(base, stored, part):
             groups.join([trace_id, *relation.trace_ids])
             for response_id in relation.response_ids:
                 responses[response_id].append(trace_id)
-            for call_id in relation.call_ids:
-                calls[relation.resource, call_id].append(
+            shared: tuple[str | int, ...] = (*relation.call_ids, *relation.prefixes)
+            for told in shared:
+                calls[relation.resource, told].append(
                     (relation.start_ns, relation.end_ns, trace_id)
                 )
     for trace_ids in responses.values():
         groups.join(trace_ids)
-    for told in calls.values():
-        for (_, end_ns, earlier), (start_ns, _, later) in pairwise(sorted(told)):
+    for tellers in calls.values():
+        for (_, end_ns, earlier), (start_ns, _, later) in pairwise(sorted(tellers)):
             if start_ns - end_ns <= WINDOW_NS:
                 groups.join([earlier, later])
     return groups.all()

@@ -1,5 +1,6 @@
 """`reassemble`: new rules on old spans, all at once, whoever looks on and whatever dies."""
 
+import json
 import os
 import random
 import re
@@ -188,6 +189,38 @@ def test_parts_are_cut_between_runs_only(store: TrajectoryStore, older: pytest.M
         (2,), (1,), (1,),
     ]  # fmt: skip
     assert store.verify() == []
+
+
+def test_parts_hold_calls_together_that_only_their_messages_join(
+    store: TrajectoryStore, older: pytest.MonkeyPatch
+) -> None:
+    def said(role: str, **part: Any) -> dict[str, Any]:
+        return {"role": role, "parts": [part]}
+
+    asking = said("assistant", type="tool_call", name="lookup", arguments={})
+    given = [said("user", type="text", content="Where is 42?")]
+    then = [*given, asking, said("tool", type="tool_call_response", response="there")]
+    requests = [(given, [asking]), (then, [said("assistant", type="text", content="There.")])]
+    record(
+        store,
+        *(
+            replace(
+                chat(n, 1, **{
+                    semconv.INPUT_MESSAGES: json.dumps(asked_for),
+                    semconv.OUTPUT_MESSAGES: json.dumps(answered),
+                }),
+                parent_span_id=None,
+            )
+            for n, (asked_for, answered) in enumerate(requests, start=1)
+        ),
+    )  # fmt: skip
+    assert asked(store, "select len(trace_ids) from trajectories") == [(2,)]
+    older.setattr(reassembly, "_PART_SPANS", 1)
+
+    report = store.reassemble()
+
+    assert (report.n_rebuilt, report.changed, report.new, report.gone) == (1, (), (), ())
+    assert asked(store, "select len(trace_ids) from trajectories") == [(2,)]
 
 
 def test_only_the_trajectories_named_are_rebuilt(store: TrajectoryStore) -> None:
