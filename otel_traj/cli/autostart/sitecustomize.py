@@ -1,0 +1,43 @@
+"""Starts recording before a program of which no line is ours: `otel-traj run` puts this first.
+
+Python imports a module of this name when it starts. This one steps aside first, so that processes
+which the program starts are as they would be, and one of the same name that was there runs too.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+_HERE = str(Path(__file__).parent)
+
+
+def _step_aside() -> None:
+    sys.path[:] = [path for path in sys.path if path != _HERE]
+    kept = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path != _HERE]
+    if any(kept):
+        os.environ["PYTHONPATH"] = os.pathsep.join(kept)
+    else:
+        os.environ.pop("PYTHONPATH", None)
+    sys.modules.pop("sitecustomize", None)
+    if importlib.util.find_spec("sitecustomize") is not None:
+        importlib.import_module("sitecustomize")
+
+
+def _record() -> None:
+    try:
+        otel_traj = importlib.import_module("otel_traj")
+    except ImportError:
+        sys.stderr.write(f"otel-traj: nothing is recorded: {sys.executable} does not have it\n")
+        return
+    try:
+        otel_traj.instrument()
+    except Exception as error:  # a store that cannot be written; the program runs all the same
+        sys.stderr.write(f"otel-traj: nothing is recorded: {error}\n")
+
+
+_step_aside()
+_record()
