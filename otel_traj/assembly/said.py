@@ -70,7 +70,7 @@ def _reasons(
     told: Mapping[str, Any],
 ) -> Iterable[Annotation]:
     for name, key in _REASONS.items():
-        reason = text(told.get(key))
+        reason = _words(told.get(key))
         if reason:
             yield _annotation(trajectory_id, node, target, name, source, when, value_text=reason)
 
@@ -93,9 +93,9 @@ def _of_evaluation(
     name = text(told.get(semconv.EVALUATION_NAME)) or "evaluation"
     source = text(told.get(semconv.ANNOTATION_SOURCE)) or "evaluation"
     number = _finite(told.get(semconv.EVALUATION_VALUE))
-    label = text(told.get(semconv.EVALUATION_LABEL))
-    why = text(told.get(semconv.EVALUATION_EXPLANATION))
-    value_json = text(told.get(semconv.ANNOTATION_JSON))
+    label = _words(told.get(semconv.EVALUATION_LABEL))
+    why = _words(told.get(semconv.EVALUATION_EXPLANATION))
+    value_json = _words(told.get(semconv.ANNOTATION_JSON))
     if name == "outcome":
         reasons = {semconv.FAILURE_RATIONALE: why, **told}
         yield from _reasons(trajectory_id, node, target, source, when, reasons)
@@ -114,6 +114,11 @@ def _of_evaluation(
         kind=_one_of_kinds(told.get(semconv.ANNOTATION_KIND)),
         annotator=text(told.get(semconv.ANNOTATION_ANNOTATOR)),
     )
+
+
+def _words(value: Any) -> str | None:
+    """What somebody wrote, as it is, also where it looks like JSON; blank is nothing."""
+    return value if isinstance(value, str) and value.strip() else None
 
 
 def _finite(value: Any) -> float | None:

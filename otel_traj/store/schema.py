@@ -509,8 +509,8 @@ VIEW_COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = MappingProxyType(
 VIEW_MEANINGS: Final[Mapping[str, str]] = MappingProxyType(
     {
         **{name: TABLES[name].meaning for name in VIEW_COLUMNS if name in TABLES},
-        "annotations_latest": "The last word of each source on each thing: `annotations` without"
-        " what was replaced or taken back, `trajectory_id` resolved",
+        "annotations_latest": "The last word of each source and annotator on each thing:"
+        " `annotations` without what was replaced or taken back, `trajectory_id` resolved",
         "trajectory_aliases": "Ids that a trajectory was known by before, or is known by elsewhere",
     }
 )
