@@ -192,6 +192,8 @@ class Library(NamedTuple):
     """Packages that instrument it, and `NATIVE`, best first. One of them is used."""
     native_since: int = 0
     """First major version that has the native source."""
+    packages_below: int = 0
+    """First major version that none of the packages takes; 0: they take today's."""
     is_client: bool = False
     """Whether it is a provider's client. Frameworks tell the calls that they make through it."""
     is_general: bool = False
@@ -287,6 +289,7 @@ LIBRARIES: Final = (
         "mcp",
         (NATIVE, _OTHER + "mcp", _OPENINFERENCE + "mcp"),
         native_since=2,
+        is_general=True,
         tells_calls=False,
     ),
     Library("mlflow", "mlflow-tracing", (NATIVE,)),
@@ -306,7 +309,8 @@ LIBRARIES: Final = (
         (_OPENINFERENCE + "autogen-agentchat", NATIVE),
         tells_calls=False,
     ),
-    Library("ag2", "ag2", (_OPENINFERENCE + "ag2",)),
+    # From 1.0 on, agents are given its own TelemetryMiddleware, one by one.
+    Library("ag2", "ag2", (_OPENINFERENCE + "ag2",), packages_below=1),
     Library("strands", "strands-agents", (NATIVE,)),
     Library("agno", "agno", (_GENAI + "agno", _OPENINFERENCE + "agno", _OTHER + "agno")),
     Library("beeai", "beeai-framework", (_OPENINFERENCE + "beeai",)),

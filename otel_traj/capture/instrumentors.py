@@ -89,9 +89,12 @@ class Finding:
     @property
     def remedy(self) -> str:
         """Packages to install, as `pip install` takes them; "" if nothing is missing or helps."""
-        if self.sources or (self.version is None and self.library.sources[0] == NATIVE):
+        library = self.library
+        if self.sources or (self.version is None and library.sources[0] == NATIVE):
             return ""
-        others = (source for source in self.library.sources if source != NATIVE)
+        if self.version and 0 < library.packages_below <= _major(self.version):
+            return ""
+        others = (source for source in library.sources if source != NATIVE)
         return next((source for source in others if source not in self.misfits), "")
 
 

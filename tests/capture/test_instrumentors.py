@@ -242,6 +242,18 @@ def test_what_does_not_fit_is_no_remedy(install: Install) -> None:
     assert finding.remedy == "openinference-made"
 
 
+@pytest.mark.parametrize(("version", "expected"), [("0.14.2", "genai-made"), ("1.2.1", "")])
+def test_what_takes_no_such_version_is_no_remedy(
+    install: Install, known: Callable[..., None], version: str, expected: str
+) -> None:
+    known(MADE._replace(packages_below=1))
+    install(MADE.distribution, version=version, announced=False)
+
+    (finding,) = survey()
+
+    assert finding.remedy == expected
+
+
 @pytest.mark.usefixtures("library")
 def test_instrumentors_may_be_chosen_by_package_or_library(install: Install) -> None:
     install("genai-made")
