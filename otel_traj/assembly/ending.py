@@ -15,9 +15,12 @@ from otel_traj.dialects.messages import Messages, decode, loads
 from otel_traj.model import RunStatus
 
 _CANCELLED: Final = re.compile(
-    r"(?:[\w.]+\.)?(?:CancelledError|KeyboardInterrupt|GeneratorExit|SystemExit)$"
+    r"(?:[\w.]+\.)?(?:Cancell?ed(?:Error|Exception)?|AbortError|KeyboardInterrupt|GeneratorExit"
+    r"|SystemExit|cancell?ed|aborted)$"
 )
-_TIMED_OUT: Final = re.compile(r"(?:[\w.]+\.)?(?:TimeoutError|DeadlineExceeded)$")
+_TIMED_OUT: Final = re.compile(
+    r"(?:[\w.]+\.)?(?:\w*Timeout(?:Error|Exception)?|DeadlineExceeded|timeout|deadline_exceeded)$"
+)
 _ANSWER_KEYS: Final = ("output", "outputs", "result", "answer", "final_answer", "response", "text")
 _ASK_KEYS: Final = ("input", "inputs", "question", "query", "prompt", "task", "user_input")
 
