@@ -2,12 +2,12 @@
 
     python bench/surroundings.py [--seconds 15] [--kills 100]
 
-- mixing: 200 runs at once in asyncio tasks, and 64 threads; each span names its run, and must lie in
-  that run's trace, below that run's root
+- mixing: 200 runs at once in asyncio tasks, and 64 threads; each span names its run, and must lie
+  in that run's trace
 - load: what an agent server records in an hour (`RUNS_PER_HOUR` with content) in one minute; the
   default plays a quarter of each. Resident memory once warm and at the end
-- kills: a recording process is killed by SIGKILL at a random instant; of the spans that it told us to
-  have ended, which are in the store? Lost may be what ended within `TICK_S` before, and nothing
+- kills: a recording process is killed by SIGKILL at a random instant; of the spans that it told us
+  to have ended, which are in the store? Lost may be what ended within `TICK_S` before, and nothing
   that had ended when a `flush()` returned
 """
 
@@ -113,9 +113,16 @@ def mixed(store: Path) -> tuple[int, int, int]:
 
 def mixing() -> None:
     """Print both."""
-    for name, n_spans, load in (
-        ("asyncio", TASKS * (1 + 10 * 4), lambda: asyncio.run(in_tasks(10))),
-        ("threads", THREADS * 20 * 6, lambda: in_threads(20)),
+
+    def tasks() -> None:
+        asyncio.run(in_tasks(10))
+
+    def threads() -> None:
+        in_threads(20)
+
+    for load, at_once, expected in (
+        (tasks, TASKS, TASKS * (1 + 10 * 4)),
+        (threads, THREADS, THREADS * 20 * 6),
     ):
         with tempfile.TemporaryDirectory() as folder:
             recording = record(Path(folder))
@@ -124,8 +131,8 @@ def mixing() -> None:
             runs, spans, strays = mixed(Path(folder))
             dropped = recording.stats().dropped_spans
             print(
-                f"  {name:10}{TASKS if name == 'asyncio' else THREADS:5} at once, {runs} runs, "
-                f"{spans} of {n_spans} spans, {dropped} dropped, {strays} in another run (goal 0)"
+                f"  {at_once} {load.__name__} at once: {runs} runs, {spans} of {expected} spans, "
+                f"{dropped} dropped, {strays} in another run (goal 0)"
             )
 
 

@@ -184,7 +184,7 @@ def test_generator_left_half_way_leaves_no_context_behind(instrument: Any, tools
     before = context_api.get_current()
     with otel_traj.trajectory("t"):
         left = lines()
-        next(left), next(left)
+        assert [next(left), next(left)] == [1, 2]
         left.close()
         never_begun = lines()
     assert context_api.get_current() == before

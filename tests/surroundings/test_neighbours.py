@@ -56,25 +56,6 @@ def test_provider_set_after_us_is_refused_by_opentelemetry_and_ours_goes_on(
     assert tools() == {"t": ["look"]}
 
 
-def test_two_providers_may_both_be_recorded_by_adding_our_processor(
-    instrument: Any, tools: Any
-) -> None:
-    recording = instrument()
-    second = TracerProvider(shutdown_on_exit=False)
-    second.add_span_processor(recording._processor)
-
-    look()
-    with second.get_tracer("t").start_as_current_span(
-        "execute_tool theirs",
-        attributes={"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "theirs"},
-    ):
-        pass
-    second.force_flush()
-    recording.shutdown()
-
-    assert tools() == {"t": ["look"], "": ["theirs"]}
-
-
 class Stamp(SpanProcessor):
     """A neighbour that sets an attribute on every span."""
 
