@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from otel_traj.demo.model_server import ToolCall
 from tests.frameworks import travel
-from tests.frameworks.model_server import Handoff
+from tests.frameworks.model_server import ASIDE, Handoff
 
 AGENTS = Path(__file__).parent / "agents"
 
@@ -67,7 +67,7 @@ class Framework:
         return cls(
             name=name,
             dependencies=dependencies,
-            agents={"desk": desk or None, **({"clerk": clerk} if handoff else {})},
+            agents={"desk": desk, ASIDE: None, **({"clerk": clerk} if handoff else {})},
             handoff=Handoff(**handoff) if handoff else None,
             ending=ToolCall(ending["tool"], {ending["argument"]: ""}) if ending else None,
             built_in=frozenset([ending["tool"]] if ending else []),

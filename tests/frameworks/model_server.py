@@ -13,8 +13,8 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +23,8 @@ from otel_traj.demo.model_server import Answer, ToolCall, chunks
 
 CLERKS_TOOL = "issue_invoice"
 DESKS_TOOL = "find_train"
+ASIDE = "aside"
+"""The speaker of requests without our tools: a title for the conversation, a check of the quota."""
 
 TRAIN = "EC 35"
 SAID_AT_LAST = "Ada Moser has seat 61 in coach 5 of EC 35; invoice I-204 is on its way."
@@ -111,6 +113,11 @@ class Exchange:
     usage: Usage
 
 
+def bare(name: str) -> str:
+    """A tool's own name: clients of MCP servers call it `mcp__server__tool`."""
+    return name.rsplit("__", 1)[-1] if name.startswith("mcp__") else name
+
+
 class OffScriptError(Exception):
     """The request does not fit the script."""
 
@@ -163,16 +170,11 @@ class ModelServer:
         """
         with self._lock:
             self.told.update(api.told(request))
-            offered = set(api.tools(request))
-            is_clerk = "clerk" in self.script and CLERKS_TOOL in offered - {DESKS_TOOL}
-            speaker = "clerk" if is_clerk and DESKS_TOOL not in offered else "desk"
-            position = sum(one.speaker == speaker for one in self.exchanges)
-            where = f"answer {position} of {speaker}"
-            if position >= len(self.script[speaker]):
-                raise OffScriptError(f"no {where}")
-            answer = self.script[speaker][position]
-            if answer.expects is not None and answer.expects not in json.dumps(request):
-                raise OffScriptError(f"{where} expects {answer.expects!r}")
+            offered = {bare(name): name for name in api.tools(request)}
+            speaker = self._speaker(offered)
+            answer = self._next_answer(speaker, request)
+            calls = (replace(call, name=offered.get(call.name, call.name)) for call in answer.calls)
+            answer = replace(answer, calls=tuple(calls))
             number = len(self.exchanges)
             exchange = Exchange(
                 speaker,
@@ -186,6 +188,25 @@ class ModelServer:
             )
             self.exchanges.append(exchange)
             return exchange
+
+    def _speaker(self, offered: Collection[str]) -> str:
+        """Who asks, told by the tools on offer; some frameworks ask for things of their own."""
+        if DESKS_TOOL in offered:
+            return "desk"
+        return "clerk" if CLERKS_TOOL in offered else ASIDE
+
+    def _next_answer(self, speaker: str, request: Mapping[str, Any]) -> Answer:
+        if speaker == ASIDE:
+            return Answer(text="A journey by train")
+        position = sum(one.speaker == speaker for one in self.exchanges)
+        where = f"answer {position} of {speaker}"
+        answers = self.script.get(speaker, ())
+        if position >= len(answers):
+            raise OffScriptError(f"no {where}")
+        answer = answers[position]
+        if answer.expects is not None and answer.expects not in json.dumps(request):
+            raise OffScriptError(f"{where} expects {answer.expects!r}")
+        return answer
 
     def refuse(self, why: str) -> None:
         """Note that a request did not fit."""

@@ -14,7 +14,7 @@ from typing import Any
 from otel_traj.demo.model_server import ToolCall
 from tests.frameworks import travel
 from tests.frameworks.catalogue import Framework
-from tests.frameworks.model_server import Exchange
+from tests.frameworks.model_server import Exchange, bare
 
 _ANSWERS: Mapping[str, Any] = {
     "find_train": {"train": "EC 35", "route": "Bern to Milan", "price_chf": 58.5},
@@ -56,9 +56,9 @@ def steps_of(
                 steps.append({**_handoff(framework, agent), **shown})
             elif call.name not in framework.built_in:
                 is_first = all(step.get("name") != call.name for step in steps)
-                does_fail = call.name == "book_seat" and is_first
+                does_fail = bare(call.name) == "book_seat" and is_first
                 steps.append({**_tool(call, agent, does_fail=does_fail), **shown})
-    asked = [step["name"] for step in steps if step["kind"] == "tool"]
+    asked = [bare(step["name"]) for step in steps if step["kind"] == "tool"]
     if sorted(asked) != sorted(ran):
         raise ValueError(f"the model asked for {asked}, and {list(ran)} ran")
     return [{"i": i, **step} for i, step in enumerate(steps)]
@@ -94,7 +94,7 @@ def _llm(framework: Framework, exchange: Exchange, agent: str | None) -> dict[st
 
 def _tool(call: ToolCall, agent: str | None, *, does_fail: bool) -> dict[str, Any]:
     step = {"kind": "tool", "name": call.name, "agent": agent, "arguments": dict(call.arguments)}
-    return {**step, "error": _ERROR} if does_fail else {**step, "result": _ANSWERS[call.name]}
+    return {**step, "error": _ERROR} if does_fail else {**step, "result": _ANSWERS[bare(call.name)]}
 
 
 def _handoff(framework: Framework, agent: str | None) -> dict[str, Any]:
