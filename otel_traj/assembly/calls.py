@@ -131,6 +131,7 @@ def find_calls(nodes: Iterable[Node]) -> list[Call]:
     calls = _merge_same_response(calls)
     for kind in ("tool", "handoff", "retrieval", "memory"):
         calls += _merge_nested(by_kind[kind], stops=("llm", "agent"))
+    calls = _merge_served(calls)
     calls += map(_call, by_kind["thought"])
     return in_order([*calls, *said])
 
@@ -158,6 +159,39 @@ def _merge_nested(nodes: list[Node], stops: tuple[str, ...]) -> list[Call]:
             _merge(outer, node, "nested", 0.95)
             calls[node] = outer
     return list(dict.fromkeys(calls.values()))
+
+
+def _merge_served(calls: list[Call]) -> list[Call]:
+    """A server's span of a tool beside that of its caller, in whose time it lies, is merged.
+
+    The caller's has the id or the arguments; the server's, which has neither, tells nothing more.
+    """
+    callers: dict[str | None, list[Call]] = defaultdict(list)
+    served: dict[Call, Call] = {}
+    for call in calls:
+        if call.kind == "tool" and not _tells_a_name_only(call):
+            callers[_bare(call.facts.tool_name)].append(call)
+    for call in calls:
+        if call.kind == "tool" and _tells_a_name_only(call):
+            around = [c for c in callers[_bare(call.facts.tool_name)] if _lies_in(call, c)]
+            if len(around) == 1:
+                served[call] = around[0]
+                _merge(around[0], call.node, "in its time", 0.9)
+    return [call for call in calls if call not in served]
+
+
+def _tells_a_name_only(tool: Call) -> bool:
+    return tool.facts.tool_call_id is None and tool.facts.arguments is None
+
+
+def _lies_in(served: Call, caller: Call) -> bool:
+    inner, outer = served.node, caller.node
+    return (
+        inner.span.trace_id == outer.span.trace_id
+        and inner.span.scope_name != outer.span.scope_name
+        and outer.start_ns <= inner.start_ns
+        and inner.end_ns <= outer.end_ns
+    )
 
 
 def _outer(node: Node, calls: dict[Node, Call], stops: tuple[str, ...]) -> Call | None:

@@ -61,3 +61,20 @@ def test_a_tool_is_the_one_that_was_asked_for_however_its_name_is_spelt() -> Non
         ("tool", "delegate_work", "c-1"),
         ("llm", None, None),
     ]
+
+
+def test_a_servers_span_beside_that_of_its_caller_is_the_same_call() -> None:
+    asked = {semconv.TOOL_CALL_ARGUMENTS: dumps({"city": "Bern"})}
+    spans = [
+        agent("desk", 0, 100),
+        tool("mcp__weather__look", 10, 30, "desk", attributes=asked, scope_name="client"),
+        tool("look", 15, 20, "desk", scope_name="server"),
+        tool("look", 50, 60, "desk", scope_name="server"),
+    ]
+
+    run = only(spans).trajectory
+
+    assert told(run.steps, "kind", "tool_name", "arguments") == [
+        ("tool", "mcp__weather__look", '{"city":"Bern"}'),
+        ("tool", "look", None),
+    ]
