@@ -92,8 +92,7 @@ def _overview(row: Mapping[str, Any]) -> None:
         return
     since, until = when(row["earliest"]), when(row["latest"])
     spans = count(row["n_spans"], "span")
-    period = since if since == until else f"{since} to {until}"
-    click.echo(f"{count(row['n_runs'], 'trajectory')} of {spans}, {period} UTC")
+    click.echo(f"{count(row['n_runs'], 'trajectory')} of {spans}, {since} to {until} UTC")
     if row["n_outside"]:
         click.echo(f"{count(row['n_outside'], 'span')} more belong to no trajectory")
     if row["n_open"] or row["n_open_spans"]:
