@@ -26,7 +26,8 @@ def test_where_nothing_is_missing_there_is_little_to_read(run: Run, corpus_store
 
     assert ran.status == 0
     assert ran.out.startswith("5 trajectories of 31 spans, 2026-11-21 07:04:54 to ")
-    assert "\nMissing\nnothing\n\nRepaired, the least sure first\n" in ran.out
+    assert "\nMissing\nnothing\n" in ran.out
+    assert "\nRepaired, the least sure first\n" in ran.out
     assert "result: the next request" in ran.out
     assert ran.out.splitlines()[-1].startswith("otel ")
 
