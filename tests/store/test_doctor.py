@@ -18,6 +18,7 @@ def told(span: SpanRecord, scope: str = "my.app") -> SpanRecord:
     content: dict[str, Any] = {
         semconv.INPUT_MESSAGES: json.dumps(asked),
         semconv.OUTPUT_MESSAGES: json.dumps(said),
+        semconv.TOOL_DEFINITIONS: json.dumps([{"type": "function", "name": "lookup"}]),
     }
     if span.name.startswith("execute_tool"):
         content = {semconv.TOOL_CALL_ARGUMENTS: "{}", semconv.TOOL_CALL_RESULT: "there"}
