@@ -23,7 +23,13 @@ from pathlib import Path
 from otel_traj.demo.model_server import Answer, ModelServer, Script
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ("README.md", "docs/recording.md", "docs/stores.md", "docs/exporters.md")
+DOCUMENTS = (
+    "README.md",
+    "docs/recording.md",
+    "docs/stores.md",
+    "docs/exporters.md",
+    "docs/moving.md",
+)
 
 # Examples that ask a model are answered from here, on loopback.
 MODELS = Script({"examples": {"gpt-5-mini": [Answer(text="The capital of Portugal is Lisbon.")]}})
@@ -123,7 +129,7 @@ def _environment(folder: Path) -> dict[str, str]:
 def update(document: str) -> None:
     """Write what the examples print now into the document."""
     chosen = examples(document)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # a helper may seal yet
         printed = list(run(chosen, Path(folder)))
     text = (ROOT / document).read_text("utf-8")
     for example, output in reversed(list(zip(chosen, printed, strict=True))):
