@@ -28,10 +28,14 @@ class Request:
     Attributes:
         new: The messages that neither the request before nor its answer holds.
         hashes: Of the whole request.
+        lacks_tools: The model was given tools, as it called one, but nothing tells them.
+        lacks_history: The request goes on from messages that nothing tells.
     """
 
     new: Messages
     hashes: Hashes
+    lacks_tools: bool = False
+    lacks_history: bool = False
 
 
 def read_requests(calls: Sequence[Call]) -> dict[Call, Request]:
@@ -75,18 +79,36 @@ def _read(call: Call, before: _History, continued: _History | None) -> tuple[Req
         bodies = [*bodies[:top], *past.bodies, *message_bodies(given[top:], numbering)]
         given, kept = (*given[:top], *past.messages, *given[top:]), top + len(past.messages)
     hashes = canonical.hash_request(facts, given, bodies, kept)
+    lacks_tools = bool(call.asks) and facts.tool_definitions is None
+    lacks_history = (
+        _answers_unseen_calls(given)
+        or before.goes_on_without_calls(kept, new)
+        or bool(facts.previous_response_id and continued is None)
+    )
     if not facts.input:
         hashes = replace(hashes, request=None, messages=None, prefix=None)
-    elif _is_cut(call) or (facts.previous_response_id and continued is None):
+    elif _is_cut(call) or lacks_history:
         hashes = replace(hashes, request=None, messages=None)
+    elif lacks_tools:
+        hashes = replace(hashes, request=None)
     history = _History.after(_Telling(given, bodies), facts.output or (), numbering)
-    return Request(new, hashes), history
+    return Request(new, hashes, lacks_tools, lacks_history), history
+
+
+def _answers_unseen_calls(given: Messages) -> bool:
+    """Whether a request answers more calls than it shows: it goes on from a stored response.
+
+    Counted, not compared by id: some tell an item's id with the call, the call's with its answer.
+    """
+    calls = sum(len(message.tool_calls) for message in given)
+    return sum(len(message.tool_results) for message in given) > calls
 
 
 def _is_cut(call: Call) -> bool:
-    """Whether a value of the span was cut off, so that nobody knows the whole."""
-    return bool(call.facts.cut_keys) or any(
-        key.startswith(semconv.TRUNCATED_PREFIX) for key in call.node.span.attributes
+    """Whether values of the span were cut off or dropped, so that nobody knows the whole."""
+    span = call.node.span
+    return bool(call.facts.cut_keys or span.dropped_attributes) or any(
+        key.startswith(semconv.TRUNCATED_PREFIX) for key in span.attributes
     )
 
 
@@ -191,6 +213,15 @@ class _History:
         if bare != answer:
             tellings.append(request.then(bare, numbering.copy()))
         return cls(tuple(tellings), counted)
+
+    def goes_on_without_calls(self, kept: int, new: Messages) -> bool:
+        """Whether a request repeats this history up to an answer that asked for tools, and no more.
+
+        Nobody sends that: its teller left out the calls and what they gave.
+        """
+        left_out = self.tellings[0].messages[kept:]
+        asked = kept > 0 and bool(left_out) and bool(left_out[0].tool_calls)
+        return asked and not any(message.tool_calls or message.answers for message in new)
 
     def shared_with(self, bodies: Sequence[Body]) -> int:
         """How many of these messages the history begins with."""

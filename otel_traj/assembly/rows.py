@@ -189,7 +189,7 @@ def _model_columns(call: Call, request: Request) -> dict[str, Any]:
             "cost_usd",
         )
     }
-    grade, reason = _grade_model_call(call)
+    grade, reason = _grade_model_call(call, request)
     return columns | {
         "cost_source": "recorded" if facts.cost_usd is not None else None,
         "output_text": _joined(message.text for message in said),
@@ -265,8 +265,8 @@ def _effect(node: Node) -> Effect | None:
     return next((effect for effect in get_args(Effect) if effect == told), None)
 
 
-def _grade_model_call(call: Call) -> tuple[str, str | None]:
-    """How far this call can be replayed: A all told, B only the answer, C cut, D nothing."""
+def _grade_model_call(call: Call, request: Request) -> tuple[str, str | None]:
+    """How far this call can be replayed: A all told, B only the answer, C not whole, D nothing."""
     facts = call.facts
     asked, answer = facts.input or (), facts.output or ()
     is_answered = bool(answer) or bool(facts.failed)  # an error is an answer
@@ -275,11 +275,25 @@ def _grade_model_call(call: Call) -> tuple[str, str | None]:
     if all(message.is_hollow for message in asked):
         is_told = any(message.has_content for message in answer)
         return ("B", "the request is not told") if is_told else ("D", "no content is told")
+    lacking = "; ".join(_lacking(call, request))
+    return ("C", lacking) if lacking else ("A", None)
+
+
+def _lacking(call: Call, request: Request) -> Iterable[str]:
+    """What of a request and its answer is not told, though most is."""
+    facts = call.facts
     if facts.cut_keys:
-        return "C", f"cut off: {', '.join(facts.cut_keys)}"
-    if hollow := sum(message.is_hollow for message in (*asked, *answer)):
-        return "C", f"messages without their content: {hollow}"
-    return "A", None
+        yield f"cut off: {', '.join(facts.cut_keys)}"
+    elif hollow := sum(m.is_hollow for m in (*(facts.input or ()), *(facts.output or ()))):
+        yield f"messages without their content: {hollow}"
+    if dropped := call.node.span.dropped_attributes:
+        yield f"attributes that were dropped: {dropped}"
+    if facts.model is None and facts.response_model is None:
+        yield "the model is not told"
+    if request.lacks_tools:
+        yield "tool definitions are not told"
+    if request.lacks_history:
+        yield "the messages before these are not told"
 
 
 def _duration(call: Call) -> int | None:

@@ -77,7 +77,7 @@ _BY_SCOPE: Final = """\
 with judged as (
   select s.trajectory_id, s.kind, scope_name, scope_version,
     coalesce(scope_name, '') as scope,
-    s.grade in ('A', 'B') or starts_with(s.grade_reason, 'cut off') as is_told,
+    s.grade < 'D' and not starts_with(coalesce(s.grade_reason, ''), 'messages without') as is_told,
     s.grade = 'D' and s.status = 'ok' and t.n_truncated = 0 as is_untold,
     s.status = 'ok' and s.input_tokens is null and s.output_tokens is null as has_no_tokens,
     t.dialects

@@ -549,7 +549,7 @@ HELLO = text("assistant", "Hello")
         ([HOLLOW], HELLO, "B", "the request is not told"),
         ([HOLLOW], asks(("c1", "look", None)), "D", "no content is told"),
         ([HI, HOLLOW], HELLO, "C", "messages without their content: 1"),
-        ([HI], asks(("c1", "now", None)), "A", None),
+        ([HI], asks(("c1", "now", None)), "C", "tool definitions are not told"),
     ],
 )
 def test_a_model_call_is_graded_by_the_content_that_is_told(
@@ -559,3 +559,44 @@ def test_a_model_call_is_graded_by_the_content_that_is_told(
 
     [call] = [step for step in run.trajectory.steps if step.kind == "llm"]
     assert (call.grade, call.grade_reason) == (grade, reason)
+
+
+DEFINED = {semconv.TOOL_DEFINITIONS: '[{"type":"function","name":"lookup"}]'}
+
+
+@pytest.mark.parametrize(
+    ("lacking", "reason"),
+    [
+        ({"attributes": DEFINED}, None),
+        ({}, "tool definitions are not told"),
+        ({"attributes": DEFINED, "dropped_attributes": 3}, "attributes that were dropped: 3"),
+        ({"attributes": {**DEFINED, semconv.REQUEST_MODEL: None}}, "the model is not told"),
+    ],
+)
+def test_a_request_that_is_not_whole_says_what_it_lacks(lacking: Any, reason: str | None) -> None:
+    asking = chat("c1", 1, 5, "a", given=[HI], said=asks(("c1", "lookup", {})), **lacking)
+
+    step = only([agent("a", 0, 9), asking]).trajectory.steps[-1]
+
+    assert (step.grade, step.grade_reason) == ("C" if reason else "A", reason)
+    assert (step.request_hash is None) == (reason is not None and "model" not in reason)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [[answers(("id1", "shipped"))], [QUESTION]],
+    ids=["answers to calls that it does not show", "neither the calls before nor their answers"],
+)
+def test_a_request_whose_history_is_left_out_is_not_whole(given: Any) -> None:
+    said = asks(("id1", "lookup", {}))
+    spans = [
+        agent("a", 0, 99),
+        chat("c1", 1, 5, "a", given=[QUESTION], said=said, attributes=DEFINED),
+        chat("c2", 10, 15, "a", given=given, said=text("assistant", "Done."), attributes=DEFINED),
+    ]
+
+    first, *_, last = (s for s in only(spans).trajectory.steps if s.kind == "llm")
+
+    assert (first.grade, last.grade) == ("A", "C")
+    assert last.grade_reason == "the messages before these are not told"
+    assert (last.request_hash, last.messages_hash) == (None, None)
