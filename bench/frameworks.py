@@ -52,12 +52,16 @@ def share(found: comparison.Share) -> str:
 
 
 def measure(framework: Framework, folder: Path, *, upgrade: bool) -> tuple[Run, Verdict] | None:
-    """Run and judge one framework; None where it cannot be, which is said."""
+    """Run and judge one framework; None where it cannot be installed, which is said.
+
+    Raises:
+        RunError: Its agent failed.
+    """
     folder.mkdir(parents=True)
     try:
         run = driver.run(framework, folder, upgrade=upgrade)
-    except (driver.InstallError, driver.RunError) as error:
-        print(f"{framework.name}: {error}\n", file=sys.stderr, flush=True)
+    except driver.InstallError as error:
+        print(f"{framework.name} skipped: {error}\n", file=sys.stderr, flush=True)
         return None
     return run, comparison.compare(run)
 
@@ -75,7 +79,7 @@ def report(run: Run, verdict: Verdict, *, is_verbose: bool) -> None:
 
 
 def main() -> int:
-    """Measure; 0 if every framework ran and no step is wrong."""
+    """Measure; 0 unless an agent failed. Steps that are wrong are a result, not a failure."""
     known = catalogue.frameworks()
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}")
@@ -90,18 +94,24 @@ def main() -> int:
         print(f"skipped: no judge at {comparison.JUDGE}")
         return 0
     chosen = [known[name] for name in args.names or known]
-    rows = []
+    rows, failed = [], 0
     with tempfile.TemporaryDirectory() as scratch:
         for framework in chosen:
             folder = (args.keep or Path(scratch)) / framework.name
-            if row := measure(framework, folder, upgrade=args.upgrade):
+            try:
+                row = measure(framework, folder, upgrade=args.upgrade)
+            except driver.RunError as error:
+                failed += 1
+                print(f"{error}\n", file=sys.stderr, flush=True)
+                continue
+            if row is not None:
                 report(*row, is_verbose=args.v)
                 rows.append(row)
     print("\n" + table(rows))
     if args.write:
         head, rest = PAGE.read_text("utf-8").split(BEGIN)
         PAGE.write_text(f"{head}{BEGIN}\n\n{table(rows)}\n\n{END}{rest.split(END)[1]}", "utf-8")
-    return int(len(rows) < len(chosen) or any(verdict.flaws for _, verdict in rows))
+    return int(failed > 0)
 
 
 if __name__ == "__main__":

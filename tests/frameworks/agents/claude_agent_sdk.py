@@ -6,6 +6,9 @@
 # [tool.frameworks]
 # title = "Claude Agent SDK"
 # package = "claude-agent-sdk"
+# note = """
+# model calls: Claude Code makes them in a process of its own and tells them to a Collector only
+# (set OTEL_EXPORTER_OTLP_ENDPOINT). Import the package after `instrument()`"""
 # ///
 """Claude Code, given tools that run in this process."""
 
