@@ -367,7 +367,9 @@ class TrajectoryStore:
         annotator: str | None = None,
         step: int | None = None,
     ) -> str:
-        """Take back what a source and annotator said under a name; what others said stands.
+        """Take back all that a source and annotator said under a name; what others said stands.
+
+        What a run said of itself is `explicit` and by nobody: without `annotator` it goes as well.
 
         The arguments are those of `annotate`, and so is what is raised. What was said stays in
         `annotations`, followed by a row that is `deleted`.
