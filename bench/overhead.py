@@ -8,7 +8,9 @@ is flushed on another thread before the next begins, so all the work of either i
 
 - calls: CPU of the agent's thread inside the processor's calls, per span
 - thread: CPU of the agent's thread for whole runs, per span, less that of a provider without
-  processors; on top of the calls it has what it costs that spans live until they are written
+  processors; on top of the calls it has what it costs that spans live until they are written. Each
+  burst gives one difference; theirs is the median, and of the ratio to the SDK's the 95 % interval,
+  by resampling bursts. The garbage collector runs between bursts: where it falls is chance
 - process: CPU of all threads per span, flush included, less the same
 - memory: growth of the peak resident size of a process of its own
 - import: time in a process of its own, after opentelemetry's own modules
@@ -17,7 +19,9 @@ is flushed on another thread before the next begins, so all the work of either i
 from __future__ import annotations
 
 import argparse
+import gc
 import json
+import random
 import statistics
 import subprocess
 import sys
@@ -173,6 +177,8 @@ def burst(configuration: Configuration, spans: int, content: bool, flusher: Exec
     """Record `spans` spans, by running agents, and again by calls of the processor alone."""
     runs = max(1, spans // SPANS_PER_RUN)
     per_span = 1e6 / (runs * SPANS_PER_RUN)
+    gc.collect()
+    gc.disable()
     time.sleep(0.002)  # every burst begins with the same cold caches
     process, thread = time.process_time(), time.thread_time()
     for _ in range(runs):
@@ -182,6 +188,7 @@ def burst(configuration: Configuration, spans: int, content: bool, flusher: Exec
     process = time.process_time() - process
     calls = _calls(configuration.processor, runs, content)
     flusher.submit(configuration.flush).result()
+    gc.enable()
     return Cost(calls * per_span, thread * per_span, process * per_span)
 
 
@@ -203,8 +210,8 @@ def _calls(processor: SpanProcessor, runs: int, content: bool) -> float:
 NAMES = ("none", "BatchSpanProcessor", "otel-traj", "otel-traj with a listener")
 
 
-def compare(bursts: int, spans: int, content: bool) -> dict[str, Cost]:
-    """Configuration -> medians over bursts of what it adds to none."""
+def compare(bursts: int, spans: int, content: bool) -> dict[str, list[Cost]]:
+    """Configuration -> what it adds to none, burst by burst."""
     added: dict[str, list[Cost]] = {name: [] for name in NAMES[1:]}
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as flusher:
         configurations = {name: Configuration(name, Path(folder) / "store") for name in NAMES}
@@ -219,15 +226,32 @@ def compare(bursts: int, spans: int, content: bool) -> dict[str, Cost]:
                     of_name.append(costs[name] - costs["none"])
         for configuration in configurations.values():
             configuration.provider.shutdown()
-    return {
-        name: Cost(
-            *(
-                statistics.median(getattr(cost, field.name) for cost in costs)
-                for field in fields(Cost)
-            )
+    return added
+
+
+def median(costs: Sequence[Cost]) -> Cost:
+    """Of each figure."""
+    return Cost(
+        *(statistics.median(getattr(cost, field.name) for cost in costs) for field in fields(Cost))
+    )
+
+
+def ratios(ours: Sequence[Cost], batch: Sequence[Cost]) -> tuple[Cost, tuple[float, float]]:
+    """Our medians by those of the SDK's processor, and the 95 % interval of that for `thread`."""
+    chance = random.Random(0)
+    found = []
+    for _ in range(1_000):
+        chosen = chance.choices(range(len(ours)), k=len(ours))
+        found.append(
+            statistics.median(ours[n].thread for n in chosen)
+            / statistics.median(batch[n].thread for n in chosen)
         )
-        for name, costs in added.items()
-    }
+    found.sort()
+    mine, theirs = median(ours), median(batch)
+    ratio = Cost(
+        mine.calls / theirs.calls, mine.thread / theirs.thread, mine.process / theirs.process
+    )
+    return ratio, (found[25], found[974])
 
 
 def memory(name: str, bursts: int, spans: int) -> None:
@@ -288,16 +312,15 @@ def main() -> None:
         )
         print(f"  {'':28}{'calls':>8}{'thread':>8}{'process':>9}")
         added = compare(bursts, spans, content)
-        for name, cost in added.items():
+        for name, costs in added.items():
+            cost = median(costs)
             print(f"  {name:28}{cost.calls:8.2f}{cost.thread:8.2f}{cost.process:9.1f}")
-        batch = added["BatchSpanProcessor"]
         for name in NAMES[2:]:
-            cost = added[name]
-            ratios = (
-                f"{cost.calls / batch.calls:8.2f}{cost.thread / batch.thread:8.2f}"
-                f"{cost.process / batch.process:9.2f}"
+            ratio, (low, high) = ratios(added[name], added["BatchSpanProcessor"])
+            print(
+                f"  {'ratio, ' + name:28}{ratio.calls:8.2f}{ratio.thread:8.2f}{ratio.process:9.2f}"
+                f"  (thread: 95 % in {low:.2f} to {high:.2f})"
             )
-            print(f"  {'ratio, ' + name:28}{ratios}")
         print(f"  {'goal':28}{0.5:8.2f}{0.5:8.2f}{1:9.2f}  (the last without a listener)")
     print(f"memory: growth of the peak in MB over {bursts} bursts with content, median of n=3")
     for name in NAMES:
