@@ -7,6 +7,7 @@ Agents that merely follow each other hand nothing over.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from otel_traj.assembly.actors import acting_in, agent_of
@@ -45,8 +46,33 @@ def _delegate(tool: Call, worker: Actor, calls: Sequence[Call]) -> None:
     if worker is not tool.actor:
         tool.facts.handoff_to = worker.name or tool.facts.handoff_to
         worker.above = worker.above or tool.actor
-    elif tool.facts.handoff_to:
+        return
+    if tool.facts.handoff_to is None and (name := _introduced(tool, calls)):
+        tool.facts.handoff_to = name
+        tool.inferred.append("handoff_to: an argument that the other's instructions name")
+    if tool.facts.handoff_to:
         _rename_inside(tool, calls)
+
+
+def _introduced(tool: Call, calls: Iterable[Call]) -> str | None:
+    """The argument that names the worker: in the instructions below a tool, not in the asker's."""
+    inside = set(tool.node.subtree())
+    models = [call for call in calls if call.kind == "llm" and call.node in inside]
+    below = system_of(min(models, key=lambda call: call.order)) if models else None
+    above = system_of(tool.asked_by) if tool.asked_by is not None else None
+    arguments = tool.facts.arguments
+    if not below or not above or not isinstance(arguments, Mapping):
+        return None
+    names = [
+        said
+        for said in arguments.values()
+        if isinstance(said, str) and _names(below, said) and not _names(above, said)
+    ]
+    return names[0] if len(names) == 1 else None
+
+
+def _names(instructions: str, name: str) -> bool:
+    return bool(name) and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", instructions) is not None
 
 
 def _inside(tool: Call, model_at: Mapping[Node, Call]) -> Actor | None:

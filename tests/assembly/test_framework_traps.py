@@ -7,7 +7,7 @@ import pytest
 from otel_traj import semconv
 from otel_traj.dialects.messages import dumps
 from otel_traj.model import SpanRecord
-from tests.assembly.spans import agent, chat, only, span, told, tool
+from tests.assembly.spans import agent, chat, only, span, text, told, tool
 
 
 def handed_over(argument: str, next_agent: str) -> list[SpanRecord]:
@@ -77,4 +77,37 @@ def test_a_servers_span_beside_that_of_its_caller_is_the_same_call() -> None:
     assert told(run.steps, "kind", "tool_name", "arguments") == [
         ("tool", "mcp__weather__look", '{"city":"Bern"}'),
         ("tool", "look", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("instructions", "worker"),
+    [("You are invoice_clerk.", "invoice_clerk"), ("You are helpful.", "desk")],
+)
+def test_a_worker_without_a_span_is_named_by_the_argument_that_its_instructions_name(
+    instructions: str, worker: str
+) -> None:
+    arguments = {"task": "Write it", "coworker": "invoice_clerk"}
+    asked = {"type": "tool_call", "id": "c-1", "name": "delegate", "arguments": arguments}
+    delegated = {semconv.TOOL_CALL_ID: "c-1", semconv.TOOL_CALL_ARGUMENTS: dumps(arguments)}
+    spans = [
+        agent("desk", 0, 100),
+        chat(
+            "c1",
+            1,
+            20,
+            "desk",
+            given=[text("system", "You are the desk.")],
+            said={"role": "assistant", "parts": [asked]},
+        ),
+        tool("delegate", 25, 60, "desk", attributes=delegated),
+        chat("c2", 30, 50, "execute_tool delegate", given=[text("system", instructions)]),
+    ]
+
+    run = only(spans).trajectory
+
+    assert told(run.steps, "kind", "agent_name") == [
+        ("llm", "desk"),
+        ("handoff", "desk"),
+        ("llm", worker),
     ]
