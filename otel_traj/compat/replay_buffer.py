@@ -44,7 +44,7 @@ from otel_traj.compat.trajectories import (
     checked_outcome,
     checked_reward,
 )
-from otel_traj.errors import StoreNotWritableError
+from otel_traj.errors import StoreError, StoreNotWritableError
 
 __all__ = [
     "ActionStep",
@@ -140,7 +140,7 @@ class ReplayBuffer:
         trajectory_id = trajectory.trajectory_id
         with self._lock:
             trace_id = self._traces.get(trajectory_id)
-        if trace_id is not None and self.get_trajectory(trajectory_id) == trajectory:
+        if trace_id is not None and self._is_present(trajectory):
             return trajectory_id
         trace_id = trace_id or trace_of(trajectory_id)
         records = records_of(trajectory, trace_id, stored_ns=time.time_ns(), redact=self._redact)
@@ -163,12 +163,19 @@ class ReplayBuffer:
             self._traces[trajectory_id] = found.trace_id
         return found.trajectory
 
+    def _is_present(self, trajectory: Trajectory) -> bool:
+        """Whether this is what the store tells of the id now; no where it cannot be read."""
+        with suppress(StoreError, OSError):
+            return self.get_trajectory(trajectory.trajectory_id) == trajectory
+        return False
+
     # --- writing, with `_lock` held ------------------------------------------------------------
 
     def _append(self, body: bytes) -> None:
         try:
             self._check_is_there()
-            self._bring_home()
+            if self._n_spooled:
+                self._bring_home()
             self._writer.append(body)
         except OSError as error:
             self._append_to_spool(body, error)
@@ -199,14 +206,14 @@ class ReplayBuffer:
     def _bring_home(self) -> None:
         """Append what waits in the spool to the store; twice is once, so a crash loses nothing."""
         self._spool_writer.close()
-        segments = wal.segments(self._spool)
-        for segment in segments:
-            if wal.is_abandoned(segment):  # others belong to processes that spool as well
-                for frame in wal.frames(segment):
-                    if isinstance(frame, wal.Frame):
-                        self._writer.append(frame.body, frame.kind)
-                segment.unlink(missing_ok=True)
-        if segments:
+        # Segments that are held belong to processes that spool as well.
+        waiting = [path for path in wal.segments(self._spool) if wal.is_abandoned(path)]
+        for segment in waiting:
+            for frame in wal.frames(segment):
+                if isinstance(frame, wal.Frame):
+                    self._writer.append(frame.body, frame.kind)
+            segment.unlink(missing_ok=True)
+        if waiting:
             _log.warning("What waited in %r is in the store now", str(self._spool))
         self._n_spooled = 0
 

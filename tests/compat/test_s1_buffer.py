@@ -384,8 +384,9 @@ def test_s1_11_a_backend_that_is_gone_is_said_and_loses_nothing(
 
     for n in range(3):
         buffer.store_trajectory(trajectory(f"meanwhile-{n}"))
+    buffer.store_trajectory(trajectory("before", reward=0.25))  # known, and not to be looked up
 
-    assert buffer.spooled == 3
+    assert buffer.spooled == 4
     [warning] = [r.message for r in caplog.records if r.levelno == logging.WARNING]
     assert f"Cannot write the store {str(store)!r}" in warning
 
@@ -396,6 +397,7 @@ def test_s1_11_a_backend_that_is_gone_is_said_and_loses_nothing(
     assert [i for (i,) in asked(store, "select trajectory_id from trajectories order by 1")] == [
         "after", "before", "meanwhile-0", "meanwhile-1", "meanwhile-2",
     ]  # fmt: skip
+    assert buffer.get_trajectory("before") == trajectory("before", reward=0.25)
 
 
 def test_s1_11_what_a_dead_process_spooled_the_next_buffer_brings_home(store: Path) -> None:
