@@ -133,13 +133,18 @@ def capture(
         def force_flush(self, timeout_millis: int = 30_000) -> bool:
             return True
 
-    captured.tracer_provider.add_span_processor(Spans())
+    def attach(provider: Any) -> None:
+        if hasattr(provider, "add_span_processor"):
+            provider.add_span_processor(Spans())
+
+    attach(captured.tracer_provider)
     captured.logger_provider.add_log_record_processor(Logs())
     switched = switches.switch_on(
         instrumentors,
         content=content,
         tracer_provider=captured.tracer_provider,
         logger_provider=captured.logger_provider,
+        attach=attach,
     )
     before = state.active()
     state.set_active(
