@@ -114,6 +114,9 @@ def read_response(value: Any) -> Facts:
         body = {**printed, **{key: value for key, value in body.items() if value is not None}}
     said = body.get("output") if isinstance(body.get("output"), Sequence) else body
     facts.output = decode(said, "assistant") or None
+    if said is not body:  # the Responses API repeats what it was asked with
+        facts.tool_definitions = body.get("tools") or None
+        facts.system = _text(body.get("instructions"))
     facts.response_id = _text(body.get("id") or body.get("responseId") or body.get("response_id"))
     facts.response_model = _text(
         body.get("model") or body.get("modelVersion") or body.get("model_version")

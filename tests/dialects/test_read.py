@@ -227,3 +227,19 @@ def test_a_message_list_may_be_structured_as_well_as_json() -> None:
     told = [facts_of(attributes={semconv.OPERATION: "chat", semconv.OUTPUT_MESSAGES: value}) for value in (said, json.dumps(said), json.dumps(json.dumps(said)))]  # fmt: skip
 
     assert told[0].output == told[1].output == told[2].output
+
+
+def test_an_answer_of_the_responses_api_repeats_what_it_was_asked_with() -> None:
+    tools = [{"type": "function", "name": "look"}]
+    said = {
+        "type": "message",
+        "role": "assistant",
+        "content": [{"type": "output_text", "text": "hi"}],
+    }
+    answer = {"id": "r", "model": "m", "instructions": "Be kind.", "tools": tools, "output": [said]}
+
+    facts = facts_of(
+        attributes={"openinference.span.kind": "LLM", "output.value": json.dumps(answer)}
+    )
+
+    assert (facts.tool_definitions, facts.system) == (tools, "Be kind.")

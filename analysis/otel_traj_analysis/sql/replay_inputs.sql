@@ -30,7 +30,9 @@ with calls as (
         response_id,
         case when kind = 'llm' then output else result end as response,
         request_hash,
-        tools_hash
+        tools_hash,
+        grade,
+        grade_reason
     from steps
     where
         kind in ('llm', 'tool')
@@ -103,6 +105,8 @@ select
     calls.finish_reason,  -- why the model stopped; NULL: tool, or not recorded
     calls.response_id,  -- provider's id of the answer; NULL: tool, or not recorded
     calls.request_hash,  -- hash of the canonical request; NULL: it is not known whole
+    calls.grade,  -- A all told, B only the answer, C not whole, D nothing; NULL: not graded
+    calls.grade_reason,  -- what is not told, as assembly says it; NULL: grade A, or not graded
     list_filter(
         [
             case when kind = 'llm' and coalesce(model, response_model) is null then 'model' end,
@@ -132,9 +136,19 @@ select
                     then 'error'
             end,
             case
-                when regexp_matches(request.attributes, '"traj\.truncated\.[^"\\]*":')
+                when
+                    regexp_matches(request.attributes, '"traj\.truncated\.[^"\\]*":')
+                    or contains(grade_reason, 'cut off')
                     then 'cut_text'
-            end
+            end,
+            case
+                when
+                    contains(grade_reason, 'without their content')
+                    or contains(grade_reason, 'no content')
+                    then 'content'
+            end,
+            case when contains(grade_reason, 'were dropped') then 'dropped_attributes' end,
+            case when contains(grade_reason, 'messages before these') then 'history' end
         ],
         lambda word: word is not null
     ) as missing  -- what would have to be recorded too; empty: nothing that is known of
