@@ -114,17 +114,22 @@ def survey(wanted: Collection[str] | None = None) -> list[Finding]:
 
 
 def _announced() -> dict[str, EntryPoint]:
-    """Package -> its instrumentor. Names of packages are spelt in several ways; see PEP 503."""
-    entries = (entry for entry in entry_points(group=GROUP) if entry.dist)
-    return {
-        re.sub(r"[-_.]+", "-", entry.dist.name).lower(): entry for entry in entries if entry.dist
-    }
+    """Package -> its instrumentor."""
+    entries = {_package(entry): entry for entry in entry_points(group=GROUP)}
+    return {name: entry for name, entry in entries.items() if name}
+
+
+def _package(entry: EntryPoint) -> str:
+    """Name of the package that announces it, spelt as PEP 503 says; "" if half removed."""
+    said: Any = entry.dist.metadata if entry.dist else {}
+    return re.sub(r"[-_.]+", "-", said.get("Name") or "").lower()
 
 
 def _survey(wanted: Collection[str] | None, announced: Mapping[str, EntryPoint]) -> list[Finding]:
     found = [_find(library, announced) for library in _libraries(wanted, announced)]
     if not any(finding.sources for finding in found if finding.library.is_client):
-        # Sorting keeps the order of preference among equals.
+        # No client tells the calls of models, so a source that leaves them out comes last; among
+        # equals, sorting keeps the order.
         found = [
             replace(finding, sources=tuple(sorted(finding.sources, key=AGENTS_ONLY.__contains__)))
             for finding in found
@@ -162,9 +167,11 @@ def _find(library: Library, announced: Mapping[str, EntryPoint]) -> Finding:
 
 def _version(distribution: str) -> str | None:
     try:
-        return metadata.version(distribution)
+        said: Any = metadata.distribution(distribution).metadata
     except metadata.PackageNotFoundError:
         return None
+    version: str | None = said.get("Version")
+    return version
 
 
 def _major(version: str) -> int:

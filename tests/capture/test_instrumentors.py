@@ -157,6 +157,14 @@ def test_package_is_found_however_its_name_is_spelt(install: Install) -> None:
 
 
 @pytest.mark.usefixtures("library")
+def test_half_removed_package_is_passed_over(install: Install, tmp_path: Path) -> None:
+    install("genai-made")
+    (tmp_path / "site" / "genai_made-1.0.dist-info" / "METADATA").write_text("")
+
+    assert switch_on().names == ()
+
+
+@pytest.mark.usefixtures("library")
 def test_library_that_is_instrumented_already_is_left_alone(install: Install) -> None:
     worse, better = install("traceloop-made"), install("genai-made")
     theirs = importlib.import_module(worse).Instrumentor()
