@@ -93,8 +93,7 @@ class ReplayBuffer:
             StoreNotWritableError: Nothing can be written there.
             StoreVersionError: A newer otel-traj made it.
         """
-        folder = runs.store_folder(store) or os.environ.get("OTEL_TRAJ_STORE") or "traces"
-        self.path: Final = Path(folder).absolute()
+        self.path: Final = runs.store_folder(store)
         wal.initialise(self.path)
         self._redact = redact
         self._lock = threading.Lock()  # protects what stands below

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextvars
+import functools
 import logging
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -45,22 +47,33 @@ def recording() -> Recording | None:
     return None if state.active() is None else instrument()
 
 
-def store_folder(given: Path | str | None) -> Path | None:
-    """The folder that was given, else that of the recording that is on; None for the default."""
-    if given is not None:
-        return Path(given)
+def store_folder(given: Path | str | None) -> Path:
+    """The folder that was given, else that of the recording that is on, else the default one."""
     present = recording()
-    return None if present is None else present.store
+    recorded = present.store if given is None and present is not None else None
+    return Path(given or recorded or os.environ.get("OTEL_TRAJ_STORE") or "traces").absolute()
 
 
 def opened(folder: Path | str | None) -> TrajectoryStore:
     """The store, to be read: with everything that this process has recorded so far."""
-    from otel_traj.store import open_store  # brings DuckDB, which recording does without
-
     present = recording()
     if present is not None:
         present.flush()
-    return open_store(store_folder(folder))
+    path = store_folder(folder)
+    made = path / "format.json"
+    born = made.stat().st_mtime_ns if made.exists() else 0
+    return _kept_open(path, os.getpid(), born)
+
+
+@functools.lru_cache(maxsize=8)
+def _kept_open(path: Path, process: int, born: int) -> TrajectoryStore:
+    """One open store per folder: its views take longer to make than what is asked of them.
+
+    A forked child has none of the parent's threads, and a folder that was made anew is another.
+    """
+    from otel_traj.store import open_store  # brings DuckDB, which recording does without
+
+    return open_store(path)
 
 
 class FailingRun(TrajectorySpan):
