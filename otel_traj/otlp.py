@@ -56,7 +56,7 @@ def records_from_json(message: Mapping[str, Any]) -> Iterator[SpanRecord | LogRe
         for group in groups["spans"] or ():
             yield from _spans_of_json(group)
         for group in groups["logs"] or ():
-            yield from _logs_of_json(group)
+            yield from map(_start_or_log, _logs_of_json(group))
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise InputError(f"Not valid OTLP JSON: {type(error).__name__}: {error}") from error
 
@@ -82,9 +82,29 @@ def records_from_protobuf(body: bytes, signal: Signal) -> Iterator[SpanRecord | 
         else:
             from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 
-            yield from _logs_of_proto(LogsData.FromString(body))
+            yield from map(_start_or_log, _logs_of_proto(LogsData.FromString(body)))
     except DecodeError as error:
         raise InputError(f"Not an OTLP {signal} message: {error}") from error
+
+
+def _start_or_log(log: LogRecord) -> SpanRecord | LogRecord:
+    """The open span that an event `traj.span.start` tells of; any other log as it is."""
+    name = log.attributes.get(semconv.SPAN_START_NAME)
+    if log.event_name != semconv.EVENT_SPAN_START or not (log.trace_id and log.span_id and name):
+        return log
+    told = (semconv.SPAN_START_NAME, semconv.SPAN_START_PARENT, semconv.EVENT_NAME)
+    parent = log.attributes.get(semconv.SPAN_START_PARENT)
+    return SpanRecord(
+        trace_id=log.trace_id,
+        span_id=log.span_id,
+        parent_span_id=parent if isinstance(parent, str) else None,
+        name=str(name),
+        start_ns=log.time_ns or log.observed_ns or 0,
+        end_ns=None,
+        attributes={key: value for key, value in log.attributes.items() if key not in told},
+        scope_name=log.scope_name,
+        resource=log.resource,
+    )
 
 
 # --- JSON --------------------------------------------------------------------------------------

@@ -12,11 +12,16 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from opentelemetry._logs import LogRecord
+from opentelemetry.context import Context
+from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.trace import Link, Status
+from opentelemetry.trace import Link, Status, set_span_in_context
 
+from otel_traj import semconv
+from otel_traj.capture.guard import guard
 from otel_traj.capture.lines import event_name
 from otel_traj.capture.redaction import BODY, STATUS_MESSAGE, Redaction, Redactor
 from otel_traj.dialects.content import body_without_content, without_content
@@ -24,6 +29,8 @@ from otel_traj.errors import UnknownNameError
 
 STORE: Final = "store"
 OTLP: Final = "otlp"
+
+LIVE: Final = "OTEL_TRAJ_LIVE"
 
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -59,6 +66,8 @@ def otlp_processors(redactor: Redactor, *, content: bool) -> tuple[Any, Any]:
         redactor: See `otel_traj.capture.redaction`.
         content: Whether messages, arguments, results and files may leave the process; False takes
             them out of what instrumentors and verbs recorded (`otel_traj.dialects.content`).
+
+    With `OTEL_TRAJ_LIVE=1` an event tells of each span as it begins, for who watches runs live.
     """
     from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 
@@ -67,10 +76,63 @@ def otlp_processors(redactor: Redactor, *, content: bool) -> tuple[Any, Any]:
     traces = importlib.import_module(f"{package}.trace_exporter").OTLPSpanExporter
     logs = importlib.import_module(f"{package}._log_exporter").OTLPLogExporter
     redacted_logs: Any = RedactingLogExporter(logs(), redactor, content)
-    return (
-        BatchSpanProcessor(RedactingSpanExporter(traces(), redactor, content)),
-        BatchLogRecordProcessor(redacted_logs),
-    )
+    spans = BatchSpanProcessor(RedactingSpanExporter(traces(), redactor, content))
+    events = BatchLogRecordProcessor(redacted_logs)
+    is_live = os.environ.get(LIVE) == "1"
+    return StartTeller(spans, events) if is_live else spans, events
+
+
+class StartTeller(SpanProcessor):
+    """Stands before a span processor and emits an event `traj.span.start` for each span."""
+
+    def __init__(self, spans: SpanProcessor, events: Any) -> None:
+        """Pass spans on to `spans`, and tell of their starts to the log processor `events`."""
+        self._spans = spans
+        self._events = events
+        self._loggers: dict[int, tuple[Resource, LoggerProvider]] = {}
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Tell of the start."""
+        self._spans.on_start(span, parent_context)
+        with guard("tell of a started span"):
+            self._tell(span)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Pass it on."""
+        self._spans.on_end(span)
+
+    def shutdown(self) -> None:
+        """As the span processor's."""
+        self._spans.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """As the span processor's."""
+        return self._spans.force_flush(timeout_millis)
+
+    def _tell(self, span: Span) -> None:
+        if not span.get_span_context().trace_flags.sampled:
+            return
+        attributes = {**(span.attributes or {}), semconv.SPAN_START_NAME: span.name}
+        if span.parent is not None:
+            attributes[semconv.SPAN_START_PARENT] = f"{span.parent.span_id:016x}"
+        scope = span.instrumentation_scope
+        self._provider(span.resource).get_logger(scope.name if scope else "").emit(
+            LogRecord(
+                timestamp=span.start_time,
+                context=set_span_in_context(span),
+                event_name=semconv.EVENT_SPAN_START,
+                attributes=attributes,
+            )
+        )
+
+    def _provider(self, resource: Resource) -> LoggerProvider:
+        """One whose logs go to `events` alone; made once for each resource."""
+        kept = self._loggers.get(id(resource))
+        if kept is None:
+            provider = LoggerProvider(resource, shutdown_on_exit=False)
+            provider.add_log_record_processor(self._events)
+            kept = self._loggers[id(resource)] = (resource, provider)
+        return kept[1]
 
 
 class RedactingSpanExporter(SpanExporter):

@@ -178,6 +178,32 @@ def test_content_stays_in_the_store_unless_it_is_asked_for(
     assert (change["path"], change["added"], change["diff"]) == ("a", 1, None)
 
 
+def test_live_tells_of_open_spans_and_changes_nothing_of_the_rest(
+    instrument: Any,
+    store: Path,
+    tmp_path: Path,
+    receiver: receivers.Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_TRAJ_LIVE", "1")
+    recording = instrument(sinks=("store", "otlp"), content=True)
+
+    with otel_traj.trajectory("t", agent="a"), otel_traj.tool_call("look", arguments={"n": 1}):
+        assert recording.flush()
+        (live,) = rows(stored(tmp_path / "live", receiver))["trajectories"]
+    recording.shutdown()
+
+    assert (live["status"], live["task"], live["n_open"]) == ("open", "t", 2)
+    assert [(span.name, span.is_open) for span in receiver.spans()] == [
+        ("invoke_agent a", True),
+        ("execute_tool look", True),
+        ("execute_tool look", False),
+        ("invoke_agent a", False),
+    ]
+    assert receiver.logs() == []
+    assert rows(stored(tmp_path / "there", receiver)) == rows(store)
+
+
 def test_otlp_alone_writes_no_store(
     instrument: Any, tmp_path: Path, http: receivers.Receiver
 ) -> None:
