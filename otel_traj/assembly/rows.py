@@ -468,6 +468,7 @@ def _agent_name(top: Node, agents: Sequence[str]) -> str | None:
 def _repairs(run: Run, calls: Sequence[Call]) -> tuple[Repair, ...]:
     """What was concluded rather than read, by rule."""
     found = [(f"stitched: {rule}", confidence) for rule, confidence in run.rules]
+    found += [(f"left apart: {rule}", 0.5) for rule in run.apart]
     for call in calls:
         found += [(f"merged: {rule}", confidence) for _, rule, confidence in call.merged]
         found += [(rule, 0.9) for rule in dict.fromkeys(call.inferred)]
