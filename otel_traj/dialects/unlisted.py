@@ -404,13 +404,16 @@ def _read_messages(
 ) -> None:
     facts.tool_name = facts.tool_call_id = None  # of the calls in its answer
     events = [value for value in attributes.values() if _lists_events(value)]
-    facts.fill(read_events(span, (), events) if events else Facts())
+    if events:
+        facts.fill(read_events(span, (), events))
     facts.input = facts.input or _flattened(attributes, ("input", "prompt", "request"))
     facts.output = facts.output or _flattened(attributes, ("output", "completion", "response"))
     asked = {key: words for key, words in keys.items() if not _ANSWER_WORDS.intersection(words)}
     for ends in _INPUTS:
         value = _first(attributes, asked, (ends,))
-        body = read_request(value) if value is not None else Facts()
+        if value is None:
+            continue
+        body = read_request(value)
         facts.input = facts.input or body.input or _messages(value, "user")
         facts.fill(body)
     asking = _first(attributes, asked, _INPUTS)
@@ -418,7 +421,9 @@ def _read_messages(
         facts.input = decode(content(asking), "user") or None
     for ends in _OUTPUTS:
         value = _first(attributes, keys, (ends,))
-        body = read_response(value) if value is not None else Facts()
+        if value is None:
+            continue
+        body = read_response(value)
         facts.output = facts.output or body.output or _messages(value, "assistant")
         facts.fill(body)
     said = _first(attributes, keys, (("response", "text"), ("output", "text"), *_OUTPUTS))
