@@ -375,3 +375,17 @@ def test_a_root_that_comes_late_changes_no_id() -> None:
 
     assert before[0].trajectory_id == after[0].trajectory_id
     assert after[0].root_span_id == late.span_id
+
+
+def test_a_tool_that_two_calls_may_have_asked_for_is_left_apart_and_says_so() -> None:
+    asking = asks(("call_1", "lookup", {"id": "A-1"}))
+    spans = [
+        chat("c1", 0, 10, trace=A, given=[QUESTION], said=asking),
+        chat("d1", 5, 12, trace=B, given=[QUESTION], said=asking),
+        tool("lookup", 20, 25, trace=C, attributes={semconv.TOOL_CALL_ID: "call_1"}),
+    ]
+
+    found = runs(spans)
+
+    assert [run.trace_ids for run in found] == [(A,), (B,), (C,)]
+    assert "left apart: tool call id" in rules(found[2])
