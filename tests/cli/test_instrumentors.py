@@ -19,11 +19,13 @@ Install = Callable[..., None]
 
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+def install(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     """Installs a package, as far as its metadata tell; instrumentors announce themselves."""
     site = tmp_path / "site"
     site.mkdir()
-    importlib.import_module("opentelemetry.instrumentation.dependencies")
+    importlib.import_module("packaging.requirements")
+    for format_ in ("table", "json", "csv"):  # imports what it needs, while that can be found
+        assert run("instrumentors", "--format", format_).status == 0
     monkeypatch.setattr(sys, "path", [str(site)])  # nothing else is installed from here on
 
     def install(package: str, version: str, *, takes: str = "") -> None:
