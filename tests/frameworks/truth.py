@@ -16,13 +16,13 @@ from tests.frameworks import travel
 from tests.frameworks.catalogue import Framework
 from tests.frameworks.model_server import Exchange, bare
 
-_ANSWERS: Mapping[str, Any] = {
+ANSWERS: Mapping[str, Any] = {
     "find_train": {"train": "EC 35", "route": "Bern to Milan", "price_chf": 58.5},
     "get_forecast": "Tomorrow in Milan: fog until ten, then sun.",
     "book_seat": "Seat 61 in coach 5 of EC 35 is booked for Ada Moser.",
     "issue_invoice": "Invoice I-204 over 58.5 CHF for EC 35 is sent.",
 }
-_ERROR = {"type": "SeatMapError", "message": "the seat map is locked"}
+ERROR = {"type": "SeatMapError", "message": "the seat map is locked"}
 
 
 def steps_of(
@@ -94,7 +94,7 @@ def _llm(framework: Framework, exchange: Exchange, agent: str | None) -> dict[st
 
 def _tool(call: ToolCall, agent: str | None, *, does_fail: bool) -> dict[str, Any]:
     step = {"kind": "tool", "name": call.name, "agent": agent, "arguments": dict(call.arguments)}
-    return {**step, "error": _ERROR} if does_fail else {**step, "result": _ANSWERS[bare(call.name)]}
+    return {**step, "error": ERROR} if does_fail else {**step, "result": ANSWERS[bare(call.name)]}
 
 
 def _handoff(framework: Framework, agent: str | None) -> dict[str, Any]:

@@ -7,7 +7,9 @@
 # [tool.frameworks]
 # title = "CrewAI"
 # package = "crewai"
-# note = """the name of the agent that work is delegated to: it has no span of its own"""
+# note = """
+# the task in its own words: the model is told it with words of CrewAI's around it. Model calls are
+# told by an instrumentor of the provider's client only"""
 # [tool.frameworks.handoff]
 # tool = "delegate_work_to_coworker"
 # mode = "delegate"
