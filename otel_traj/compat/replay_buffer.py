@@ -262,6 +262,16 @@ class _SharedBuffer(ReplayBuffer):
 
 # --- recording ---------------------------------------------------------------------------------
 
+_FLUSH_S: Final = 2.0
+"""How long the end of a run may wait for the disk; what is not written then is written later."""
+
+
+def _ensure_recording() -> None:
+    """Record into the store of the process's buffer, unless `instrument` said where."""
+    with _singleton_lock:
+        folder = None if _buffer is None else _buffer.path
+    runs.ensure_recording(folder)
+
 
 class TrajectoryRecorder:
     """A run while it goes on; see `record_trajectory`."""
@@ -278,7 +288,7 @@ class TrajectoryRecorder:
         return self._run.id
 
     def __enter__(self) -> Self:
-        runs.ensure_recording()
+        _ensure_recording()
         self._run.__enter__()
         return self
 
@@ -290,7 +300,7 @@ class TrajectoryRecorder:
     ) -> None:
         self._run.__exit__(kind, error, traceback)
         if present := runs.recording():
-            present.flush()
+            present.flush(_FLUSH_S)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -416,7 +426,7 @@ class RecordedAgent:
         A run that ends by itself is a success by the word of `agent-wrapper`, which any judgement
         of somebody else's replaces; a cancelled one is partial, one that raises a failure.
         """
-        runs.ensure_recording()
+        _ensure_recording()
         run = runs.OpenRun(_RecordedRun(as_text(task) or "(no task)", agent=self._agent_id))
         try:
             result = run.within(self._agent.run, task, *args, **kwargs)

@@ -120,6 +120,7 @@ def test_s1_03_new_content_under_an_id_is_its_new_revision(
     ]
     assert asked(store, "select rev from trajectories") > [(first,)]
     assert asked(store, "select count(*) from spans") == [(5,)]  # what was received stays
+    assert otel_traj.open_store(store).verify() == []
 
 
 def test_s1_03_the_last_content_counts_also_when_it_was_there_before(

@@ -113,6 +113,17 @@ def test_s1_14_wrong_judgements_are_refused() -> None:
             run.set_outcome("great")
 
 
+def test_s1_14_runs_go_into_the_store_of_the_buffer_that_is_open(tmp_path: Path) -> None:
+    with get_replay_buffer(tmp_path / "mine") as buffer:
+        with record_trajectory("support", "refund") as run:
+            run.set_outcome("success")
+
+        told = buffer.get_trajectory(run.trajectory_id)
+
+    assert told is not None
+    assert told.final_outcome is OutcomeTag.SUCCESS
+
+
 def test_s1_14_async_runs_keep_apart() -> None:
     @capture_tool_call("look")
     async def look(n: int) -> int:
