@@ -11,6 +11,8 @@ from typing import assert_type
 
 import otel_traj
 from otel_traj import analysis, exporters
+from otel_traj.compat.meta_agent import trace_agent_execution, trace_tool_call
+from otel_traj.compat.replay_buffer import capture_tool_call
 from otel_traj.model import Trajectory
 from otel_traj.store import TrajectoryStore
 
@@ -40,7 +42,26 @@ def whole_run(order_id: str) -> str:
     return order_id
 
 
+@capture_tool_call("lookup", max_bytes=1000)
+def captured(order_id: str) -> int:
+    return len(order_id)
+
+
+@trace_tool_call
+def bare_traced(order_id: str) -> int:
+    return len(order_id)
+
+
+@trace_agent_execution("diagnosis")
+@trace_tool_call("current_trace_id", name="kubectl")
+async def traced(command: str) -> str:
+    return command
+
+
 def decorators_keep_signatures() -> None:
+    assert_type(captured("42"), int)
+    assert_type(bare_traced("42"), int)
+    captured(42)  # type: ignore[arg-type]
     assert_type(plain("42"), dict[str, str])
     assert_type(generator(3), Iterator[int])
     assert_type(asynchronous_generator(3), AsyncIterator[int])
@@ -50,6 +71,7 @@ def decorators_keep_signatures() -> None:
 
 
 async def coroutines_stay_coroutines() -> None:
+    assert_type(await traced("get pods"), str)
     assert_type(await asynchronous(1, deep=True), list[int])
 
 
@@ -65,6 +87,8 @@ def handles_take_only_known_words() -> None:
         run.outcome("success")
         run.outcome("sucess")  # type: ignore[arg-type]
         run.reward(1.0, source="unit-test")
+        run.annotate("relevance", 0.5, kind="score")
+        run.annotate("relevance", 0.5, kind="scores")  # type: ignore[arg-type]
         with otel_traj.tool_call("search", arguments={"q": "x"}) as call:
             call.result(["found"])
         with otel_traj.inference("gpt-5", provider="openai") as model_call:
