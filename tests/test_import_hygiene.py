@@ -45,6 +45,7 @@ def imported(statement: str, cwd: Path) -> set[str]:
         "import otel_traj.capture, otel_traj.wal, otel_traj.assembly",
         "import otel_traj.exporters; otel_traj.exporters.names()",
         "import otel_traj.importers",
+        "from otel_traj.compat import episodes, meta_agent, replay_buffer",
     ],
 )
 def test_import_loads_no_heavy_package(statement: str, tmp_path: Path) -> None:
