@@ -320,5 +320,7 @@ LIBRARIES: Final = (
 )
 """Every library that `instrument()` knows, as found on PyPI in November 2026."""
 
-AGENTS_ONLY: Final = frozenset({_GENAI + "openai-agents", _GENAI + "llama-index"})
+AGENTS_ONLY: Final = frozenset(
+    {_GENAI + "agno", _GENAI + "llama-index", _GENAI + "openai-agents", _GENAI + "qwen-agent"}
+)
 """Packages that tell agents and tools; the calls of models are left to sources of the clients."""
