@@ -83,7 +83,7 @@ def _found(
     store: TrajectoryStore, filters: dict[str, str | None], limit: int | None
 ) -> tuple[str, ...]:
     """Ids of the trajectories that `list` would show, newest first."""
-    found = store.sql(QUERY, filters)
+    found = store.sql(QUERY, {**filters, "unjudged": False})
     rows = found if limit is None else found.limit(limit)
     return tuple(trajectory_id for (trajectory_id,) in rows.project("trajectory_id").fetchall())
 
