@@ -184,7 +184,10 @@ class WalWriter:
             self._close()
 
     def _is_usable(self) -> bool:
-        return self._fd is not None and self._pid == os.getpid() and self._size < SEGMENT_BYTES
+        if self._fd is None or self._pid != os.getpid() or self._size >= SEGMENT_BYTES:
+            return False
+        # Writes into a file that somebody has removed succeed, and are nowhere.
+        return os.fstat(self._fd).st_nlink > 0
 
     def _write(self, frame: bytes) -> None:
         fd = cast(int, self._fd)

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -319,3 +320,20 @@ def test_instants_keep_their_offset() -> None:
     )  # fmt: skip
 
     assert b'"created":"2026-11-21T09:30:00.000006+00:00"' in wal.encode([note])
+
+
+def test_a_store_that_was_removed_takes_no_writes_and_one_that_is_back_does(
+    store: Path,
+) -> None:
+    writer = wal.WalWriter(store)
+    writer.append(b"1")
+    shutil.rmtree(store)
+
+    with pytest.raises(FileNotFoundError):
+        writer.append(b"2")
+
+    wal.initialise(store)
+    writer.append(b"3")
+    [segment] = wal.segments(store)
+    assert [frame.body for frame in wal.frames(segment) if isinstance(frame, wal.Frame)] == [b"3"]
+    writer.close()
