@@ -9,12 +9,14 @@ from __future__ import annotations
 import copy
 import importlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, cast
 
 from opentelemetry._logs import LogRecord
 from opentelemetry.context import Context
 from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -69,17 +71,49 @@ def otlp_processors(redactor: Redactor, *, content: bool) -> tuple[Any, Any]:
 
     With `OTEL_TRAJ_LIVE=1` an event tells of each span as it begins, for who watches runs live.
     """
-    from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
-
     protocol = next((os.environ[name] for name in _PROTOCOLS if os.environ.get(name)), "")
     package = f"opentelemetry.exporter.otlp.proto.{'grpc' if protocol == 'grpc' else 'http'}"
     traces = importlib.import_module(f"{package}.trace_exporter").OTLPSpanExporter
     logs = importlib.import_module(f"{package}._log_exporter").OTLPLogExporter
-    redacted_logs: Any = RedactingLogExporter(logs(), redactor, content)
-    spans = BatchSpanProcessor(RedactingSpanExporter(traces(), redactor, content))
-    events = BatchLogRecordProcessor(redacted_logs)
+    spans = _Spans(RedactingSpanExporter(traces(), redactor, content))
+    events = _Logs(RedactingLogExporter(logs(), redactor, content))
     is_live = os.environ.get(LIVE) == "1"
     return StartTeller(spans, events) if is_live else spans, events
+
+
+class _Spans(BatchSpanProcessor):
+    """The SDK's, whose flush knows neither a timeout nor whether it was in vain."""
+
+    def __init__(self, exporter: RedactingSpanExporter) -> None:
+        super().__init__(exporter)
+        self._redacting = exporter
+
+    def force_flush(self, timeout_millis: int | None = 30_000) -> bool:
+        return _flush(super().force_flush, self._redacting, timeout_millis)
+
+
+class _Logs(BatchLogRecordProcessor):
+    """As `_Spans`."""
+
+    def __init__(self, exporter: RedactingLogExporter) -> None:
+        super().__init__(cast(Any, exporter))
+        self._redacting = exporter
+
+    def force_flush(self, timeout_millis: int | None = 30_000) -> bool:
+        return _flush(super().force_flush, self._redacting, timeout_millis)
+
+
+def _flush(
+    flush: Callable[[], bool],
+    exporter: RedactingSpanExporter | RedactingLogExporter,
+    timeout_millis: int | None,
+) -> bool:
+    """Whether all exports of a flush succeeded in time; one that did not goes on."""
+    failures = exporter.failures
+    waiting = threading.Thread(target=flush, name="otel-traj-flush", daemon=True)
+    waiting.start()
+    waiting.join(None if timeout_millis is None else timeout_millis / 1000)
+    return not waiting.is_alive() and exporter.failures == failures
 
 
 class StartTeller(SpanProcessor):
@@ -142,10 +176,12 @@ class RedactingSpanExporter(SpanExporter):
         """Stand before `exporter`; without `content` the copies lack what holds it."""
         self._exporter = exporter
         self._copies = _Copies(redactor, content)
+        self.failures = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Export redacted copies."""
         result: SpanExportResult = self._exporter.export([*map(self._copies.of_span, spans)])
+        self.failures += result is not SpanExportResult.SUCCESS
         return result
 
     def shutdown(self) -> None:
@@ -164,10 +200,13 @@ class RedactingLogExporter:
         """Stand before `exporter`; see `RedactingSpanExporter`."""
         self._exporter = exporter
         self._copies = _Copies(redactor, content)
+        self.failures = 0
 
     def export(self, batch: Sequence[Any]) -> Any:
         """Export redacted copies."""
-        return self._exporter.export([*map(self._copies.of_log, batch)])
+        result = self._exporter.export([*map(self._copies.of_log, batch)])
+        self.failures += result.name != "SUCCESS"
+        return result
 
     def shutdown(self) -> None:
         """As the exporter's."""

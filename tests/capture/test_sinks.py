@@ -204,6 +204,25 @@ def test_live_tells_of_open_spans_and_changes_nothing_of_the_rest(
     assert rows(stored(tmp_path / "there", receiver)) == rows(store)
 
 
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_collector_that_is_away_is_told_and_waited_for_no_longer_than_asked(
+    instrument: Any, store: Path, monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    export_to(receivers.Receiver("http://127.0.0.1:9", protocol), monkeypatch)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    recording = instrument(sinks=("store", "otlp"))
+
+    with otel_traj.tool_call("look"):
+        pass
+    assert recording.flush() is False
+
+    with otel_traj.tool_call("look"):
+        pass
+    assert recording.flush(timeout=0.01) is False
+    recording.shutdown()
+    assert [run["tools"] for run in rows(store)["trajectories"]] == [["look"], ["look"]]
+
+
 def test_otlp_alone_writes_no_store(
     instrument: Any, tmp_path: Path, http: receivers.Receiver
 ) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from otel_traj import semconv
+from tests import receivers
 from tests.surroundings.conftest import HEAD
 
 pytestmark = [
@@ -72,6 +74,25 @@ def test_steps_of_a_forked_child_are_steps_of_the_run_it_was_forked_in(
     (run_,) = trajectories()
     assert sorted(run_.tools) == ["before", "child", "parent"]
     assert run_.status == "completed"
+
+
+@pytest.mark.parametrize("protocol", sorted(receivers.RECEIVERS))
+def test_forked_child_sends_over_otlp_as_well(run: Any, protocol: str) -> None:
+    with receivers.RECEIVERS[protocol]() as receiver:
+        run(
+            WORK + "work(0)\n"
+            "recording.flush()\n"
+            "child = os.fork()\n"
+            "work(1 if child == 0 else 2)\n"
+            "assert recording.flush()\n"
+            "if child == 0: os._exit(0)\n"
+            "assert os.waitpid(child, 0)[1] == 0\n",
+            OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
+            OTEL_EXPORTER_OTLP_PROTOCOL=receiver.protocol,
+        )
+
+    told = (span.attributes.get(semconv.TASK) for span in receiver.spans())
+    assert sorted(filter(None, told)) == ["child 0", "child 1", "child 2"]
 
 
 def test_run_may_cross_processes_by_its_context(run: Any, trajectories: Any) -> None:
