@@ -102,7 +102,7 @@ class ReplayBuffer:
         self._spool_writer = wal.WalWriter(self._spool)
         self._n_spooled = 0
         self._traces: dict[str, str] = {}  # trajectory id -> trace of its present content
-        with self._lock:
+        with self._lock, suppress(OSError):
             self._bring_home()
 
     def __enter__(self) -> Self:

@@ -126,8 +126,9 @@ def _root_attributes(trajectory: Trajectory, clean: _Cleaner) -> dict[str, Any]:
     }
     if python_values.is_same(json.loads(as_json(state)), state):
         del exact["initial_state"]
-    # In a store nothing is told by "".
-    exact |= {name: "" for name in _REASONS if getattr(trajectory, name) == ""}
+    reasons = {name: getattr(trajectory, name) for name in _REASONS}
+    # To a store a blank text tells nothing.
+    exact |= {name: why for name, why in reasons.items() if why is not None and not why.strip()}
     plain[EXACT] = python_values.dumps(exact)
     return {key: value for key, value in plain.items() if value is not None}
 

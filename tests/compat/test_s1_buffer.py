@@ -251,7 +251,7 @@ LIKE_JSON: list[tuple[Any, Any, Any]] = [
             id="times as text, out of order",
         ),
         pytest.param(
-            trajectory(failure_rationale="", error_category="x y", fix_applied="é", reward=0),
+            trajectory(failure_rationale="", error_category=" \n", fix_applied="é", reward=0),
             id="reasons",
         ),
     ],
