@@ -31,7 +31,7 @@ COMMANDS: Final[dict[str, str]] = {
     "sql": "Ask the store with one SQL select.",
     "analyze": "Run a named analysis, or list them.",
     "doctor": "Say what telemetry is missing or was repaired.",
-    "annotate": "Add an outcome, reward, score, label or comment.",
+    "annotate": "Add an outcome, reward, score, label, feedback or comment.",
     "export": "Write trajectories for other tools, or send them.",
     "verify": "Check that the store is whole.",
     "reassemble": "Rebuild trajectories from stored spans and logs.",
