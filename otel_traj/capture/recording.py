@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import time_ns
+from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from opentelemetry import trace
@@ -204,13 +204,20 @@ class Recording:
     def flush(self, timeout: float = 30.0) -> bool:
         """Return when everything that has ended is on disk, and `on_trajectory` has been called.
 
+        With the sink `otlp`, when it has been sent as well.
+
         Args:
             timeout: Seconds to wait at most.
 
         Returns:
-            Whether it is; False after the timeout or where the disk cannot be written.
+            Whether it is; False after the timeout, or where the disk cannot be written or nobody
+            takes what is sent.
         """
-        flushed = [p.force_flush(int(timeout * 1000)) for p in [self._processor, *self._others]]
+        deadline = monotonic() + timeout
+        flushed = [
+            processor.force_flush(max(0, int((deadline - monotonic()) * 1000)))
+            for processor in [self._processor, *self._others]
+        ]
         return all(flushed)
 
     def shutdown(self) -> None:
