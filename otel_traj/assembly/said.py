@@ -11,6 +11,7 @@ from typing import Any, Final, get_args
 from otel_traj import semconv
 from otel_traj.assembly.tree import Node
 from otel_traj.dialects.convert import amount, count, flag, text
+from otel_traj.dialects.evaluations import evaluations_in
 from otel_traj.dialects.messages import dumps
 from otel_traj.model import Annotation, AnnotationKind, AnnotationTarget, FileChange
 
@@ -51,6 +52,9 @@ def _of_attributes(trajectory_id: str, node: Node) -> Iterable[Annotation]:
     if reward is not None:
         yield _annotation(trajectory_id, node, target, "reward", source, when, value_num=reward)
     yield from _reasons(trajectory_id, node, target, "explicit", when, own)
+    for is_whole, told in evaluations_in(own):
+        about: AnnotationTarget = "trajectory" if is_whole else target
+        yield from _of_evaluation(trajectory_id, node, about, when, told)
 
 
 def _target(node: Node) -> AnnotationTarget:

@@ -221,7 +221,9 @@ def _is_standard(log: LogRecord) -> bool:
 def _kind(span: SpanRecord, attributes: Mapping[str, Any], shape: _Shape) -> Kind | None:
     """What the span is: by its kind keys, else its name, else its facts; None if nothing tells."""
     by_override = (named for dialect in shape.spoken for named in dialect.overrides)
-    by_key = (kinds.get(str(text(attributes[key]))) for key, kinds in shape.kind_keys)
+    by_key: Iterable[Kind | None] = (
+        kinds.get(str(text(attributes[key]))) for key, kinds in shape.kind_keys
+    )
     by_name = (named for dialect in shape.spoken for named in dialect.names)
     found = (
         _first_match(span.name, by_override)

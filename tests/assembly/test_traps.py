@@ -987,6 +987,25 @@ def test_trap_32_reasoning_that_only_the_raw_answer_has_is_kept() -> None:
     )
 
 
+def test_trap_33_evaluations_among_the_attributes_are_annotations_of_what_they_are_about() -> None:
+    told = {
+        "evaluations.0.evaluation.name": "helpful",
+        "evaluations.0.evaluation.score": 0.5,
+        "evaluations.0.evaluation.label": "so so",
+        "trace.evaluations.0.evaluation.name": "solved",
+        "trace.evaluations.0.evaluation.label": "yes",
+    }
+    spans = [agent("a", 0, 9), chat("c1", 1, 5, "a", given=[QUESTION], said=DONE, attributes=told)]
+
+    run = only(spans)
+
+    assert {(a.target, a.name, a.value_num, a.value_text, a.source) for a in run.annotations} == {
+        ("step", "helpful", 0.5, "so so", "evaluation"),
+        ("trajectory", "solved", None, "yes", "evaluation"),
+    }
+    assert [step.kind for step in run.trajectory.steps] == ["user", "llm"]
+
+
 def test_trap_33_evaluations_are_annotations_and_each_case_is_a_run() -> None:
     evals = {semconv.OPERATION: "experiment"}
     spans = [span("evaluate", 0, 100, attributes=evals)]

@@ -37,7 +37,8 @@ def told(name: str) -> Facts:
 def test_a_model_call_says_the_same_in_both_vocabularies(name: str) -> None:
     facts = told(name)
 
-    user, assistant, tool = facts.input or ()
+    assert facts.input is not None
+    user, assistant, tool = facts.input
     (call,), (answer,) = assistant.tool_calls, tool.tool_results
     assert (user.role, user.text) == ("user", "Weather in Paris?")
     assert (call.id, call.name, call.value) == ("1234", "get_weather", {"location": "Paris"})
