@@ -68,8 +68,11 @@ class TrajectoryLogger:
             store: Folder of the store; None for that of the recording that is on, else
                 `OTEL_TRAJ_STORE`, else `./traces`.
             agent: Who acts in the environment.
+
+        Raises:
+            ConfigurationError: The recording that is on goes into another store.
         """
-        runs.ensure_recording(None if store is None else Path(store))
+        runs.ensure_recording_into(store)
         self._store = store
         self._agent = agent
         self._lock = threading.RLock()  # protects what stands below

@@ -142,8 +142,11 @@ class MetaAgent:
         Args:
             store: Folder of the store; None for that of the recording that is on, else
                 `OTEL_TRAJ_STORE`, else `./traces`.
+
+        Raises:
+            ConfigurationError: The recording that is on goes into another store.
         """
-        runs.ensure_recording(None if store is None else Path(store))
+        runs.ensure_recording_into(store)
         self._store = store
         self._lock = threading.Lock()  # protects `_open`
         self._open: OrderedDict[str, runs.OpenRun] = OrderedDict()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from otel_traj.capture import TrajectorySpan, instrument, state
 from otel_traj.capture.guard import guard
+from otel_traj.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from otel_traj.capture import Recording
@@ -39,6 +40,21 @@ def ensure_recording(store: Path | None = None) -> None:
             instrumentors=(),
             tracer_provider=TracerProvider(shutdown_on_exit=False),
             logger_provider=LoggerProvider(shutdown_on_exit=False),
+        )
+
+
+def ensure_recording_into(store: Path | str | None) -> None:
+    """As `ensure_recording`, for who will read from that store again.
+
+    Raises:
+        ConfigurationError: The recording that is on goes elsewhere.
+    """
+    ensure_recording(None if store is None else Path(store))
+    recorded = store_folder(None)
+    if store is not None and Path(store).absolute() != recorded:
+        raise ConfigurationError(
+            f"This process records into {str(recorded)!r}, not into {str(store)!r}: give no store,"
+            " or call `otel_traj.instrument(STORE)` with the one that is meant before"
         )
 
 

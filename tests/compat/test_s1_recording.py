@@ -15,6 +15,8 @@ import pytest
 from opentelemetry import trace
 
 import otel_traj
+from otel_traj.compat.episodes import TrajectoryLogger
+from otel_traj.compat.meta_agent import MetaAgent
 from otel_traj.compat.replay_buffer import (
     OutcomeTag,
     RecordedAgent,
@@ -23,6 +25,7 @@ from otel_traj.compat.replay_buffer import (
     get_replay_buffer,
     record_trajectory,
 )
+from otel_traj.errors import ConfigurationError
 
 
 def recorded(trajectory_id: str) -> Trajectory:
@@ -160,6 +163,15 @@ def test_s1_14_no_global_provider_is_set_and_a_recording_that_is_on_is_used(
     assert recording.store == elsewhere
     found = otel_traj.open_store(elsewhere).trajectory(run.trajectory_id)
     assert found.agent_name == "support"
+
+
+def test_a_store_that_is_not_recorded_into_is_refused(tmp_path: Path) -> None:
+    TrajectoryLogger(tmp_path / "one")
+
+    TrajectoryLogger()
+    for face in (TrajectoryLogger, MetaAgent):
+        with pytest.raises(ConfigurationError, match=r"records into .*one.*, not into .*other"):
+            face(tmp_path / "other")
 
 
 def _provider() -> Any:
