@@ -48,6 +48,7 @@ class Relations:
         call_ids: Tool calls that another trace may tell of: those that model calls without a root
             ask for or answer, those that tools without a root run, those that are asked for here
             and have no span.
+        run_ids: Of these, those that tools without a root run.
         prefixes: Where tool calls have no ids, hashes of the messages that the asking or answering
             calls without a root have in common; equal in this process only.
     """
@@ -59,6 +60,7 @@ class Relations:
     trace_ids: frozenset[str]
     response_ids: frozenset[str]
     call_ids: frozenset[str]
+    run_ids: frozenset[str]
     prefixes: frozenset[int]
 
 
@@ -383,6 +385,7 @@ def relations(nodes: Sequence[Node]) -> Relations | None:
             *(_run_ids(node) for node in roots(nodes)),
             set().union(*map(_asked_ids, nodes)) - set().union(*map(_run_ids, nodes)),
         ),
+        run_ids=frozenset().union(*map(_run_ids, roots(nodes))),
         prefixes=frozenset(
             hash(gist)
             for node in alone

@@ -372,9 +372,11 @@ class _Derivation:
         linked = set().union(*(relation.trace_ids for relation in relations)) - due
         responses = set().union(*(relation.response_ids for relation in relations))
         calls = set().union(*(relation.call_ids for relation in relations))
+        runs = set().union(*(relation.run_ids for relation in relations))
         found = set(self._stored.dates(linked))
         found |= self._stored.traces_with_responses(responses)
-        found |= self._stored.traces_with_tool_calls(calls)
+        found |= self._stored.traces_with_tool_calls(runs, are_first=False)
+        found |= self._stored.traces_with_tool_calls(calls - runs, are_first=True)
         found |= self._stored.traces_linking_to(due)
         found |= self._near([relation for relation in relations if relation.may_stitch])
         return found - due

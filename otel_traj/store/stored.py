@@ -248,10 +248,16 @@ class Stored:
             response_id=response_ids,
         )
 
-    def traces_with_tool_calls(self, call_ids: Collection[str]) -> set[str]:
-        """Traces in which one of these tool calls is told."""
+    def traces_with_tool_calls(self, call_ids: Collection[str], *, are_first: bool) -> set[str]:
+        """Traces in which one of these tool calls is told.
+
+        Args:
+            call_ids: Ids repeat between runs where models are scripted.
+            are_first: Only those that begin with it, as a tool does that lost its context.
+        """
         return self._ids(
-            "select distinct trace_id from live.steps semi join wanted using (tool_call_id)",
+            "select distinct trace_id from live.steps semi join wanted using (tool_call_id)"
+            + (" where step = 0 and kind = 'tool'" if are_first else ""),
             "steps",
             tool_call_id=call_ids,
         )
