@@ -59,7 +59,7 @@ class Answers:
 
     def __init__(self, models: ModelCalls, tools: Sequence[Call]) -> None:
         """Index what the requests carry, by call id, and the tools by who asked for them."""
-        self._models = models
+        self._requests = ModelCalls(llm for llm in models.calls if llm.facts.input)
         self._by_id: dict[str, list[tuple[Order, Part]]] = defaultdict(list)
         for llm in models.calls:
             for message in llm.facts.input or ():
@@ -85,13 +85,10 @@ class Answers:
         if tool.asked_by is None:
             return None
         siblings = self._siblings[tool.asked_by]
-        for llm in self._models.after(tool.asked_by.order):
-            answers = [p for p in _last_answers(llm) if p.id is None or p.id not in self._asked]
-            if len(answers) == len(siblings):
-                return answers[siblings.index(tool)]
-            if llm.facts.input:
-                return None
-        return None
+        following = next(self._requests.after(tool.asked_by.order), None)
+        shown = _last_answers(following) if following is not None else []
+        answers = [part for part in shown if part.id is None or part.id not in self._asked]
+        return answers[siblings.index(tool)] if len(answers) == len(siblings) else None
 
 
 def _last_answers(llm: Call) -> list[Part]:
