@@ -46,7 +46,7 @@ bench: $(VENV)/dev.stamp  ## every number that we quote, printed with its n
 	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
 clean:  ## remove the environment and what tools left behind
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .frameworks dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # pip reads dependency groups from 25.1 on; the one that comes with a Python may be years older.
 $(VENV)/base.stamp:
