@@ -15,7 +15,9 @@ from otel_traj.store import schema
 
 def blurred(output: str) -> str:
     """An output without what differs from run to run: ids, numbers, and the widths they make."""
-    output = re.sub(r"\s*(· )?\$[\d.]+", "", output)  # known only where the extra `cost` is installed
+    output = re.sub(
+        r"\s*(· )?\$[\d.]+", "", output
+    )  # known only where the extra `cost` is installed
     output = re.sub(r"\b[0-9a-f]{6,}\b", "id", output)
     output = re.sub(r"[\d.,]*\d", "0", output)
     output = re.sub(r"\b0 (µs|ms|s)\b", "0 s", output)
