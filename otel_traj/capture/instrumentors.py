@@ -280,7 +280,7 @@ def switch_on(
     findings = _survey(wanted, announced)
     switchboard = _Switchboard(
         announced,
-        natives.Wish(content, content_over_otlp, tracer_provider, attach),
+        natives.Wish(content, content_over_otlp, tracer_provider, attach, logger_provider),
         {"tracer_provider": tracer_provider, "logger_provider": logger_provider},
     )
     switched = Switched()

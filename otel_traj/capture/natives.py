@@ -9,16 +9,20 @@ are variables, so the library is not imported for them.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from time import time_ns
 from typing import Any, Final
 
 from opentelemetry import trace
+from opentelemetry.context import get_current
 
+from otel_traj import semconv
 from otel_traj.capture.guard import guard
 
 Undo = Callable[[], None]
@@ -39,6 +43,7 @@ class Wish:
     tracer_provider: Any
     attach: Callable[[Any], None]
     """Records what another tracer provider sees too."""
+    logger_provider: Any
 
 
 def switch_on(library: str, wish: Wish) -> Undo:
@@ -116,7 +121,60 @@ def _semantic_kernel(wish: Wish) -> Undo:
     if "semantic_kernel" in sys.modules:
         raise LeftAloneError("it reads its settings when imported: call instrument() before that")
     switch = "SEMANTICKERNEL_EXPERIMENTAL_GENAI_ENABLE_OTEL_DIAGNOSTICS"
-    return variables({switch: "true", **({f"{switch}_SENSITIVE": "true"} if wish.content else {})})
+    if not wish.content:
+        return variables({switch: "true"})
+    undo = variables({switch: "true", f"{switch}_SENSITIVE": "true"})
+    events = _LoggedEvents(
+        "semantic_kernel.utils.telemetry.model_diagnostics.decorators", wish.logger_provider
+    )
+
+    def undo_both() -> None:
+        undo()
+        events.leave()
+
+    return undo_both
+
+
+class _LoggedEvents(logging.Filter):
+    """Takes events that a library sends through `logging`, as log records of OpenTelemetry.
+
+    They are prompts and answers. Whoever reads the program's log still sees what they saw before:
+    a filter, unlike a handler, can take a record and keep it from everybody else.
+    """
+
+    def __init__(self, name: str, logger_provider: Any) -> None:
+        super().__init__()
+        self._otel = logger_provider.get_logger(name)
+        self._logger = logging.getLogger(name)
+        self._given = self._logger.level
+        self._level = self._logger.getEffectiveLevel()
+        self._logger.setLevel(min(self._level, logging.INFO))
+        self._logger.addFilter(self)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Send an event on; whether the record was let through before."""
+        name = getattr(record, semconv.EVENT_NAME, None)
+        if isinstance(name, str):
+            with guard("take a logged event"):
+                self._otel.emit(_log_record(name, record.getMessage()))
+        return record.levelno >= self._level
+
+    def leave(self) -> None:
+        """As if it had never been there."""
+        self._logger.removeFilter(self)
+        self._logger.setLevel(self._given)
+
+
+def _log_record(event: str, body: str) -> Any:
+    from opentelemetry._logs import LogRecord, SeverityNumber
+
+    return LogRecord(
+        timestamp=time_ns(),
+        context=get_current(),
+        severity_number=SeverityNumber.INFO,
+        body=body,
+        event_name=event,
+    )
 
 
 def _google_adk(wish: Wish) -> Undo:

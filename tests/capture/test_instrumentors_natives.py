@@ -7,6 +7,7 @@ show: what was there before is there again, and what somebody has said stays.
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.sdk._logs import LoggerProvider
 
 from otel_traj.capture import natives
 from otel_traj.capture.natives import LeftAloneError
@@ -97,6 +99,7 @@ def switch_on(library: str, *, content: bool | None = True, **more: Any) -> nati
         "content_over_otlp": False,
         "tracer_provider": trace.get_tracer_provider(),
         "attach": lambda provider: None,
+        "logger_provider": LoggerProvider(),
         **more,
     }
     return natives.switch_on(library, natives.Wish(content=content, **wish))
@@ -382,3 +385,34 @@ def test_semantic_kernel_has_read_its_settings_when_it_is_imported(provide: Prov
     importlib.import_module("semantic_kernel")
     with pytest.raises(LeftAloneError, match="before"):
         switch_on("semantic_kernel")
+
+
+def test_what_semantic_kernel_logs_as_events_is_recorded_and_shown_to_nobody_else(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    taken: list[Any] = []
+
+    class Keep:
+        def on_emit(self, log_record: Any) -> None:
+            taken.append(log_record.log_record)
+
+        def shutdown(self) -> None: ...
+
+        def force_flush(self, timeout_millis: int = 0) -> bool:
+            return True
+
+    provider = LoggerProvider()
+    provider.add_log_record_processor(Keep())  # type: ignore[arg-type]
+    logger = logging.getLogger("semantic_kernel.utils.telemetry.model_diagnostics.decorators")
+
+    undo = switch_on("semantic_kernel", logger_provider=provider)
+    logger.info('{"role": "user"}', extra={"event.name": "gen_ai.user.message"})
+    logger.warning("of the library's own")
+    undo()
+    logger.info("later", extra={"event.name": "gen_ai.user.message"})
+
+    assert [(log.event_name, log.body) for log in taken] == [
+        ("gen_ai.user.message", '{"role": "user"}')
+    ]
+    assert [record.getMessage() for record in caplog.records] == ["of the library's own"]
+    assert (logger.level, logger.filters) == (logging.NOTSET, [])
