@@ -121,7 +121,7 @@ def _announced() -> dict[str, EntryPoint]:
 
 def _package(entry: EntryPoint) -> str:
     """Name of the package that announces it, spelt as PEP 503 says; "" if half removed."""
-    said: Any = entry.dist.metadata if entry.dist else {}
+    said: Any = (entry.dist and entry.dist.metadata) or {}  # None in some Pythons
     return re.sub(r"[-_.]+", "-", said.get("Name") or "").lower()
 
 
@@ -170,7 +170,7 @@ def _version(distribution: str) -> str | None:
         said: Any = metadata.distribution(distribution).metadata
     except metadata.PackageNotFoundError:
         return None
-    version: str | None = said.get("Version")
+    version: str | None = (said or {}).get("Version")  # see `_package`
     return version
 
 

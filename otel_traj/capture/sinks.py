@@ -180,9 +180,12 @@ class RedactingSpanExporter(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Export redacted copies."""
-        result: SpanExportResult = self._exporter.export([*map(self._copies.of_span, spans)])
-        self.failures += result is not SpanExportResult.SUCCESS
-        return result
+        result: SpanExportResult | None = None
+        try:
+            result = self._exporter.export([*map(self._copies.of_span, spans)])
+            return result
+        finally:  # exporters of older SDKs raise
+            self.failures += result is not SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:
         """As the exporter's."""
@@ -204,9 +207,12 @@ class RedactingLogExporter:
 
     def export(self, batch: Sequence[Any]) -> Any:
         """Export redacted copies."""
-        result = self._exporter.export([*map(self._copies.of_log, batch)])
-        self.failures += result.name != "SUCCESS"
-        return result
+        result = None
+        try:
+            result = self._exporter.export([*map(self._copies.of_log, batch)])
+            return result
+        finally:
+            self.failures += result is None or result.name != "SUCCESS"
 
     def shutdown(self) -> None:
         """As the exporter's."""
