@@ -16,7 +16,7 @@ from typing import Final, Literal
 from otel_traj.assembly.tree import Node
 from otel_traj.dialects import Facts
 from otel_traj.dialects.events import handoffs_in
-from otel_traj.dialects.messages import Part
+from otel_traj.dialects.messages import Messages, Part, weight
 
 Order = tuple[int, int, int, int]
 """Place of a call in its run: time, then cause."""
@@ -229,6 +229,11 @@ def _call(node: Node) -> Call:
 
 
 def _merge(call: Call, node: Node, rule: str, confidence: float) -> None:
+    """Fill what a call's spans did not tell yet; of two accounts of messages the fuller counts."""
+    for fact in ("input", "output"):
+        told: Messages | None = getattr(node.facts, fact)
+        if call.kind == "llm" and weight(told) > weight(getattr(call.facts, fact)):
+            setattr(call.facts, fact, told)
     call.facts.fill(node.facts)
     call.merged.append((node, rule, confidence))
 

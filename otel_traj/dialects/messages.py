@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeGuard
 
 from otel_traj.dialects.reprs import from_repr
 
@@ -105,6 +105,12 @@ def _observed(value: Any) -> Any:
 
 
 Messages = tuple[Message, ...]
+
+
+def weight(messages: Messages | None) -> tuple[int, int]:
+    """How much messages tell: how many parts they have, and how many calls and answers have ids."""
+    parts = [part for message in messages or () for part in message.parts]
+    return len(parts), sum(part.id is not None for part in parts)
 
 
 # --- JSON, as strangers write it ---------------------------------------------------------------
@@ -272,6 +278,9 @@ def decode(value: Any, role: str = "user") -> Messages:
     if value is None or value == "":
         return ()
     if isinstance(value, str):
+        printed = from_repr(value)
+        if _is_printed_message(printed):
+            return (_of_message(printed, role),)
         return (Message(role, (Part("text", text=value),)),)
     if isinstance(value, Mapping):
         return _decode_object(value, role)
@@ -478,8 +487,10 @@ def _parts(block: Any) -> list[Part]:
         part = typed(block)
         is_empty = part.kind == "tool_call" and part.name is None and part.id is None
         return [] if is_empty else _out_of_repr(part)
-    if "name" in block and ("arguments" in block or "args" in block):
+    if ("name" in block or "tool_name" in block) and ("arguments" in block or "args" in block):
         return [_call(block)]  # its type was cut off, or never told
+    if "result" in block and isinstance(block.get("origin"), Mapping):
+        return [_result({**block, **_call_ids(block["origin"])})]
     if isinstance(block.get("text"), str) and not block.get("thought"):
         return [Part("text", text=block["text"])]
     if isinstance(block.get("text"), str):
@@ -492,9 +503,17 @@ def _out_of_repr(part: Part) -> list[Part]:
     inner = from_repr(part.text) if part.kind == "text" else None
     if is_block(inner):
         return _parts(inner)
-    if isinstance(inner, Mapping) and "role" in inner and {"content", "tool_calls"} & inner.keys():
+    if _is_printed_message(inner):
         return list(_of_message(inner, "assistant").parts)
     return [part]
+
+
+def _is_printed_message(value: Any) -> TypeGuard[Mapping[str, Any]]:
+    return (
+        isinstance(value, Mapping)
+        and "role" in value
+        and not value.keys().isdisjoint(("content", "tool_calls"))
+    )
 
 
 def _text(block: Mapping[str, Any]) -> Part:
@@ -538,8 +557,14 @@ def _result(block: Mapping[str, Any]) -> Part:
     )
 
 
+def _call_ids(call: Mapping[str, Any]) -> dict[str, Any]:
+    """Which call an answer that holds it whole is to."""
+    part = _call(call)
+    return {"call_id": part.id, "name": part.name}
+
+
 def _failed(block: Mapping[str, Any]) -> bool | None:
-    said = _first(block, "is_error", "isError")
+    said = _first(block, "is_error", "isError", "error")
     if isinstance(said, bool):
         return said
     return {"error": True, "success": False}.get(str(block.get("status")))

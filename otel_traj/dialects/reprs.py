@@ -34,7 +34,8 @@ def _value(node: ast.expr) -> Any:
         case ast.Constant(value):
             return value
         case ast.Call(args=args, keywords=keywords):
-            named = {word.arg: _value(word.value) for word in keywords if word.arg}
+            # A leading underscore says that a field is private, and nothing of what it holds.
+            named = {word.arg.lstrip("_"): _value(word.value) for word in keywords if word.arg}
             if args and not named:
                 values = [_value(arg) for arg in args]
                 return values[0] if len(values) == 1 else values

@@ -600,3 +600,23 @@ def test_a_request_whose_history_is_left_out_is_not_whole(given: Any) -> None:
     assert (first.grade, last.grade) == ("A", "C")
     assert last.grade_reason == "the messages before these are not told"
     assert (last.request_hash, last.messages_hash) == (None, None)
+
+
+def test_of_two_accounts_of_a_call_the_fuller_one_counts() -> None:
+    asked = asks(("c1", "look", {"id": 1}))
+    bare = {"role": "assistant", "parts": [{**asked["parts"][0], "id": None}]}
+    run = only(
+        [
+            agent("a", 0, 30),
+            chat("framework", 1, 9, "a", given=[HI], said=bare),
+            chat("client", 2, 8, "framework", given=[text("system", "Be brief."), HI], said=asked),
+            chat(
+                "framework 2", 11, 19, "a", given=[HI, asked, answers(("c1", "lost"))], said=HELLO
+            ),
+        ]
+    )
+
+    [call] = [step for step in run.trajectory.steps if step.kind == "tool"]
+    [first, _] = [step for step in run.trajectory.steps if step.kind == "llm"]
+    assert (call.tool_call_id, call.result) == ("c1", "lost")
+    assert "Be brief." in (first.new_messages or "")

@@ -204,3 +204,27 @@ def test_reprs_are_read_and_never_evaluated(text: str, expected: Any) -> None:
 
 def test_a_repr_cannot_run_code() -> None:
     assert from_repr("X(a=__import__('os').system('true'))") in (None, {"a": "true"}, {"a": None})
+
+
+# --- objects that were printed -----------------------------------------------------------------
+
+PRINTED = [
+    "ChatMessage(_role=<ChatRole.USER: 'user'>, _content=[TextContent(text='Hi')], _name=None)",
+    "ChatMessage(_role=<ChatRole.ASSISTANT: 'assistant'>, _content=[ToolCall(tool_name='look', arguments={'id': 1}, id='c1')])",
+    "ChatMessage(_role=<ChatRole.TOOL: 'tool'>, _content=[ToolCallResult(result='gone', origin=ToolCall(tool_name='look', arguments={'id': 1}, id='c1'), error=True)])",
+]  # fmt: skip
+
+
+def test_a_list_of_printed_messages_is_one_of_messages() -> None:
+    user, assistant, tool = decode(PRINTED)
+
+    assert (user.role, user.text) == ("user", "Hi")
+    assert assistant.tool_calls == [Part("tool_call", id="c1", name="look", value={"id": 1})]
+    assert tool.tool_results == [
+        Part("tool_result", id="c1", name="look", value="gone", failed=True)
+    ]
+
+
+def test_a_text_that_looks_like_a_printed_object_stays_a_text() -> None:
+    for said in ("f(x=1)", "Note(role='user')", "Call(me, maybe)"):
+        assert [message.text for message in decode(said)] == [said]

@@ -1,9 +1,13 @@
 # /// script
-# dependencies = ["agno>=3", "openai>=3", "openinference-instrumentation-agno>=1.0.15"]
+# dependencies = [
+#     "agno>=3.1",
+#     "openai>=3",
+#     "opentelemetry-instrumentation-genai-agno",
+#     "opentelemetry-instrumentation-genai-openai",
+# ]
 # [tool.frameworks]
 # title = "Agno"
 # package = "agno"
-# note = """ids of answers: told only where a later request repeats them"""
 # agent = "travel_desk"
 # ///
 """An agent with tools."""

@@ -3,9 +3,7 @@
 # [tool.frameworks]
 # title = "Haystack"
 # package = "haystack-ai"
-# note = """
-# results, ids and failures of tools: told as printed Python objects only. Agents have no
-# names in pipelines"""
+# note = "agents have no names in pipelines"
 # ///
 """A pipeline with an agent in it."""
 
