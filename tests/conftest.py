@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 
 # A checkout that is not installed has no entry point for our plug-in; named alike, twice is once.
 pytest_plugins = ["otel_traj.testing"]
+
+# Whoever runs us in the background ignores SIGINT, and the programs that we start would too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 

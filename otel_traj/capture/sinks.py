@@ -180,12 +180,13 @@ class RedactingSpanExporter(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Export redacted copies."""
-        result: SpanExportResult | None = None
         try:
-            result = self._exporter.export([*map(self._copies.of_span, spans)])
-            return result
-        finally:  # exporters of older SDKs raise
-            self.failures += result is not SpanExportResult.SUCCESS
+            result: SpanExportResult = self._exporter.export([*map(self._copies.of_span, spans)])
+        except Exception:  # as exporters of older SDKs do
+            self.failures += 1
+            raise
+        self.failures += result is not SpanExportResult.SUCCESS
+        return result
 
     def shutdown(self) -> None:
         """As the exporter's."""
@@ -207,12 +208,13 @@ class RedactingLogExporter:
 
     def export(self, batch: Sequence[Any]) -> Any:
         """Export redacted copies."""
-        result = None
         try:
             result = self._exporter.export([*map(self._copies.of_log, batch)])
-            return result
-        finally:
-            self.failures += result is None or result.name != "SUCCESS"
+        except Exception:
+            self.failures += 1
+            raise
+        self.failures += result.name != "SUCCESS"
+        return result
 
     def shutdown(self) -> None:
         """As the exporter's."""

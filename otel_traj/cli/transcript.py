@@ -152,7 +152,9 @@ class Transcript:
             yield "query" if step.kind == "retrieval" else "arguments", step.arguments, ""
         if step.result and step.result != step.error_message:
             yield "result", step.result, ""
-        if step.model_saw and step.model_saw not in (step.result, step.error_message):
+        if step.model_saw and not any(
+            _says_the_same(step.model_saw, told) for told in (step.result, step.error_message)
+        ):
             yield "model saw", step.model_saw, ""
         if step.observation:
             yield "observed", step.observation, ""
@@ -245,6 +247,16 @@ def messages(new_messages: str | None) -> Iterator[tuple[str, str]]:
         ]
         if texts:
             yield str(message.get("role")), "\n".join(texts)
+
+
+def _says_the_same(left: str, right: str | None) -> bool:
+    """Whether two texts are equal, or the same JSON laid out in two ways."""
+    if right is None or left == right:
+        return left == right
+    try:
+        return bool(json.loads(left) == json.loads(right))
+    except ValueError:
+        return False
 
 
 def _json_list(text: str | None) -> list[dict[str, Any]]:

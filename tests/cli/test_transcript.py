@@ -184,3 +184,15 @@ def test_messages_that_are_no_json_are_left_out_instead_of_failing() -> None:
     broken = replace(STEPS[1], new_messages="{not json", tool_calls='"text"')
 
     assert "model small" in text_of(replace(RUN, steps=(broken,)))
+
+
+@pytest.mark.parametrize(
+    ("seen", "is_shown"),
+    [('{"a":1}', False), ('{"a": 1}', False), ('{"a": 2}', True), ("cut", True), (None, False)],
+)
+def test_what_the_model_saw_is_shown_where_it_is_not_the_result(
+    seen: str | None, is_shown: bool
+) -> None:
+    tool = step("tool", 0, 0, 1, tool_name="look", result='{"a": 1}', model_saw=seen)
+
+    assert ("model saw" in text_of(replace(RUN, steps=(tool,)))) is is_shown
