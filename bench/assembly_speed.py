@@ -1,6 +1,6 @@
 """How fast spans become trajectories, on one core: decoding, hashing and assembly apart, long runs.
 
-    python bench/assembly_speed.py [--spans N]
+    python bench/assembly_speed.py [--spans N] [--longest N]
 
 Synthetic GenAI spans of about 2 KB (current conventions, contents as JSON text; each request
 resends the last turns). Printed: spans per second for runs of 20 spans, and the cost per span of
@@ -31,85 +31,113 @@ from otel_traj.dialects import read
 from otel_traj.dialects.messages import dumps
 from otel_traj.model import SpanRecord
 
-FILL = "The quick brown fox jumps over the lazy dog and asks for the status of an order. "
+FILL = "The quick brown fox jumps over the lazy dog and asks for the status of an order. " * 3
 REPEATS = 5
 
 
-def run_of(n_spans: int, number: int = 0) -> list[SpanRecord]:
-    """One agent's run: a root, then model call and tool in turns."""
-    trace = f"{number:032x}"
+def run_of(n_spans: int, number: int = 0, start_ns: int = 0) -> list[SpanRecord]:
+    """One agent's run: a root, then model call and tool in turns.
+
+    Args:
+        n_spans: Of the run.
+        number: Below 2**32; eight hex digits of it stand in every id of the run.
+        start_ns: When it begins; it takes a microsecond per span.
+    """
+    token = f"{number:08x}"
     spans = [
         SpanRecord(
-            trace,
-            f"{number:08x}{0:08x}",
+            token * 4,
+            f"{token}{0:08x}",
             None,
             "invoke_agent a",
-            0,
-            n_spans * 1000,
+            start_ns,
+            start_ns + n_spans * 1000,
             attributes={semconv.OPERATION: "invoke_agent", semconv.AGENT_NAME: "a"},
+            resource=RESOURCE,
         )
     ]
     history: list[dict[str, object]] = [{"role": "user", "parts": [_text(FILL * 4)]}]
     for i in range(1, n_spans):
-        spans.append(_model_call(trace, number, i, history) if i % 2 else _tool(trace, number, i))
+        begun_ns = start_ns + i * 1000
+        make = _model_call if i % 2 else _tool
+        spans.append(make(token, i, begun_ns, history))
         if i % 2 == 0:
-            history = [*history[:1], _asked(i - 1), _answered(i)]
+            history = [*history[:1], _asked(token, i - 1), _answered(token, i)]
     return spans
+
+
+RESOURCE = {
+    "service.name": "bench",
+    "service.version": "1.0",
+    "telemetry.sdk.language": "python",
+    "telemetry.sdk.name": "opentelemetry",
+    "telemetry.sdk.version": "1.39.0",
+}
 
 
 def _text(content: str) -> dict[str, object]:
     return {"type": "text", "content": content}
 
 
-def _asked(i: int) -> dict[str, object]:
-    call = {"type": "tool_call", "id": f"c{i}", "name": "look", "arguments": {"id": i}}
+def _asked(token: str, i: int) -> dict[str, object]:
+    call = {"type": "tool_call", "id": f"c{token}-{i}", "name": "look", "arguments": {"id": i}}
     return {"role": "assistant", "parts": [_text(FILL * 2), call]}
 
 
-def _answered(i: int) -> dict[str, object]:
-    part = {"type": "tool_call_response", "id": f"c{i - 1}", "response": FILL * 3}
+def _answered(token: str, i: int) -> dict[str, object]:
+    part = {"type": "tool_call_response", "id": f"c{token}-{i - 1}", "response": FILL * 3}
     return {"role": "tool", "parts": [part]}
 
 
-def _model_call(trace: str, number: int, i: int, history: list[dict[str, object]]) -> SpanRecord:
+def _model_call(token: str, i: int, start_ns: int, history: list[dict[str, object]]) -> SpanRecord:
     return _span(
-        trace,
-        number,
+        token,
         i,
+        start_ns,
         "chat m",
         {
             semconv.OPERATION: "chat",
             semconv.PROVIDER: "p",
             semconv.REQUEST_MODEL: "m",
-            semconv.RESPONSE_ID: f"r{number}-{i}",
+            semconv.RESPONSE_ID: f"r{token}-{i}",
             semconv.INPUT_TOKENS: 100,
             semconv.OUTPUT_TOKENS: 10,
             semconv.FINISH_REASONS: ["tool_calls"],
             semconv.INPUT_MESSAGES: dumps(history),
-            semconv.OUTPUT_MESSAGES: dumps([_asked(i)]),
+            semconv.OUTPUT_MESSAGES: dumps([_asked(token, i)]),
         },
     )
 
 
-def _tool(trace: str, number: int, i: int) -> SpanRecord:
+def _tool(token: str, i: int, start_ns: int, history: list[dict[str, object]]) -> SpanRecord:
     return _span(
-        trace,
-        number,
+        token,
         i,
+        start_ns,
         "execute_tool look",
         {
             semconv.OPERATION: "execute_tool",
             semconv.TOOL_NAME: "look",
-            semconv.TOOL_CALL_ID: f"c{i - 1}",
+            semconv.TOOL_CALL_ID: f"c{token}-{i - 1}",
             semconv.TOOL_CALL_ARGUMENTS: dumps({"id": i - 1}),
             semconv.TOOL_CALL_RESULT: FILL * 3,
         },
     )
 
 
-def _span(trace: str, number: int, i: int, name: str, attributes: dict[str, object]) -> SpanRecord:
-    own, root = f"{number:08x}{i:08x}", f"{number:08x}{0:08x}"
-    return SpanRecord(trace, own, root, name, i * 1000, i * 1000 + 900, attributes=attributes)
+def _span(
+    token: str, i: int, start_ns: int, name: str, attributes: dict[str, object]
+) -> SpanRecord:
+    return SpanRecord(
+        token * 4,
+        f"{token}{i:08x}",
+        f"{token}{0:08x}",
+        name,
+        start_ns,
+        start_ns + 900,
+        attributes=attributes,
+        resource=RESOURCE,
+    )
 
 
 class Stopwatch:
@@ -130,6 +158,7 @@ def main() -> None:
     """Print spans per second, with n."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--spans", type=int, default=4000)
+    parser.add_argument("--longest", type=int, default=100_000, help="spans of the longest run")
     args = parser.parse_args()
     runs = [run_of(20, number) for number in range(args.spans // 20)]
     n = sum(map(len, runs))
@@ -153,7 +182,7 @@ def main() -> None:
         seconds = statistics.median(found)
         print(f"  {name:9} {n / seconds:9,.0f} spans/s  {seconds / n * 1e6:7.1f} us a span")
     print("one run of n spans:")
-    for size in (1_000, 10_000, 100_000):
+    for size in (args.longest // 100, args.longest // 10, args.longest):
         run = run_of(size)
         began = time.process_time()
         assemble(run)
