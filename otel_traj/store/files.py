@@ -6,15 +6,17 @@ sealer that died, and harms nobody.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Any, Final, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from otel_traj.store.schema import TABLES
+from otel_traj.store.schema import TABLES, arrow_schema
 from otel_traj.store.snapshot import DataFile
 from otel_traj.wal import sync_folder, ulid
 
@@ -28,10 +30,11 @@ _TIME_COLUMN: Final = {
 """Whose least and greatest value a snapshot keeps per file, so that readers can leave files out."""
 
 _CODEC: Final = "zstd"
-_LEVEL: Final = 3  # 105 MB in 2.5 s for 200,000 spans; level 1 is 114 MB, level 9 takes 4.5 s
+_SEALED: Final = 3  # 105 MB in 2.5 s for 200,000 spans; 1 is 114 MB, 9 takes 4.5 s for 95 MB
+_MERGED: Final = 9  # what is merged is read for years
 
 
-def write(store: Path, table: str, date: str, rows: pa.Table) -> DataFile:
+def write(store: Path, table: str, date: str, rows: pa.Table, *, level: int = 0) -> DataFile:
     """Write rows as one file of a table's partition; durable on return, visible to nobody yet.
 
     Args:
@@ -39,33 +42,134 @@ def write(store: Path, table: str, date: str, rows: pa.Table) -> DataFile:
         table: Name of the table.
         date: UTC day, `YYYY-MM-DD`.
         rows: With exactly the table's columns, in its order.
+        level: How often the rows have been merged; more than 0 packs tighter, in twice the time.
     """
-    name = f"{ulid()}.parquet"
-    draft = store / "_tmp" / name
-    draft.parent.mkdir(exist_ok=True)
-    definition = TABLES[table]
-    with draft.open("wb") as file:
-        pq.write_table(
-            rows,
-            file,
-            compression=_CODEC,
-            compression_level=_LEVEL,
-            row_group_size=definition.row_group,
-            write_page_checksum=True,  # `verify` finds flipped bits by them
-            bloom_filter_options={
-                column: {"ndv": min(rows.num_rows, definition.row_group) or 1}
-                for column in definition.bloom
-            },
+    with FileWriter(store, table, date, level=level, n_rows=rows.num_rows) as writer:
+        writer.add(rows)
+        return cast(DataFile, writer.close(is_empty_kept=True))
+
+
+class FileWriter:
+    """Writes one file of a table's partition from rows that come in parts.
+
+    What is not closed is removed at the end of the `with`.
+    """
+
+    def __init__(
+        self, store: Path, table: str, date: str, *, level: int = 0, n_rows: int | None = None
+    ) -> None:
+        """Prepare to write; nothing is written before the first rows.
+
+        Args:
+            store: The store's folder.
+            table: Name of the table.
+            date: UTC day, `YYYY-MM-DD`.
+            level: See `write`.
+            n_rows: How many rows will come, if that is known.
+        """
+        self._store = store
+        self._table = table
+        self._path = Path(table) / f"date={date}" / f"{ulid()}.parquet"
+        self._draft = store / "_tmp" / self._path.name
+        self._level = level
+        self._group = TABLES[table].row_group
+        self._schema = arrow_schema(table)
+        self._distinct = self._group if n_rows is None else min(n_rows, self._group) or 1
+        self._writer: pq.ParquetWriter | None = None
+        self._waiting: list[pa.Table] = []  # less than a row group
+        self._n_waiting = 0
+        self.n_rows = 0
+        self._times: list[int] = []
+
+    def __enter__(self) -> FileWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.discard()
+
+    @property
+    def n_bytes(self) -> int:
+        """How long the file is so far; rows that wait for their row group are not counted."""
+        return 0 if self._writer is None else self._draft.stat().st_size
+
+    def add(self, rows: pa.Table) -> None:
+        """Append rows, with exactly the table's columns, in its order."""
+        if not rows.num_rows:
+            return
+        self.n_rows += rows.num_rows
+        self._times += _times(self._table, rows)
+        self._waiting.append(rows.cast(self._schema))  # engines name the items of a list otherwise
+        self._n_waiting += rows.num_rows
+        while self._n_waiting >= self._group:
+            self._flush()
+
+    def close(self, *, is_empty_kept: bool = False) -> DataFile | None:
+        """Make the file durable under its name; None, and no file, without rows."""
+        if not self.n_rows and not is_empty_kept:
+            self.discard()
+            return None
+        self._flush()
+        writer = self._open()
+        writer.close()
+        digest = self._sync()
+        _make_folder(self._store, self._path.parent)
+        size = self._draft.stat().st_size
+        self._draft.rename(self._store / self._path)
+        self._writer = None
+        sync_folder((self._store / self._path).parent)
+        return DataFile(
+            self._path.as_posix(),
+            self.n_rows,
+            size,
+            min(self._times, default=None),
+            max(self._times, default=None),
+            self._level,
+            sha256=digest,
         )
-        file.flush()
-        os.fsync(file.fileno())
-    size = draft.stat().st_size
-    path = Path(table) / f"date={date}" / name
-    _make_folder(store, path.parent)
-    draft.rename(store / path)
-    sync_folder((store / path).parent)
-    t0, t1 = _times(table, rows)
-    return DataFile(path.as_posix(), rows.num_rows, size, t0, t1)
+
+    def discard(self) -> None:
+        """Remove what was written, unless it was closed."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+            self._draft.unlink(missing_ok=True)
+        self._waiting.clear()
+
+    def _open(self) -> pq.ParquetWriter:
+        if self._writer is None:
+            self._draft.parent.mkdir(exist_ok=True)
+            self._writer = pq.ParquetWriter(
+                self._draft,
+                self._schema,
+                compression=_CODEC,
+                compression_level=_MERGED if self._level else _SEALED,
+                write_page_checksum=True,  # `verify` finds flipped bits by them
+                bloom_filter_options={
+                    column: {"ndv": self._distinct} for column in TABLES[self._table].bloom
+                },
+            )
+        return self._writer
+
+    def _flush(self) -> None:
+        """Write one row group of what waits."""
+        if not self._waiting:
+            return
+        rows = pa.concat_tables(self._waiting)
+        group, rest = rows.slice(0, self._group), rows.slice(self._group)
+        self._open().write_table(group, row_group_size=self._group)
+        self._waiting = [rest] if rest.num_rows else []
+        self._n_waiting = rest.num_rows
+
+    def _sync(self) -> str:
+        """Make the bytes durable; their hash."""
+        with self._draft.open("rb+") as file:  # Windows syncs only what may be written
+            os.fsync(file.fileno())
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _make_folder(store: Path, relative: Path) -> None:
@@ -76,12 +180,13 @@ def _make_folder(store: Path, relative: Path) -> None:
         sync_folder(store)
 
 
-def _times(table: str, rows: pa.Table) -> tuple[int | None, int | None]:
+def _times(table: str, rows: pa.Table) -> tuple[int, ...]:
+    """Least and greatest time of rows; nothing where no row has one."""
     column = _TIME_COLUMN.get(table)
     if column is None:
-        return None, None
-    bounds = pc.call_function("min_max", [rows[column].cast(pa.int64())]).as_py()
+        return ()
+    bounds: dict[str, Any] = pc.call_function("min_max", [rows[column].cast(pa.int64())]).as_py()
     if bounds["min"] is None:
-        return None, None
+        return ()
     per_us = 1000 if column.endswith("_ns") else 1
     return bounds["min"] // per_us, bounds["max"] // per_us

@@ -490,6 +490,11 @@ TABLES: Final[Mapping[str, Table]] = MappingProxyType(
 )
 """Table name -> table; what a store holds. `superseded` has no public view."""
 
+COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {name: tuple(column.name for column in table.columns) for name, table in TABLES.items()}
+)
+"""Table name -> names of its columns: what `SCHEMA_ID` stands for."""
+
 VIEW_COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = MappingProxyType(
     {
         **{

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -25,9 +24,9 @@ import duckdb
 import pyarrow as pa
 
 from otel_traj import wal
-from otel_traj.errors import ConfigurationError, StoreDamagedError, StoreError
+from otel_traj.errors import ConfigurationError
 from otel_traj.model import Record
-from otel_traj.store import derive, files, intake, prices, snapshot, views
+from otel_traj.store import derive, files, intake, locks, prices, snapshot, views
 from otel_traj.store.derive import Batch
 from otel_traj.store.intake import Intake
 from otel_traj.store.prices import Price
@@ -37,7 +36,6 @@ from otel_traj.store.traces import LiveTrace
 
 _log = logging.getLogger("otel_traj.store")
 
-_POLL_S: Final = 0.01
 ATTEMPTS: Final = 5
 """How often a seal starts over after a conflict, which a working lock rules out."""
 
@@ -111,7 +109,7 @@ def seal(store: Path, *, is_final: bool = False, wait_s: float = 0.0) -> SealRep
         OSError: It cannot be written.
     """
     wal.check_format(store, "min_writer")
-    with _lock(store, wait_s) as is_held:
+    with locks.attempt(store, "commit", wait_s) as is_held:
         if not is_held:
             return SealReport(snapshot.newest(store).n, is_busy=True)
         price = prices_of(store)
@@ -215,30 +213,13 @@ def prices_of(store: Path) -> Price:
     return lambda step: loaded()(step)
 
 
-@contextlib.contextmanager
-def _lock(store: Path, wait_s: float) -> Iterator[bool]:
-    """Hold the store's only lock; the kernel frees it when its holder dies, however it dies."""
-    fd = os.open(store / "_lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        deadline = time.monotonic() + wait_s
-        while not (is_held := wal.try_lock(fd)) and time.monotonic() < deadline:
-            time.sleep(_POLL_S)
-        yield is_held
-    finally:
-        os.close(fd)
-
-
-@contextlib.contextmanager
-def held(store: Path, wait_s: float) -> Iterator[None]:
+def held(store: Path, wait_s: float) -> contextlib.AbstractContextManager[None]:
     """Be the only one that commits.
 
     Raises:
         StoreError: Somebody else was it for all of `wait_s`.
     """
-    with _lock(store, wait_s) as is_held:
-        if not is_held:
-            raise StoreError(f"Another process has been sealing {str(store)!r} for {wait_s} s")
-        yield
+    return locks.held(store, "commit", wait_s)
 
 
 def _seal_once(store: Path, price: Price, *, is_final: bool) -> tuple[SealReport, bool]:
@@ -289,9 +270,7 @@ def reading(store: Path, current: Snapshot) -> Iterator[Stored]:
         with Stored(store, current) as stored:
             yield stored
     except duckdb.IOException as error:
-        raise StoreDamagedError(
-            f"A file of {str(store)!r} cannot be read: {error}. What is lost: otel-traj verify"
-        ) from error
+        raise views.damaged(store, error) from error
 
 
 def open_traces(current: Snapshot) -> dict[str, LiveTrace]:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from otel_traj.errors import StoreDamagedError, StoreError
-from otel_traj.store.schema import SCHEMA_ID, TABLES
+from otel_traj.store.schema import COLUMNS, SCHEMA_ID, TABLES
 from otel_traj.wal import sync_folder, ulid
 
-Operation: TypeAlias = Literal["seal", "reassemble", "compact", "retain", "erase"]
+Operation: TypeAlias = Literal["seal", "reassemble", "compact", "retain", "erase", "migrate"]
 
 
 class SnapshotConflictError(StoreError):
@@ -28,7 +28,18 @@ class SnapshotConflictError(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """A live Parquet file. Times bound its rows, in microseconds since 1970; None without rows."""
+    """A live Parquet file.
+
+    Attributes:
+        path: Where it is, relative to the store.
+        rows: How many it has.
+        bytes: How long it is.
+        t0: Least time in it, microseconds since 1970; None without rows or times.
+        t1: Greatest time in it.
+        level: How often its rows have been merged; 0 as sealed.
+        schema: Id of the columns that it was written with.
+        sha256: Hash of its bytes, hex; None in files of before hashes were kept.
+    """
 
     path: str
     rows: int
@@ -37,11 +48,16 @@ class DataFile:
     t1: int | None
     level: int = 0
     schema: int = SCHEMA_ID
+    sha256: str | None = None
 
     @property
     def date(self) -> str:
         """Its partition: the UTC day in its path."""
         return self.path.split("/")[1].removeprefix("date=")
+
+
+Files: TypeAlias = Mapping[str, tuple[DataFile, ...]]
+"""Table -> files of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +69,17 @@ class Snapshot:
         ts: When it was made, seconds since 1970.
         files: Table -> its live files, in order of commit.
         wal: Segment name -> offset up to which the tables contain it.
-        open: Trace id -> what is known of a trace that still runs (see `otel_traj.store.sealing`).
+        open: Trace id -> what is known of a trace that still runs (see `otel_traj.store.traces`).
+        schemas: Schema id -> table -> its columns, for every id that a live file has.
     """
 
     n: int = 0
     ts: float = 0.0
     op: Operation = "seal"
-    files: Mapping[str, tuple[DataFile, ...]] = field(default_factory=dict)
+    files: Files = field(default_factory=dict)
     wal: Mapping[str, int] = field(default_factory=dict)
     open: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    schemas: Mapping[int, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
 
     def live(self, table: str) -> tuple[DataFile, ...]:
         """The files of a table."""
@@ -69,15 +87,26 @@ class Snapshot:
 
     def following(
         self,
-        new_files: Mapping[str, tuple[DataFile, ...]],
+        new_files: Files,
         wal: Mapping[str, int],
         open_traces: Mapping[str, dict[str, Any]],
     ) -> Snapshot:
         """The next snapshot after a seal: files are only added."""
-        files = {name: self.live(name) + new_files.get(name, ()) for name in TABLES}
-        return replace(
-            self, n=self.n + 1, ts=time.time(), op="seal", files=files, wal=wal, open=open_traces
-        )
+        return replace(self.changed({}, new_files, "seal"), wal=wal, open=open_traces)
+
+    def changed(self, drop: Files, add: Files, op: Operation) -> Snapshot:
+        """The next snapshot, without some files and with others."""
+        gone = paths(drop)
+        files = {
+            name: tuple(f for f in self.live(name) if f.path not in gone) + add.get(name, ())
+            for name in TABLES
+        }
+        return replace(self, n=self.n + 1, ts=time.time(), op=op, files=files)
+
+
+def paths(files: Files) -> set[str]:
+    """Where the files are, relative to the store."""
+    return {file.path for own in files.values() for file in own}
 
 
 _FOLDER: Final = "_snap"
@@ -161,6 +190,7 @@ def _to_json(snapshot: Snapshot) -> dict[str, Any]:
                     "t1": file.t1,
                     "lvl": file.level,
                     "schema": file.schema,
+                    "sha256": file.sha256,
                 }
                 for file in files
             ]
@@ -169,11 +199,17 @@ def _to_json(snapshot: Snapshot) -> dict[str, Any]:
         "wal": dict(snapshot.wal),
         "open": dict(snapshot.open),
         "schemas": {
-            str(SCHEMA_ID): {
-                name: [column.name for column in table.columns] for name, table in TABLES.items()
-            }
+            str(schema_id): {name: list(columns) for name, columns in tables.items()}
+            for schema_id, tables in _schemas(snapshot).items()
         },
     }
+
+
+def _schemas(snapshot: Snapshot) -> dict[int, Mapping[str, tuple[str, ...]]]:
+    """Columns of every schema that a live file has, and of this version's."""
+    used = {file.schema for own in snapshot.files.values() for file in own}
+    known = {i: tables for i, tables in snapshot.schemas.items() if i in used}
+    return known | {SCHEMA_ID: COLUMNS}
 
 
 def _from_json(content: Mapping[str, Any]) -> Snapshot:
@@ -183,11 +219,24 @@ def _from_json(content: Mapping[str, Any]) -> Snapshot:
         op=content["op"],
         files={
             name: tuple(
-                DataFile(f["p"], f["rows"], f["bytes"], f["t0"], f["t1"], f["lvl"], f["schema"])
+                DataFile(
+                    f["p"],
+                    f["rows"],
+                    f["bytes"],
+                    f["t0"],
+                    f["t1"],
+                    f["lvl"],
+                    f["schema"],
+                    f.get("sha256"),
+                )
                 for f in files
             )
             for name, files in content["files"].items()
         },
         wal=content["wal"],
         open=content["open"],
+        schemas={
+            int(schema_id): {name: tuple(columns) for name, columns in tables.items()}
+            for schema_id, tables in content["schemas"].items()
+        },
     )

@@ -10,8 +10,10 @@ paths relative to the store, is written to `views.sql` at each commit: start Duc
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable, Mapping, Set
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Final, TypeAlias, get_args
 
@@ -22,7 +24,7 @@ from otel_traj.errors import StoreDamagedError
 from otel_traj.model import Outcome
 from otel_traj.store import rules as rules_module
 from otel_traj.store.rules import SAID, Rules
-from otel_traj.store.schema import SUPERSEDED, TABLES
+from otel_traj.store.schema import COLUMNS, SCHEMA_ID, SUPERSEDED, TABLES
 from otel_traj.store.snapshot import DataFile, Snapshot
 from otel_traj.wal import ulid
 
@@ -76,13 +78,36 @@ def connect_for_sealing(store: Path, snapshot: Snapshot) -> duckdb.DuckDBPyConne
     return connection
 
 
+@contextlib.contextmanager
+def connect_for_rewriting(store: Path, snapshot: Snapshot) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The same for work on whole days: what does not fit in memory is spilled into `_tmp`.
+
+    Raises:
+        StoreDamagedError: A file that the snapshot names cannot be read.
+    """
+    spill = store / "_tmp" / f"spill-{ulid()}"
+    try:
+        with connect_for_sealing(store, snapshot) as connection:
+            connection.execute(f"set temp_directory = {_quoted(str(spill))}")
+            yield connection
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        raise damaged(store, error) from error
+    finally:
+        shutil.rmtree(spill, ignore_errors=True)
+
+
+def damaged(store: Path, error: Exception) -> StoreDamagedError:
+    """A file of the store that cannot be read, and what to do."""
+    return StoreDamagedError(
+        f"A file of {str(store)!r} cannot be read: {error}. What is lost: otel-traj verify"
+    )
+
+
 def _run(connection: duckdb.DuckDBPyConnection, store: Path, sql: str) -> None:
     try:
         connection.execute(sql)
     except (duckdb.IOException, duckdb.InvalidInputException) as error:
-        raise StoreDamagedError(
-            f"A file of {str(store)!r} cannot be read: {error}. What is lost: otel-traj verify"
-        ) from error
+        raise damaged(store, error) from error
 
 
 def _engine() -> duckdb.DuckDBPyConnection:
@@ -158,9 +183,7 @@ def script(
 
 def _internal_views(snapshot: Snapshot, root: Path | None, tail: Set[str]) -> dict[str, str]:
     any_dead = bool(snapshot.live(SUPERSEDED.name)) or SUPERSEDED.name in tail
-    stored = {
-        f"stored.{name}": _stored(name, snapshot.live(name), root, name in tail) for name in TABLES
-    }
+    stored = {f"stored.{name}": _stored(name, snapshot, root, name in tail) for name in TABLES}
     return stored | {f"live.{name}": _live(name, any_dead=any_dead) for name in REVISED}
 
 
@@ -177,24 +200,61 @@ def _joined(views: Mapping[str, str]) -> str:
 # --- what the files hold -----------------------------------------------------------------------
 
 
-def _stored(table: str, files: tuple[DataFile, ...], root: Path | None, has_tail: bool) -> str:
+def _stored(table: str, snapshot: Snapshot, root: Path | None, has_tail: bool) -> str:
     parts = []
-    if files:
-        parts.append(_read(table, files, root))
+    if snapshot.live(table):
+        parts.append(rows_of(snapshot, table, snapshot.live(table), root))
     if has_tail:
         parts.append(f'select {_names(table)}, "date" from tail."{table}"')
     return "\nunion all\n".join(parts) or _empty(table)
 
 
-def _read(table: str, files: tuple[DataFile, ...], root: Path | None) -> str:
+def rows_of(
+    snapshot: Snapshot,
+    table: str,
+    files: Iterable[DataFile],
+    root: Path | None,
+    *,
+    with_file: bool = False,
+) -> str:
+    """SQL for the rows of some files of a table: its columns of today, and `date`.
+
+    Args:
+        snapshot: One that knows the files' schemas.
+        table: Name of the table.
+        files: At least one.
+        root: The store's folder, or None for paths relative to it.
+        with_file: Also `filename`, the path that was read.
+    """
+    by_schema: dict[int, list[DataFile]] = {}
+    for file in files:
+        by_schema.setdefault(file.schema, []).append(file)
+    return "\nunion all\n".join(
+        _read(columns_of(snapshot, table, schema), table, own, root, with_file=with_file)
+        for schema, own in sorted(by_schema.items())
+    )
+
+
+def columns_of(snapshot: Snapshot, table: str, schema: int) -> Set[str]:
+    """Columns that the files of a schema have; the others of today are NULL in them."""
+    return frozenset(COLUMNS[table] if schema == SCHEMA_ID else snapshot.schemas[schema][table])
+
+
+def _read(
+    has: Set[str], table: str, files: Iterable[DataFile], root: Path | None, *, with_file: bool
+) -> str:
     paths = ",\n    ".join(
         _quoted(file.path if root is None else str(root / file.path)) for file in files
     )
-    # Files of one schema are bound by the first one; several cost 30 % more planning.
-    by_name = ", union_by_name = true" if len({file.schema for file in files}) > 1 else ""
+    columns = ", ".join(
+        f'"{c.name}"' if c.name in has else f'null::{c.duckdb_type} as "{c.name}"'
+        for c in TABLES[table].columns
+    )
     return (
-        f'select {_names(table)}, "date" from read_parquet([\n    {paths}\n],'
-        f" hive_partitioning = true, hive_types = {{'date': varchar}}{by_name})"
+        f'select {columns}, "date"{", filename" if with_file else ""}'
+        f" from read_parquet([\n    {paths}\n],"
+        " hive_partitioning = true, hive_types = {'date': varchar}"
+        f"{', filename = true' if with_file else ''})"
     )
 
 

@@ -1,0 +1,69 @@
+"""The store's two locks: who may commit, and who may rewrite what was committed.
+
+Both are `flock`s, which the kernel frees when their holder dies, however it dies. A thread may take
+one that it holds already. Who needs both takes `upkeep` first.
+
+    upkeep    one at a time compacts, retains, erases, reassembles, publishes: the long work,
+              beside which agents record, sealers seal and readers read
+    commit    one at a time publishes a snapshot: milliseconds; the sealer holds it while it seals
+
+Readers and recording processes take neither.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+from otel_traj import wal
+from otel_traj.errors import StoreError
+
+Lock: TypeAlias = Literal["commit", "upkeep"]
+
+_FILE: Final = {"commit": "_lock", "upkeep": "_upkeep"}
+_WORK: Final = {"commit": "sealing", "upkeep": "rewriting"}
+_POLL_S: Final = 0.01
+
+_mine = threading.local()  # which locks this thread holds
+
+
+@contextlib.contextmanager
+def attempt(store: Path, lock: Lock, wait_s: float = 0.0) -> Iterator[bool]:
+    """Take a lock if it gets free in time; whether it did."""
+    taken: set[tuple[int, Path, Lock]] = _mine.__dict__.setdefault("locks", set())
+    key = (os.getpid(), store.absolute(), lock)
+    if key in taken:
+        yield True
+        return
+    fd = os.open(store / _FILE[lock], os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        deadline = time.monotonic() + wait_s
+        while not (is_held := wal.try_lock(fd)) and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+        if is_held:
+            taken.add(key)
+        yield is_held
+    finally:
+        taken.discard(key)
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def held(store: Path, lock: Lock, wait_s: float) -> Iterator[None]:
+    """Take a lock.
+
+    Raises:
+        StoreError: Somebody else held it for all of `wait_s` seconds.
+    """
+    with attempt(store, lock, wait_s) as is_held:
+        if not is_held:
+            raise StoreError(
+                f"Another process has been {_WORK[lock]} {str(store)!r} for {wait_s:g} s;"
+                " try again when it is done"
+            )
+        yield
