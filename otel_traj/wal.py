@@ -232,6 +232,9 @@ _writers: weakref.WeakSet[WalWriter] = weakref.WeakSet()
 
 
 def _forget_all_in_child() -> None:
+    global _ulid_lock, _last_ulid
+    # Counting on from the parent's last number, two children would come to the same one.
+    _ulid_lock, _last_ulid = threading.Lock(), 0
     for writer in list(_writers):
         writer._forget_in_child()
 
@@ -286,9 +289,18 @@ _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 def ulid() -> str:
-    """26 characters that sort by time (milliseconds) and never collide."""
-    number = (time.time_ns() // 1_000_000 << 80) | secrets.randbits(80)
+    """26 characters that never collide and sort by time, and by order of call in one process."""
+    global _last_ulid
+    with _ulid_lock:
+        number = (time.time_ns() // 1_000_000 << 80) | secrets.randbits(80)
+        if number >> 80 <= _last_ulid >> 80:  # within one millisecond, or the clock was set back
+            number = _last_ulid + 1 + secrets.randbits(60)
+        _last_ulid = number
     return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+_ulid_lock = threading.Lock()  # protects what stands below
+_last_ulid = 0
 
 
 # --- reading -----------------------------------------------------------------------------------

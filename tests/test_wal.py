@@ -193,6 +193,12 @@ def test_full_disk_raises_and_space_found_again_is_used(store: Path) -> None:
     assert bodies(store) == [b"before\n", b"small\n", b"after\n"]
 
 
+def test_names_sort_by_order_of_call_within_one_millisecond() -> None:
+    names = [wal.ulid() for _ in range(2_000)]
+
+    assert names == sorted(set(names))
+
+
 def environment() -> dict[str, str]:
     """The environment for a subprocess that imports this checkout (or the installed package)."""
     return {**os.environ, "PYTHONPATH": str(Path(wal.__file__).parents[1])}
