@@ -1,0 +1,310 @@
+"""Compaction: many small files of a day become few large ones, without dead revisions.
+
+Each commit adds a file per table and day, and every file costs a query 0.07 ms. So files are merged
+by level: when a day has `FAN_IN` files of one level, they become one of the next, which rewrites a
+row log(n) times in its life. A day to which nothing was added for a day is merged whole, once.
+Merging drops the revisions that a newer one replaced, and then forgets that they were dead.
+
+Merging reads one snapshot and holds no lock that a recording process, a sealer or a reader waits
+for; the swap is one commit, and void when one of the merged files is not live any more. A death
+leaves files that no snapshot names; `otel_traj.store.collection` removes them.
+"""
+# ruff: noqa: S608 - what is put into this SQL are names of our own tables
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from otel_traj.store import collection, locks, rewrite, snapshot, views
+from otel_traj.store.files import FileWriter
+from otel_traj.store.rewrite import Change
+from otel_traj.store.schema import COLUMNS, SCHEMA_ID, SUPERSEDED
+from otel_traj.store.snapshot import DataFile, Files, Snapshot, SnapshotConflictError
+
+FAN_IN: Final = 32
+"""Files of one level and day that are merged into one of the next level."""
+
+FILE_BYTES: Final = 128 * 1024 * 1024
+"""Merged files end about here; longer ones are merged again only with their whole day."""
+
+INLINE_BYTES: Final = 16 * 1024 * 1024
+"""What a process that only came to read merges at most; takes about a second."""
+
+QUIET_S: Final = 86_400.0
+"""A day to which nothing was added for so long is merged whole."""
+
+_DERIVED: Final = (*views.REVISED, SUPERSEDED.name)
+_UNITS: Final = (("spans",), ("logs",), ("annotations",), _DERIVED)
+"""Tables that are merged together: what kills a revision must not go before its rows."""
+
+_ATTEMPTS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionReport:
+    """What a compaction did.
+
+    Attributes:
+        days: Days of which files were merged.
+        files_before: Live files when it began.
+        files_after: Live files when it was done.
+        bytes_before: How long those were.
+        bytes_after: How long these are.
+        is_busy: Somebody else is rewriting the store; nothing was done.
+    """
+
+    days: tuple[str, ...] = ()
+    files_before: int = 0
+    files_after: int = 0
+    bytes_before: int = 0
+    bytes_after: int = 0
+    is_busy: bool = False
+
+
+def compact(
+    store: Path, *, is_full: bool = False, wait_s: float = 60.0, max_bytes: float = math.inf
+) -> CompactionReport:
+    """Merge what is due, or everything; then collect what nobody can be reading any more.
+
+    Args:
+        store: The store's folder.
+        is_full: Merge every day into as few files as can be; no dead revision is left.
+        wait_s: How long to wait for somebody else who is rewriting the store.
+        max_bytes: Leave merges of more than this to somebody else.
+
+    Raises:
+        StoreDamagedError: A live file cannot be read.
+        OSError: The store cannot be written; nothing is changed then.
+    """
+    with locks.attempt(store, "upkeep", wait_s) as is_held:
+        if not is_held:
+            return CompactionReport(is_busy=True)
+        before = snapshot.newest(store)
+        days: set[str] = set()
+        for _ in range(_ATTEMPTS):
+            # A merge may fill the level above; after the last one everything is where it belongs.
+            done = _round(store, is_full=is_full, max_bytes=max_bytes)
+            days |= done
+            if not done:
+                break
+        after = snapshot.newest(store)
+        if days:
+            collection.collect(store)
+        return CompactionReport(tuple(sorted(days)), *_size(before), *_size(after))
+
+
+def is_due(current: Snapshot, *, max_bytes: float = math.inf) -> bool:
+    """Whether `compact` would merge anything."""
+    return next(_merges(current, is_full=False, max_bytes=max_bytes), None) is not None
+
+
+def _size(content: Snapshot) -> tuple[int, int]:
+    files = [file for own in content.files.values() for file in own]
+    return len(files), sum(file.bytes for file in files)
+
+
+def _round(store: Path, *, is_full: bool, max_bytes: float) -> set[str]:
+    """Do every merge that is due now; the days concerned."""
+    base = snapshot.newest(store)
+    days = set()
+    for date, inputs in _merges(base, is_full=is_full, max_bytes=max_bytes):
+        change = _merge(store, base, date, inputs)
+        try:
+            with locks.held(store, "commit", wait_s=60.0):
+                rewrite.publish(store, change, op="compact")
+        except SnapshotConflictError:
+            rewrite.discard(store, change.add)
+        except BaseException:
+            rewrite.discard(store, change.add)
+            raise
+        else:
+            days.add(date)
+    return days
+
+
+# --- what is due -------------------------------------------------------------------------------
+
+
+def _merges(current: Snapshot, *, is_full: bool, max_bytes: float) -> Iterator[tuple[str, Files]]:
+    """Days and the files to merge of each: those of one unit of tables."""
+    now = time.time()
+    for unit in _UNITS:
+        for date, files in sorted(_by_day(current, unit).items()):
+            is_over = is_full or now - max(map(_written, _all(files))) >= QUIET_S
+            inputs = files if is_over and not _is_packed(files) else _tier(files)
+            if inputs and sum(file.bytes for file in _all(inputs)) <= max_bytes:
+                yield date, inputs
+
+
+def _by_day(current: Snapshot, tables: Iterable[str]) -> dict[str, Files]:
+    days: dict[str, dict[str, tuple[DataFile, ...]]] = {}
+    for table in tables:
+        for file in current.live(table):
+            day = days.setdefault(file.date, {})
+            day[table] = (*day.get(table, ()), file)
+    return dict(days)
+
+
+def _all(files: Files) -> list[DataFile]:
+    return [file for own in files.values() for file in own]
+
+
+def _is_packed(files: Files) -> bool:
+    """Whether a day cannot be merged any further."""
+    if files.get(SUPERSEDED.name):
+        return False
+    return all(
+        len(own) <= 1 + sum(file.bytes for file in own) // FILE_BYTES
+        and all(file.level > 0 and file.schema == SCHEMA_ID for file in own)
+        for own in files.values()
+    )
+
+
+def _tier(files: Files) -> Files:
+    """Files of the lowest level that is full, and of those below; nothing where none is."""
+    small = {
+        table: tuple(file for file in own if file.bytes < FILE_BYTES)
+        for table, own in files.items()
+    }
+    for level in sorted({file.level for file in _all(small)}):
+        if any(sum(f.level == level for f in own) >= FAN_IN for own in small.values()):
+            return {
+                table: tuple(file for file in own if file.level <= level)
+                for table, own in small.items()
+            }
+    return {}
+
+
+_CROCKFORD: Final = {digit: i for i, digit in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")}
+
+
+def _written(file: DataFile) -> float:
+    """When a file was written, in seconds since 1970: its name is a ULID."""
+    ms = 0
+    for digit in Path(file.path).stem[:10]:
+        ms = ms * 32 + _CROCKFORD.get(digit, 0)
+    return ms / 1000
+
+
+# --- merging -----------------------------------------------------------------------------------
+
+
+def _merge(store: Path, base: Snapshot, date: str, inputs: Files) -> Change:
+    """The same rows in few files, in order, without dead revisions."""
+    level = 1 + max(file.level for file in _all(inputs))
+    add: dict[str, tuple[DataFile, ...]] = {}
+    try:
+        with views.connect_for_rewriting(store, base) as connection:
+            for table, own in inputs.items():
+                if own:
+                    _create_view(connection, f"merged.{table}", base, table, own, store)
+            for table, own in inputs.items():
+                if own:
+                    sql = _sql(store, base, date, table, inputs)
+                    add[table] = _written_files(store, connection, sql, table, date, level)
+    except BaseException:
+        rewrite.discard(store, add)
+        raise
+    return Change(inputs, add)
+
+
+def _create_view(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    base: Snapshot,
+    table: str,
+    files: Iterable[DataFile],
+    store: Path,
+) -> None:
+    connection.execute("create schema if not exists merged")
+    connection.execute(f"create view {name} as {views.rows_of(base, table, files, store)}")
+
+
+def _sql(store: Path, base: Snapshot, date: str, table: str, inputs: Files) -> str:
+    """The rows of a table's inputs that live, in the table's order."""
+    columns = ", ".join(f'r."{column}"' for column in COLUMNS[table])
+    rows = f"merged.{table} r"
+    if table == SUPERSEDED.name:
+        return f"select {columns} from {rows} {_still_needed(store, base, date, inputs)}"
+    if table in views.REVISED and base.live(SUPERSEDED.name):
+        rows = f"{rows} anti join stored.superseded d using (trajectory_id, rev)"
+    if table in _START_OF:
+        start, key = _START_OF[table]
+        return f"with starts as ({start}) select {columns} from {rows} left join starts s" + (
+            f" using ({key}) order by s.began nulls last, {_ORDER[table]}"
+        )
+    return f"select {columns} from {rows} order by {_ORDER[table]}"
+
+
+_START_OF: Final = {
+    "spans": (
+        "select trace_id, min(start_time) as began from merged.spans group by 1",
+        "trace_id",
+    ),
+    **dict.fromkeys(
+        ("steps", "trajectory_spans", "file_changes"),
+        (
+            "select trajectory_id, min(start_time) as began from merged.trajectories group by 1",
+            "trajectory_id",
+        ),
+    ),
+}
+"""Table whose rows are ordered by the start of what they belong to -> that start, and by what."""
+
+_ORDER: Final = {
+    "spans": "r.trace_id, r.start_ns, r.span_id",
+    "logs": "r.trace_id nulls first, r.time_ns",
+    "annotations": "r.created, r.annotation_id",
+    "trajectories": "r.start_time, r.trajectory_id",
+    "steps": "r.trajectory_id, r.step",
+    "trajectory_spans": "r.trajectory_id, r.trace_id, r.span_id",
+    "file_changes": "r.trajectory_id, r.step, r.path",
+}
+
+
+def _still_needed(store: Path, base: Snapshot, date: str, inputs: Files) -> str:
+    """Only pairs that kill a row in a file of the day which is not merged now."""
+    others = [
+        f"select trajectory_id, rev from ({views.rows_of(base, table, files, store)})"
+        for table in views.REVISED
+        if (files := _others(base, table, date, inputs.get(table, ())))
+    ]
+    if not others:
+        return "where false"
+    return f"semi join ({' union '.join(others)}) o using (trajectory_id, rev)"
+
+
+def _others(base: Snapshot, table: str, date: str, inputs: Collection[DataFile]) -> list[DataFile]:
+    return [f for f in base.live(table) if f.date == date and f not in inputs]
+
+
+def _written_files(
+    store: Path,
+    connection: duckdb.DuckDBPyConnection,
+    sql: str,
+    table: str,
+    date: str,
+    level: int,
+) -> tuple[DataFile, ...]:
+    """Rows of a SELECT in files of about `FILE_BYTES`; none for no rows."""
+    done: list[DataFile] = []
+    writer = FileWriter(store, table, date, level=level)
+    try:
+        for rows in rewrite.batches(connection, sql, table):
+            if writer.n_bytes >= FILE_BYTES:
+                done += filter(None, [writer.close()])
+                writer = FileWriter(store, table, date, level=level)
+            writer.add(rows)
+        done += filter(None, [writer.close()])
+    except BaseException:
+        writer.discard()
+        rewrite.discard(store, {table: tuple(done)})
+        raise
+    return tuple(done)
