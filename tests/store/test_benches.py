@@ -1,0 +1,43 @@
+"""The measures of `bench/`, a small share of each: what they check must hold, and they must run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL"),
+]
+
+
+def measured(root: Path, script: str, *arguments: str) -> str:
+    """What a script of `bench/` prints; it must find nothing wrong."""
+    path = root / "bench" / script
+    if not path.exists():
+        pytest.skip("bench/ is in the checkout only")
+    done = subprocess.run(
+        [sys.executable, str(path), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    return done.stdout
+
+
+def test_killed_at_random_instants_a_store_loses_nothing(root: Path) -> None:
+    told = measured(root, "faults.py", "--kills", "7", "--cuts", "300")
+
+    assert "kills         n=7" in told
+
+
+def test_reads_beside_writers_a_sealer_and_compaction_are_consistent(root: Path) -> None:
+    told = measured(root, "concurrency.py", "--seconds", "4", "--writers", "2", "--readers", "1")
+
+    assert "inconsistent 0" in told
