@@ -161,6 +161,56 @@ class Close:
 Record: TypeAlias = SpanRecord | LogRecord | Annotation | Close
 
 
+def is_sound(record: Record) -> bool:
+    """Whether the fields that rows and ids are made of have the types that this module names.
+
+    What a log, a stranger's JSON or a caller holds need not; what is not sound fits no table.
+    """
+    fields: Any = record
+    if isinstance(record, SpanRecord):
+        return (
+            _are(str, fields.trace_id, fields.span_id, fields.name)
+            and _are(int, fields.start_ns)
+            and _are(_OPTIONAL_INT, fields.end_ns, fields.flags)
+            and _are(_OPTIONAL_TEXT, fields.parent_span_id, fields.status_message)
+            and _are(_OPTIONAL_TEXT, fields.scope_name, fields.scope_version)
+            and _are(_OPTIONAL_TEXT, fields.schema_url, fields.trace_state)
+            and _are_attributes(fields.attributes, fields.resource, fields.scope_attributes)
+            and all(map(_is_sound_event, fields.events))
+            and all(map(_is_sound_link, fields.links))
+        )
+    if isinstance(record, LogRecord):
+        return (
+            _are(_OPTIONAL_TEXT, fields.trace_id, fields.span_id, fields.event_name)
+            and _are(_OPTIONAL_TEXT, fields.severity, fields.scope_name)
+            and _are(_OPTIONAL_INT, fields.time_ns, fields.observed_ns)
+            and _are_attributes(fields.attributes, fields.resource)
+        )
+    if isinstance(record, Annotation):
+        return _are(str, fields.annotation_id, fields.name) and _are(datetime, fields.created)
+    return isinstance(fields, Close)
+
+
+def _is_sound_event(event: SpanEvent) -> bool:
+    return _are(int, event.time_ns) and _are(str, event.name) and _are_attributes(event.attributes)
+
+
+def _is_sound_link(link: SpanLink) -> bool:
+    return _are(str, link.trace_id, link.span_id) and _are_attributes(link.attributes)
+
+
+_OPTIONAL_TEXT = (str, type(None))
+_OPTIONAL_INT = (int, type(None))
+
+
+def _are(types: type[Any] | tuple[type[Any], ...], *values: object) -> bool:
+    return all(isinstance(value, types) for value in values)
+
+
+def _are_attributes(*values: object) -> bool:
+    return all(isinstance(value, Mapping) and _are(str, *value) for value in values)
+
+
 # --- rows: what assembly derives ---------------------------------------------------------------
 
 

@@ -57,7 +57,7 @@ def records_from_json(message: Mapping[str, Any]) -> Iterator[SpanRecord | LogRe
             yield from _spans_of_json(group)
         for group in groups["logs"] or ():
             yield from map(_start_or_log, _logs_of_json(group))
-    except (TypeError, ValueError, AttributeError, KeyError) as error:
+    except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError) as error:
         raise InputError(f"Not valid OTLP JSON: {type(error).__name__}: {error}") from error
 
 

@@ -11,13 +11,12 @@ import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from otel_traj import otlp, semconv, wal
 from otel_traj.errors import InputError
-from otel_traj.model import Annotation, Close, LogRecord, Record, SpanRecord
+from otel_traj.model import Annotation, Close, LogRecord, Record, SpanRecord, is_sound
 
 BATCH_BYTES: Final = 64 * 1024 * 1024
 """How much of the log one commit takes; more is left to the next one, so that memory is bounded."""
@@ -160,32 +159,6 @@ def writer_of(segment: str) -> str:
     return segment.removesuffix(".wal").rpartition("-")[2]
 
 
-def is_sound(record: Record) -> bool:
-    """Whether the fields that rows and ids are made of have the types that the model names."""
-    fields: Any = record  # what a log or a caller holds need not be what the model promises
-    if isinstance(record, SpanRecord):
-        return (
-            _are(str, fields.trace_id, fields.span_id, fields.name)
-            and _are(int, fields.start_ns)
-            and _are(int | None, fields.end_ns)
-            and _are(str | None, fields.parent_span_id)
-            and _are(Mapping, fields.attributes, fields.resource)
-        )
-    if isinstance(record, LogRecord):
-        return (
-            _are(str | None, fields.trace_id, fields.span_id)
-            and _are(int | None, fields.time_ns, fields.observed_ns)
-            and _are(Mapping, fields.attributes, fields.resource)
-        )
-    if isinstance(record, Annotation):
-        return _are(str, fields.annotation_id, fields.name) and _are(datetime, fields.created)
-    return isinstance(fields, Close)
-
-
-def _are(kind: Any, *values: Any) -> bool:
-    return all(isinstance(value, kind) for value in values)
-
-
 def started_span(log: LogRecord) -> SpanRecord | None:
     """The running span that a log event `traj.span.start` tells of."""
     if log.event_name != semconv.EVENT_SPAN_START or not (log.trace_id and log.span_id):
@@ -228,7 +201,7 @@ def _add_frame(
 def _records(kind: wal.FrameKind, body: bytes) -> Iterator[Record]:
     if kind == "json":
         yield from wal.decode(body)
-    elif body.lstrip()[:1] == b"{":  # in protobuf this would be field 15, which OTLP has not
+    elif body.startswith(b"{"):  # in protobuf this would be field 15, which OTLP has not
         yield from otlp.records_from_json(json.loads(body))
     else:
         yield from otlp.records_from_protobuf(body, "traces" if kind == "otlp-traces" else "logs")

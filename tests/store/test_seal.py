@@ -382,6 +382,48 @@ def test_frames_of_otlp_are_decoded(store: TrajectoryStore, writer: wal.WalWrite
     ]
 
 
+def test_a_protobuf_frame_of_any_length_is_no_json(
+    store: TrajectoryStore, writer: wal.WalWriter
+) -> None:
+    from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+
+    request = TracesData()
+    group = request.resource_spans.add()
+    span = group.scope_spans.add().spans.add(trace_id=b"\1" * 16, span_id=b"\2" * 8, name="chat")
+    span.name += "t" * (ord("{") - group.ByteSize())
+    assert request.SerializeToString()[:2] == b"\n{"  # tag and length of its only field
+
+    writer.append(request.SerializeToString(), "otlp-traces")
+
+    assert store.seal().spans == 1
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"startTimeUnixNano": float("inf")},
+        {"traceState": 7},
+        {"status": {"message": 5}},
+        {"events": [{"name": 5}]},
+        {"links": [{"traceId": 5}]},
+        {"attributes": [{"key": 5, "value": {"intValue": 1}}]},
+        {"attributes": [{"key": "k", "value": {"intValue": float("inf")}}]},
+    ],
+)
+def test_a_request_that_fits_no_table_costs_only_itself(
+    store: TrajectoryStore, writer: wal.WalWriter, field: dict[str, Any]
+) -> None:
+    odd = {"traceId": "03" * 16, "spanId": "04" * 8, "name": "chat", **field}
+    writer.append(
+        json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [odd]}]}]}).encode(), "otlp-traces"
+    )
+    writer.append(wal.encode(run(1)))
+
+    report = store.seal()
+
+    assert (report.spans, report.rejected) == (4, 1)
+
+
 def test_lines_that_are_no_records_cost_only_themselves(
     store: TrajectoryStore, writer: wal.WalWriter
 ) -> None:
