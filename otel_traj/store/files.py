@@ -20,7 +20,7 @@ from otel_traj.store.schema import TABLES, arrow_schema
 from otel_traj.store.snapshot import DataFile
 from otel_traj.wal import sync_folder, ulid
 
-_TIME_COLUMN: Final = {
+TIME_COLUMN: Final = {
     "spans": "start_time",
     "trajectories": "start_time",
     "steps": "start_time",
@@ -102,7 +102,7 @@ class FileWriter:
         if not rows.num_rows:
             return
         self.n_rows += rows.num_rows
-        self._times += _times(self._table, rows)
+        self._times += times(self._table, rows)
         self._waiting.append(rows.cast(self._schema))  # engines name the items of a list otherwise
         self._n_waiting += rows.num_rows
         while self._n_waiting >= self._group:
@@ -180,9 +180,9 @@ def _make_folder(store: Path, relative: Path) -> None:
         sync_folder(store)
 
 
-def _times(table: str, rows: pa.Table) -> tuple[int, ...]:
+def times(table: str, rows: pa.Table) -> tuple[int, ...]:
     """Least and greatest time of rows; nothing where no row has one."""
-    column = _TIME_COLUMN.get(table)
+    column = TIME_COLUMN.get(table)
     if column is None:
         return ()
     bounds: dict[str, Any] = pc.call_function("min_max", [rows[column].cast(pa.int64())]).as_py()
