@@ -72,7 +72,7 @@ def records_from_protobuf(body: bytes, signal: Signal) -> Iterator[SpanRecord | 
     Raises:
         InputError: The bytes are no such message.
     """
-    message = _parsed(body, signal)
+    message = parsed(body, signal)
     if signal == "traces":
         yield from _spans_of_proto(message)
     else:
@@ -89,14 +89,18 @@ def check_protobuf(body: bytes, signal: Signal) -> int:
     Raises:
         InputError: The bytes are no such message.
     """
-    message = _parsed(body, signal)
+    message = parsed(body, signal)
     if signal == "traces":
         return sum(len(s.spans) for group in message.resource_spans for s in group.scope_spans)
     return sum(len(s.log_records) for group in message.resource_logs for s in group.scope_logs)
 
 
-def _parsed(body: bytes, signal: Signal) -> Any:
-    """The protobuf message; the classes are imported by the first one."""
+def parsed(body: bytes, signal: Signal) -> Any:
+    """A serialised export request as protobuf message, `TracesData` or `LogsData`.
+
+    Raises:
+        InputError: The bytes are no such message.
+    """
     from google.protobuf.message import DecodeError
 
     try:

@@ -166,14 +166,22 @@ class WalWriter:
             OSError: It could not be written, to the present segment or to a new one. Nothing of it
                 counts as written.
         """
-        frame = b"#%08x %d %s\n" % (zlib.crc32(body), len(body), kind.encode()) + body
+        self.append_all([(body, kind)])
+
+    def append_all(self, bodies: Iterable[tuple[bytes, FrameKind]]) -> None:
+        """Write a frame for each body, all with one sync; all are durable when this returns.
+
+        Raises:
+            OSError: As `append`. Some of the first may be read back all the same.
+        """
+        frames = b"".join(part for body, kind in bodies for part in (_head(body, kind), body))
         with self._lock:
             if self._is_usable():
                 with contextlib.suppress(OSError):
-                    return self._write(frame)
+                    return self._write(frames)
             self._open()
             try:
-                self._write(frame)
+                self._write(frames)
             except OSError:
                 self._discard()
                 raise
@@ -189,12 +197,12 @@ class WalWriter:
         # Writes into a file that somebody has removed succeed, and are nowhere.
         return os.fstat(self._fd).st_nlink > 0
 
-    def _write(self, frame: bytes) -> None:
+    def _write(self, frames: bytes) -> None:
         fd = cast(int, self._fd)
-        if os.write(fd, frame) != len(frame):
+        if os.write(fd, frames) != len(frames):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._sync(fd)
-        self._size += len(frame)
+        self._size += len(frames)
 
     def _open(self) -> None:
         self._close()
@@ -226,6 +234,10 @@ class WalWriter:
         """After `fork`: the segment is the parent's; a thread left behind may hold the lock."""
         self._lock = threading.Lock()
         self._close()
+
+
+def _head(body: bytes, kind: FrameKind) -> bytes:
+    return b"#%08x %d %s\n" % (zlib.crc32(body), len(body), kind.encode())
 
 
 _writers: weakref.WeakSet[WalWriter] = weakref.WeakSet()

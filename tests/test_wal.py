@@ -65,6 +65,21 @@ def test_what_was_appended_is_read_back(store: Path) -> None:
     writer.close()
 
 
+def test_many_appended_with_one_sync_are_read_back_one_by_one(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = []
+    monkeypatch.setattr(wal, "_fdatasync", synced.append)
+    writer = wal.WalWriter(store)
+
+    writer.append_all([(b"one\n", "json"), (b"\x00\xff", "otlp-logs"), (b"", "otlp-traces")])
+
+    (segment,) = wal.segments(store)
+    frames = [(f.kind, f.body) for f in wal.frames(segment) if isinstance(f, wal.Frame)]
+    assert frames == [("json", b"one\n"), ("otlp-logs", b"\x00\xff"), ("otlp-traces", b"")]
+    assert len(synced) == 1
+
+
 def test_lock_tells_whether_the_writer_lives(store: Path) -> None:
     writer = wal.WalWriter(store)
     writer.append(b"x")
