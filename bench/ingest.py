@@ -75,9 +75,7 @@ def write_requests(path: Path, count: int) -> int:
 
 def _renumbered(request: bytes, old: int, new: int) -> bytes:
     """The request with other ids for one run; they stand there as bytes and as hex digits."""
-    return request.replace(old.to_bytes(4), new.to_bytes(4)).replace(
-        b"%08x" % old, b"%08x" % new
-    )
+    return request.replace(old.to_bytes(4), new.to_bytes(4)).replace(b"%08x" % old, b"%08x" % new)
 
 
 def requests(path: Path, length: int) -> Iterator[bytes]:

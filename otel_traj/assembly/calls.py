@@ -6,7 +6,6 @@ call further in, or in a trace of their own, are merged into it and fill its gap
 
 from __future__ import annotations
 
-import copy
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -225,7 +224,7 @@ def _bare(name: str | None) -> str | None:
 def _call(node: Node) -> Call:
     kind = _STEP_KINDS[node.facts.kind]
     end = None if node.span.is_open else node.end_ns
-    return Call(kind, node, copy.copy(node.facts), node.start_ns, end)
+    return Call(kind, node, node.facts.copy(), node.start_ns, end)
 
 
 def _merge(call: Call, node: Node, rule: str, confidence: float) -> None:

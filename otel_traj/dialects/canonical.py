@@ -200,9 +200,16 @@ def message_bodies(messages: Iterable[Message], numbering: Numbering) -> list[Bo
         numbering: Of the tool calls before them; goes on counting.
     """
     return [
-        tuple(canonical_json(piece) for piece in _pieces(message, numbering))
-        for message in messages
+        tuple(_piece_bytes(piece) for piece in _pieces(message, numbering)) for message in messages
     ]
+
+
+def _piece_bytes(piece: Mapping[str, Any]) -> bytes:
+    """The canonical JSON of a piece; of text, which most are, without asking what it is made of."""
+    if piece["type"] != "text":
+        return canonical_json(piece)
+    role, text = _quoted(_clean(piece["role"])), _quoted(_clean(piece["text"]))
+    return f'{{"role":{role},"text":{text},"type":"text"}}'.encode("utf-8", "surrogatepass")
 
 
 def _pieces(message: Message, numbering: Numbering) -> Iterator[dict[str, Any]]:
@@ -413,7 +420,7 @@ def _response_format(value: Any) -> Any:
 
 # --- RFC 8785 ----------------------------------------------------------------------------------
 
-_quoted: Final = json.JSONEncoder(ensure_ascii=False).encode
+_quoted: Final = json.encoder.encode_basestring
 """A text as JSON; the escapes of Python's encoder are those of the RFC."""
 
 
@@ -436,8 +443,10 @@ _Put = Callable[[str], object]
 def _write(value: Any, put: _Put, depth: int) -> None:
     if isinstance(value, str):
         put(_quoted(_clean(value)))
-    elif value is None or isinstance(value, bool):
-        put({None: "null", True: "true", False: "false"}[value])
+    elif value is None:
+        put("null")
+    elif isinstance(value, bool):
+        put("true" if value else "false")
     elif isinstance(value, int):
         put(str(value))
     elif isinstance(value, float):
@@ -463,15 +472,13 @@ def _write_list(items: Sequence[Any], put: _Put, depth: int) -> None:
 
 def _write_object(values: Mapping[Any, Any], put: _Put, depth: int) -> None:
     texts = {str(key): value for key, value in values.items()}
-    order = None if all(map(str.isascii, texts)) else _utf16
-    put("{")
-    for index, key in enumerate(sorted(texts, key=order)):
-        if index:
-            put(",")
-        put(_quoted(key))
-        put(":")
+    is_ascii = "".join(texts).isascii()
+    separator = "{"
+    for key in sorted(texts, key=None if is_ascii else _utf16):
+        put(f"{separator}{_quoted(key)}:")
         _write(texts[key], put, depth)
-    put("}")
+        separator = ","
+    put("}" if texts else "{}")
 
 
 def _utf16(key: str) -> list[int]:

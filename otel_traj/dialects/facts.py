@@ -96,10 +96,18 @@ class Facts:
 
     def fill(self, other: Facts) -> None:
         """Take from `other` what is not told here; nothing that is told is changed."""
-        for name in _FILLABLE:
-            if _is_untold(getattr(self, name)):
-                setattr(self, name, getattr(other, name))
+        mine = vars(self)
+        for name, value in vars(other).items():
+            known = mine[name]
+            if known is not value and _is_untold(known) and name in FACT_NAMES:
+                mine[name] = value
         self.dialects = tuple(dict.fromkeys((*self.dialects, *other.dialects)))
+
+    def copy(self) -> Facts:
+        """The same facts, to go on with apart; `copy.copy` takes five times as long."""
+        twin = object.__new__(Facts)
+        vars(twin).update(vars(self))
+        return twin
 
 
 def _is_untold(value: Any) -> bool:
@@ -107,7 +115,6 @@ def _is_untold(value: Any) -> bool:
     return value is None or value is False or value == ()
 
 
-_FILLABLE = [
+FACT_NAMES = frozenset(
     f.name for f in dataclasses.fields(Facts) if f.name not in ("kind", "dialects", "inferred")
-]
-FACT_NAMES = frozenset(_FILLABLE)
+)

@@ -116,6 +116,15 @@ def weight(messages: Messages | None) -> tuple[int, int]:
 # --- JSON, as strangers write it ---------------------------------------------------------------
 
 
+def is_object(value: Any) -> TypeGuard[Mapping[str, Any]]:
+    """Whether a value is a JSON object; asked so often that what JSON gives must be told at once."""
+    kind = type(value)
+    return kind is dict or (kind not in _NO_OBJECTS and isinstance(value, Mapping))
+
+
+_NO_OBJECTS: Final = frozenset({str, list, tuple, int, float, bool, bytes, type(None)})
+
+
 def loads(value: Any) -> Any:
     """A JSON container or quoted text as its value, as often as it was encoded; else as it is.
 
@@ -282,7 +291,7 @@ def decode(value: Any, role: str = "user") -> Messages:
         if _is_printed_message(printed):
             return (_of_message(printed, role),)
         return (Message(role, (Part("text", text=value),)),)
-    if isinstance(value, Mapping):
+    if is_object(value):
         return _decode_object(value, role)
     if isinstance(value, Sequence) and not isinstance(value, bytes):
         return _decode_list(value, role)
@@ -295,11 +304,7 @@ def from_pieces(text: Any, reasoning: Any, calls: Any) -> Messages | None:
     parts = [
         *([Part("reasoning", text=as_text(reasoning))] if reasoning else []),
         *([Part("text", text=as_text(text))] if text else []),
-        *(
-            _call(call)
-            for call in (listed if isinstance(listed, list) else ())
-            if isinstance(call, Mapping)
-        ),
+        *(_call(call) for call in (listed if isinstance(listed, list) else ()) if is_object(call)),
     ]
     return (Message("assistant", tuple(parts)),) if parts else None
 
@@ -321,6 +326,8 @@ def _decode_list(items: Sequence[Any], role: str) -> Messages:
 
 def _decode_object(value: Mapping[str, Any], role: str) -> Messages:
     value = _unwrapped(value)
+    if "role" in value and _ENVELOPES.isdisjoint(value) and not _is_item(value):
+        return (_of_message(value, role),)  # what comes first below, and mostly comes
     if "choices" in value and isinstance(value["choices"], Sequence):
         return tuple(m for choice in value["choices"] for m in decode(choice, "assistant"))
     if "candidates" in value and isinstance(value["candidates"], Sequence):
@@ -343,13 +350,20 @@ def _decode_object(value: Mapping[str, Any], role: str) -> Messages:
     return (Message(role, (Part("other", value=value),)),)
 
 
+_ENVELOPES: Final = frozenset({"choices", "candidates", "generations", "message"})
+"""Keys of objects that hold messages, though they have a role beside them."""
+
+
 def _unwrapped(value: Mapping[str, Any]) -> Mapping[str, Any]:
     """A dumped LangChain message as a plain one."""
-    if value.get("type") == "constructor" and isinstance(value.get("kwargs"), Mapping):
+    kind = value.get("type")
+    if kind is None:
+        return value
+    if kind == "constructor" and is_object(value.get("kwargs")):
         name = str((value.get("id") or [""])[-1])
         return {"role": name, **value["kwargs"]}
-    if value.get("type") in _LANGCHAIN_TYPES:
-        inner = value.get("data") if isinstance(value.get("data"), Mapping) else value
+    if kind in _LANGCHAIN_TYPES:
+        inner = value.get("data") if is_object(value.get("data")) else value
         return {**inner, "role": value["type"]}  # type: ignore[dict-item]
     return value
 
@@ -357,7 +371,7 @@ def _unwrapped(value: Mapping[str, Any]) -> Mapping[str, Any]:
 def _of_choice(value: Mapping[str, Any], role: str) -> Messages:
     """A choice, a generation or a flattened entry: the message inside, some facts beside it."""
     inner = loads(value["message"])
-    if isinstance(inner, Mapping):
+    if is_object(inner):
         beside = {
             key: value[key] for key in ("tool_calls", "role") if key in value and key not in inner
         }
@@ -396,7 +410,7 @@ def _of_message(value: Mapping[str, Any], role: str) -> Message:
     blocks = next(
         (value[k] for k in ("parts", "contents", "content") if value.get(k) is not None), None
     )
-    if isinstance(blocks, Mapping) and "parts" in blocks:
+    if is_object(blocks) and "parts" in blocks:
         blocks = blocks["parts"]
     call_id = value.get("tool_call_id") or (value.get("id") if said == "tool" else None)
     content = _content(blocks)
@@ -421,27 +435,32 @@ def _of_message(value: Mapping[str, Any], role: str) -> Message:
 
 def _calls_beside(value: Mapping[str, Any], parts: list[Part]) -> Iterable[Part]:
     """Tool calls told beside the content, but for those that the content tells as well."""
+    if _CALLS.isdisjoint(value):
+        return
     listed = loads(value.get("tool_calls")) or loads(
         (value.get("additional_kwargs") or {}).get("tool_calls")
     )
     legacy = value.get("function_call")
     calls = [loads(call) for call in listed] if isinstance(listed, list) else []
-    if isinstance(legacy, Mapping):
+    if is_object(legacy):
         calls.append(legacy)
     known = {(part.id, part.name) for part in parts if part.kind == "tool_call"}
     for call in calls:
-        if isinstance(call, Mapping):
+        if is_object(call):
             inner = call.get("tool_call")
-            part = _call(inner if isinstance(inner, Mapping) else call)
+            part = _call(inner if is_object(inner) else call)
             if (part.id, part.name) not in known:
                 yield part
+
+
+_CALLS: Final = frozenset({"tool_calls", "additional_kwargs", "function_call"})
 
 
 def _content(blocks: Any) -> list[Part]:
     blocks = loads(blocks) if isinstance(blocks, str) and blocks[:2] in ("[{", '["') else blocks
     if blocks is None or blocks == "" or blocks == '""':
         return []
-    if isinstance(blocks, Mapping):
+    if is_object(blocks):
         return _parts(blocks)
     if isinstance(blocks, Sequence) and not isinstance(blocks, str | bytes):
         return [part for block in blocks for part in _parts(block)]
@@ -463,7 +482,7 @@ def _plain(blocks: Any) -> Any:
 def is_block(value: Any) -> bool:
     """Whether a value is a content block: of a type that no message has, and nobody speaks it."""
     return (
-        isinstance(value, Mapping)
+        is_object(value)
         and "role" not in value
         and isinstance(value.get("type"), str)
         and value["type"] in _PART_OF
@@ -474,22 +493,23 @@ def _parts(block: Any) -> list[Part]:
     block = loads(block) if isinstance(block, str) and block.startswith("{") else block
     if isinstance(block, str):
         return [Part("text", text=block)] if block else []
-    if not isinstance(block, Mapping):
+    if not is_object(block):
         return [Part("other", value=block)]
-    if isinstance(block.get("tool_call"), Mapping):  # flattened OpenInference
-        return [_call(block["tool_call"])]
-    if isinstance(block.get("message_content"), Mapping):
-        return _parts(block["message_content"])
-    for key, decoder in _HOLDERS.items():
-        if isinstance(block.get(key), Mapping):
-            return [decoder(block[key])]
+    if not _INNER.isdisjoint(block):
+        if is_object(block.get("tool_call")):  # flattened OpenInference
+            return [_call(block["tool_call"])]
+        if is_object(block.get("message_content")):
+            return _parts(block["message_content"])
+        for key, decoder in _HOLDERS.items():
+            if is_object(block.get(key)):
+                return [decoder(block[key])]
     if (typed := _PART_OF.get(str(block.get("type")))) is not None:
         part = typed(block)
         is_empty = part.kind == "tool_call" and part.name is None and part.id is None
         return [] if is_empty else _out_of_repr(part)
     if ("name" in block or "tool_name" in block) and ("arguments" in block or "args" in block):
         return [_call(block)]  # its type was cut off, or never told
-    if "result" in block and isinstance(block.get("origin"), Mapping):
+    if "result" in block and is_object(block.get("origin")):
         return [_result({**block, **_call_ids(block["origin"])})]
     if isinstance(block.get("text"), str) and not block.get("thought"):
         return [Part("text", text=block["text"])]
@@ -510,7 +530,7 @@ def _out_of_repr(part: Part) -> list[Part]:
 
 def _is_printed_message(value: Any) -> TypeGuard[Mapping[str, Any]]:
     return (
-        isinstance(value, Mapping)
+        is_object(value)
         and "role" in value
         and not value.keys().isdisjoint(("content", "tool_calls"))
     )
@@ -524,7 +544,7 @@ def _reasoning(block: Mapping[str, Any]) -> Part:
     said = _first(block, "content", "text", "thinking", "reasoning", "summary")
     if isinstance(said, Sequence) and not isinstance(said, str):
         said = "\n".join(
-            str(item.get("text", "")) if isinstance(item, Mapping) else str(item) for item in said
+            str(item.get("text", "")) if is_object(item) else str(item) for item in said
         )
     return Part("reasoning", text=as_text(said) or None)
 
@@ -534,8 +554,8 @@ _CALL_IDS: Final = ("tool_call_id", "toolCallId", "tool_use_id", "toolUseId", "r
 
 def _call(block: Mapping[str, Any]) -> Part:
     function = block.get("function")
-    inner: Mapping[str, Any] = function if isinstance(function, Mapping) else block
-    if isinstance(inner.get("tool_call"), Mapping):
+    inner: Mapping[str, Any] = function if is_object(function) else block
+    if is_object(inner.get("tool_call")):
         inner = inner["tool_call"]
     arguments = _first(inner, "arguments", "args", "input", "parameters")
     return Part(
@@ -582,6 +602,9 @@ _HOLDERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Part]]] = {
 }
 """Blocks that are named by their one key: Gemini, its Python clients, Bedrock, Genkit."""
 
+_INNER: Final = frozenset({"tool_call", "message_content", *_HOLDERS})
+"""Keys under which a block may hold what it is; most blocks have none of them."""
+
 _PART_OF: Final[Mapping[str, Callable[[Mapping[str, Any]], Part]]] = {
     **dict.fromkeys(("text", "output_text", "input_text", "refusal"), _text),
     **dict.fromkeys(("reasoning", "thinking", "reasoning_text", "redacted_thinking"), _reasoning),
@@ -614,7 +637,11 @@ _PART_OF: Final[Mapping[str, Callable[[Mapping[str, Any]], Part]]] = {
 
 
 def _first(block: Mapping[str, Any], *keys: str) -> Any:
-    return next((block[key] for key in keys if block.get(key) is not None), None)
+    for key in keys:
+        value = block.get(key)
+        if value is not None:
+            return value
+    return None
 
 
 def _word(value: Any) -> str | None:
