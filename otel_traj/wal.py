@@ -43,6 +43,7 @@ from typing import Any, Final, Literal, TypeAlias, cast
 from otel_traj.errors import (
     InputError,
     StoreDamagedError,
+    StoreError,
     StoreNotWritableError,
     StoreVersionError,
 )
@@ -74,7 +75,7 @@ def initialise(store: Path) -> None:
         StoreDamagedError: Its `format.json` is unreadable.
     """
     try:
-        (store / "_wal").mkdir(parents=True, exist_ok=True)
+        _make_folders(store / "_wal")
         _probe(store / "_wal")
         if not (store / "format.json").exists():
             _put_if_absent(
@@ -83,10 +84,23 @@ def initialise(store: Path) -> None:
             )
     except OSError as error:
         raise StoreNotWritableError(
-            f"Cannot write the store {str(store)!r}: {error.strerror or error}. Give a folder that "
-            "this user may write: instrument('PATH') or OTEL_TRAJ_STORE"
+            f"Cannot write the store {str(store)!r}: {error.strerror or error}. {_advice(error)}"
         ) from error
     check_format(store, "min_writer")
+
+
+def _advice(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "Make room on its disk"
+    return "Give a folder that this user may write: instrument('PATH') or OTEL_TRAJ_STORE"
+
+
+def _make_folders(folder: Path) -> None:
+    """Create a folder and those above it; their names are durable, as what is in them will be."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        sync_folder(path.parent)
 
 
 def check_format(store: Path, role: Literal["min_reader", "min_writer"]) -> None:
@@ -139,8 +153,9 @@ class WalWriter:
     """Appends frames to this process's segment; safe to share between threads and across `fork`.
 
     The segment is created by the first `append`, and again above `SEGMENT_BYTES`, in a forked
-    child, and after a write that failed or fell short (its torn tail must stay a tail). Appends of
-    several threads follow one another.
+    child, where somebody removed, moved or closed it, and after a write or sync that failed: what a
+    failed sync covered may be gone although the next one succeeds. A store that was removed is made
+    again, unless its disk is what is missing. Appends of several threads follow one another.
     """
 
     def __init__(self, store: Path, *, durability: Durability = "fsync") -> None:
@@ -150,11 +165,12 @@ class WalWriter:
             store: The store's folder.
             durability: `fsync` survives a power cut, `os` only the death of the process.
         """
-        self._folder = store / "_wal"
+        self._store = store
         self._sync: Callable[[int], None] = _fdatasync if durability == "fsync" else _no_sync
         self._lock = threading.Lock()  # protects what stands below
-        self._path = self._folder
+        self._path = store
         self._fd: int | None = None
+        self._file = (0, 0)  # device and inode of the segment
         self._size = 0
         self._pid = 0
         _writers.add(self)
@@ -194,30 +210,71 @@ class WalWriter:
     def _is_usable(self) -> bool:
         if self._fd is None or self._pid != os.getpid() or self._size >= SEGMENT_BYTES:
             return False
-        # Writes into a file that somebody has removed succeed, and are nowhere.
-        return os.fstat(self._fd).st_nlink > 0
+        # Writes into a file that somebody has removed or moved succeed, and are nowhere.
+        return self._is_at(self._fd) and self._is_at(self._path)
+
+    def _is_at(self, place: int | Path) -> bool:
+        """Whether a path or descriptor is still our segment."""
+        try:
+            found = os.stat(place)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self._file
 
     def _write(self, frames: bytes) -> None:
         fd = cast(int, self._fd)
-        if os.write(fd, frames) != len(frames):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._sync(fd)
+        try:
+            if os.write(fd, frames) != len(frames):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._sync(fd)
+        except OSError:
+            # Half a frame takes room that a full disk lacks, and looks like a writer that died.
+            with contextlib.suppress(OSError):
+                os.ftruncate(fd, self._size)
+            raise
         self._size += len(frames)
 
     def _open(self) -> None:
         self._close()
         name = f"{ulid()}-{os.getpid()}.wal"
-        self._path = self._folder / name
+        self._path = self._store / "_wal" / name
         # Windows cannot rename an open file; there, nobody can unlink one either.
-        draft = self._path if sys.platform == "win32" else self._folder / f".{name}"
-        fd = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | _BINARY, 0o644)
-        # The lock comes before the name: a visible segment that nobody locks has lost its writer.
-        if not try_lock(fd):  # pragma: no cover
+        draft = self._path if sys.platform == "win32" else self._path.with_name(f".{name}")
+        try:
+            fd = os.open(draft, _NEW_SEGMENT, 0o644)
+        except FileNotFoundError:
+            self._make_store_again()
+            fd = os.open(draft, _NEW_SEGMENT, 0o644)
+        try:
+            # The lock comes before the name: a visible segment that nobody locks has lost its
+            # writer.
+            if not try_lock(fd):  # pragma: no cover
+                raise OSError(errno.ENOLCK, f"cannot lock {str(draft)!r}")
+            draft.rename(self._path)
+            sync_folder(self._path.parent)
+            found = os.fstat(fd)
+        except OSError:
             os.close(fd)
-            raise OSError(errno.ENOLCK, f"cannot lock {str(draft)!r}")
-        draft.rename(self._path)
-        sync_folder(self._folder)
+            for path in (draft, self._path):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+            raise
         self._fd, self._size, self._pid = fd, 0, os.getpid()
+        self._file = (found.st_dev, found.st_ino)
+
+    def _make_store_again(self) -> None:
+        """Somebody removed the folder: begin anew there, if the disk that it lay on is there.
+
+        What is written below the empty mount point of a disk is not seen when the disk is back.
+        """
+        there = next(path for path in (self._store, *self._store.parents) if path.exists())
+        device, _ = self._file
+        if device and os.stat(there).st_dev != device:
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), str(self._store))
+        try:
+            initialise(self._store)
+        except StoreError as error:
+            raise OSError(errno.EIO, str(error)) from error
 
     def _discard(self) -> None:
         """Remove a segment that holds nothing acknowledged."""
@@ -226,7 +283,8 @@ class WalWriter:
             self._path.unlink()
 
     def _close(self) -> None:
-        if self._fd is not None:
+        # Who closes descriptors that are not his may have got ours for a file of his own.
+        if self._fd is not None and self._is_at(self._fd):
             os.close(self._fd)
         self._fd = None
 
@@ -297,6 +355,7 @@ def try_lock(fd: int) -> bool:
 
 
 _BINARY: Final[int] = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
+_NEW_SEGMENT: Final = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | _BINARY
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
@@ -361,11 +420,18 @@ def is_sealing(store: Path) -> bool:
         os.close(fd)
 
 
-def frames(segment: Path, offset: int = 0) -> Iterator[Frame | Damage]:
+def frames(segment: Path, offset: int = 0, *, is_over: bool = True) -> Iterator[Frame | Damage]:
     """Read the frames of a segment from `offset` on, in order.
 
     Stops without a word where the rest is no whole frame: it is still being written, or its writer
     died writing it.
+
+    Args:
+        segment: Its file.
+        offset: Where a frame begins.
+        is_over: Nobody writes it any more. While somebody does, a frame that reaches beyond the end
+            is one of which only a part can be seen yet, even if that part holds what looks like a
+            frame: what a tool read from somebody's log.
     """
     with segment.open("rb") as file:
         file.seek(offset)
@@ -378,6 +444,8 @@ def frames(segment: Path, offset: int = 0) -> Iterator[Frame | Damage]:
             yield Frame(kind, content[header.end() : end], offset + end)
             position = end
             continue
+        if header is not None and end >= len(content) and not is_over:
+            return
         following = _following(content, position, end)
         if following is None:
             return

@@ -122,6 +122,23 @@ def test_damage_inside_a_segment_is_reported_and_skipped(store: Path, broken: st
     assert list(wal.frames(segment)) == [first, wal.Damage(first.end, second.end), third]
 
 
+def test_frame_that_is_being_written_is_waited_for_although_it_holds_another_one(
+    store: Path,
+) -> None:
+    writer = wal.WalWriter(store)
+    writer.append(b"inner\n")
+    [segment] = wal.segments(store)
+    inner = segment.read_bytes()
+    writer.append(b"a tool read this: " + inner + b" and more", "otlp-traces")
+    content = segment.read_bytes()
+    whole = list(wal.frames(segment))
+
+    for cut in range(len(inner), len(content)):
+        segment.write_bytes(content[:cut])
+        assert list(wal.frames(segment, is_over=False)) == whole[:1], cut
+    writer.close()
+
+
 def test_new_segment_above_the_limit(store: Path) -> None:
     writer = wal.WalWriter(store, durability="os")
     large = b"x" * wal.SEGMENT_BYTES
@@ -343,18 +360,45 @@ def test_instants_keep_their_offset() -> None:
     assert b'"created":"2026-11-21T09:30:00.000006+00:00"' in wal.encode([note])
 
 
-def test_a_store_that_was_removed_takes_no_writes_and_one_that_is_back_does(
-    store: Path,
+@pytest.mark.parametrize("how", ["removed", "moved"])
+def test_store_that_is_gone_is_made_again_and_the_old_one_takes_no_more(
+    store: Path, how: str
 ) -> None:
     writer = wal.WalWriter(store)
     writer.append(b"1")
-    shutil.rmtree(store)
+    elsewhere = store.with_name("elsewhere")
+    store.rename(elsewhere)
+    if how == "removed":
+        shutil.rmtree(elsewhere)
 
-    with pytest.raises(FileNotFoundError):
-        writer.append(b"2")
-
-    wal.initialise(store)
+    writer.append(b"2")
     writer.append(b"3")
-    [segment] = wal.segments(store)
-    assert [frame.body for frame in wal.frames(segment) if isinstance(frame, wal.Frame)] == [b"3"]
+
+    wal.check_format(store, "min_writer")
+    assert bodies(store) == [b"2", b"3"]
+    assert how == "removed" or bodies(elsewhere) == [b"1"]
     writer.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_descriptor_that_somebody_closed_and_used_is_left_alone(store: Path) -> None:
+    writer = wal.WalWriter(store)
+    writer.append(b"1")
+    [fd] = [fd for fd in map(int, os.listdir("/proc/self/fd")) if is_segment(fd, store)]
+    os.close(fd)
+    theirs = os.open(store / "theirs", os.O_CREAT | os.O_RDWR)
+
+    writer.append(b"2")
+    writer.close()
+
+    assert theirs == fd
+    assert os.read(theirs, 100) == b""
+    assert sorted(bodies(store)) == [b"1", b"2"]
+    os.close(theirs)
+
+
+def is_segment(fd: int, store: Path) -> bool:
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}").startswith(str(store / "_wal"))
+    except FileNotFoundError:
+        return False

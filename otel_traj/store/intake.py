@@ -111,7 +111,7 @@ def read_log(store: Path, offsets: Mapping[str, int], *, keep_damage: bool = Tru
             intake.is_all = False
             continue
         end = start
-        for frame in wal.frames(path, start):
+        for frame in wal.frames(path, start, is_over=abandoned[path.name]):
             if isinstance(frame, wal.Damage):
                 keep(store, path, frame.start, frame.end)
                 intake.rejected += 1
