@@ -34,6 +34,7 @@ COMMANDS: Final[dict[str, str]] = {
     "annotate": "Add an outcome, reward, score, label, feedback or comment.",
     "export": "Write trajectories for other tools, or send them.",
     "verify": "Check that the store is whole.",
+    "compact": "Merge small files, and remove what nobody reads any more.",
     "reassemble": "Rebuild trajectories from stored spans and logs.",
     "instrumentors": "Print what can be recorded here, and by what.",
     "collector-config": "Print the configuration of an OpenTelemetry Collector.",

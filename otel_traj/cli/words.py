@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 
@@ -26,8 +27,8 @@ def duration(us: int | None) -> str:
 
 
 def count(n: int, noun: str) -> str:
-    """A number with its noun: `1 step`, `1,204 steps`, `2 trajectories`."""
-    many = f"{noun.removesuffix('y')}ies" if noun.endswith("y") else f"{noun}s"
+    """A number with its noun: `1 step`, `1,204 steps`, `2 trajectories`, `3 days`."""
+    many = re.sub("([^aeiou])y$", r"\1ie", noun) + "s"
     return f"{n:,} {noun if n == 1 else many}"
 
 

@@ -36,6 +36,8 @@ from otel_traj.errors import (
 from otel_traj.model import Annotation, AnnotationKind, Outcome, Record, RunStatus, Trajectory
 from otel_traj.store import (
     check,
+    collection,
+    compaction,
     query,
     reassembly,
     rows,
@@ -46,11 +48,14 @@ from otel_traj.store import (
     views,
 )
 from otel_traj.store.check import Problem
+from otel_traj.store.compaction import CompactionReport
 from otel_traj.store.reassembly import ReassemblyReport
+from otel_traj.store.rules import Rules
 from otel_traj.store.sealing import SealReport
 
 __all__ = [
     "AppendReport",
+    "CompactionReport",
     "Problem",
     "ReassemblyReport",
     "SealReport",
@@ -121,7 +126,7 @@ class TrajectoryStore:
         wal.check_format(self.path, "min_reader")
         self._mutex = threading.Lock()  # protects the engine
         self._engine: duckdb.DuckDBPyConnection | None = None
-        self._engine_is_of: object = None
+        self._engine_is_of: tuple[int, Rules, object] | None = None
 
     @classmethod
     def create(cls, path: Path) -> TrajectoryStore:
@@ -167,18 +172,22 @@ class TrajectoryStore:
 
         It is not checked what runs on it; settings are locked, variables are the cursor's.
         """
+        return self._cursor()[0]
+
+    def _cursor(self) -> tuple[duckdb.DuckDBPyConnection, int]:
+        """A cursor, and the number of the snapshot that it reads."""
         with self._mutex:
             unsealed = self._catch_up()
             rules_of_store = rules.load(self.path)
             wanted = (snapshot.newest(self.path).n, rules_of_store, unsealed)
-            if self._engine is None or wanted != self._engine_is_of:
+            if self._engine is None or self._engine_is_of is None or wanted != self._engine_is_of:
                 if unsealed is None:
                     current, tail = snapshot.newest(self.path), None
                 else:
                     current, tail = sealing.with_tail(self.path)
                 self._engine = views.connect(self.path, current, rules_of_store, tail)
                 self._engine_is_of = (current.n, rules_of_store, unsealed)
-            return self._engine.cursor()
+            return self._engine.cursor(), self._engine_is_of[0]
 
     def _catch_up(self) -> dict[str, int] | None:
         """Have everything sealed that the log holds now.
@@ -200,6 +209,7 @@ class TrajectoryStore:
                     _log.warning("Another process is sealing; the newest runs are not seen yet")
                     break
                 time.sleep(0.01)
+            compaction.keep_up(self.path)
         except (OSError, StoreVersionError) as error:
             if getattr(error, "errno", None) not in _READ_ONLY:
                 _log.warning("Cannot seal %s, reading its log instead: %s", self.path, error)
@@ -251,24 +261,25 @@ class TrajectoryStore:
             status: How the run ended.
             limit: At most so many.
         """
-        cursor = self.connection()
-        found = self._headers(
-            cursor,
-            "($agent is null or agent_name = $agent)"
-            " and ($task is null or task = $task or task_id = $task)"
-            " and ($outcome is null or outcome = $outcome)"
-            " and ($status is null or status = $status)"
-            " order by start_time desc, trajectory_id limit $limit",
-            {
-                "agent": agent,
-                "task": task,
-                "outcome": outcome,
-                "status": status,
-                "limit": 2**62 if limit is None else limit,
-            },
-        )
-        for page in _in_parts(found, _PAGE):
-            yield from _with_parts(cursor, page)
+        cursor, n = self._cursor()
+        with collection.Lease(self.path, n):
+            found = self._headers(
+                cursor,
+                "($agent is null or agent_name = $agent)"
+                " and ($task is null or task = $task or task_id = $task)"
+                " and ($outcome is null or outcome = $outcome)"
+                " and ($status is null or status = $status)"
+                " order by start_time desc, trajectory_id limit $limit",
+                {
+                    "agent": agent,
+                    "task": task,
+                    "outcome": outcome,
+                    "status": status,
+                    "limit": 2**62 if limit is None else limit,
+                },
+            )
+            for page in _in_parts(found, _PAGE):
+                yield from _with_parts(cursor, page)
 
     def _headers(
         self, cursor: duckdb.DuckDBPyConnection, condition: str, parameters: Mapping[str, object]
@@ -301,6 +312,7 @@ class TrajectoryStore:
             )
             report = report.and_then(done)
             part = following
+            compaction.keep_up(self.path)
         return AppendReport(
             spans=report.spans,
             logs=report.logs,
@@ -444,7 +456,25 @@ class TrajectoryStore:
         Args:
             final: Nothing more comes for traces without a running span.
         """
-        return sealing.seal(self.path, is_final=final, wait_s=_WAIT_S)
+        report = sealing.seal(self.path, is_final=final, wait_s=_WAIT_S)
+        compaction.keep_up(self.path)
+        return report
+
+    def compact(self, *, full: bool = False) -> CompactionReport:
+        """Merge small files into large ones, and remove what no reader can be using any more.
+
+        A store does so by itself while it grows. Others may record, seal and read meanwhile; a
+        snapshot stays readable for an hour after it was replaced, and as long as somebody iterates
+        over `trajectories`.
+
+        Args:
+            full: Merge all of it, not only what is due.
+
+        Raises:
+            StoreDamagedError: A live file cannot be read; nothing is changed.
+        """
+        sealing.seal(self.path, wait_s=_WAIT_S)
+        return compaction.compact(self.path, is_full=full)
 
     def reassemble(self, trajectory_ids: Iterable[str] | None = None) -> ReassemblyReport:
         """Derive trajectories again from the stored spans and logs, by the rules of this version.
@@ -465,14 +495,25 @@ class TrajectoryStore:
             trajectory_ids = {self.trajectory(i).trajectory_id for i in trajectory_ids}
         return reassembly.reassemble(self.path, trajectory_ids, wait_s=_IMPORT_WAIT_S)
 
-    def verify(self) -> list[Problem]:
+    def verify(
+        self,
+        *,
+        sample: int | None = check.SAMPLE,
+        on_progress: check.Progress = check.silently,
+    ) -> list[Problem]:
         """Check the store from its files up; reads everything, changes nothing.
+
+        Args:
+            sample: How many trajectories to derive again, to compare with what is stored; None for
+                all.
+            on_progress: Called with what is being done, how much of it is done, and how much there
+                is to do.
 
         Returns:
             Errors (something is lost or contradicts itself) and notes (what killed processes left
             behind, which is no damage); empty when there is nothing to say.
         """
-        return check.verify(self.path)
+        return check.verify(self.path, sample=sample, on_progress=on_progress)
 
 
 def _in_parts(members: Iterable[_T], size: int) -> Iterator[list[_T]]:

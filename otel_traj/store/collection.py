@@ -152,6 +152,12 @@ class Lease:
             wal.try_lock(fd)
         self.release = weakref.finalize(self, _release, path, fd, os.getpid())
 
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
 
 def _release(path: Path, fd: int | None, pid: int) -> None:
     if fd is None:

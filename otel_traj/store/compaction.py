@@ -13,6 +13,7 @@ leaves files that no snapshot names; `otel_traj.store.collection` removes them.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Collection, Iterable, Iterator
@@ -22,6 +23,7 @@ from typing import Final
 
 import duckdb
 
+from otel_traj.errors import StoreError
 from otel_traj.store import collection, locks, rewrite, snapshot, views
 from otel_traj.store.files import FileWriter
 from otel_traj.store.rewrite import Change
@@ -97,7 +99,20 @@ def compact(
         after = snapshot.newest(store)
         if days:
             collection.collect(store)
-        return CompactionReport(tuple(sorted(days)), *_size(before), *_size(after))
+        n_before, bytes_before = _size(before)
+        n_after, bytes_after = _size(after)
+        return CompactionReport(tuple(sorted(days)), n_before, n_after, bytes_before, bytes_after)
+
+
+def keep_up(store: Path) -> None:
+    """Merge what is due and small, unless somebody else is at it; for who has just sealed.
+
+    So that a store which many short commits are added to stays quick although nobody looks after
+    it. A store that cannot be written, or read, says so when it is used.
+    """
+    with contextlib.suppress(StoreError, OSError):
+        if is_due(snapshot.newest(store), max_bytes=INLINE_BYTES):
+            compact(store, wait_s=0.0, max_bytes=INLINE_BYTES)
 
 
 def is_due(current: Snapshot, *, max_bytes: float = math.inf) -> bool:

@@ -21,7 +21,7 @@ import pyarrow as pa
 from otel_traj import wal
 from otel_traj.assembly import WINDOW_NS, Relations, related
 from otel_traj.model import LogRecord, SpanRecord
-from otel_traj.store import derive, sealing, snapshot, views
+from otel_traj.store import derive, locks, sealing, snapshot, views
 from otel_traj.store.derive import Batch
 from otel_traj.store.prices import Price
 from otel_traj.store.schema import SUPERSEDED, TABLES
@@ -70,6 +70,13 @@ def reassemble(
         OSError: It cannot be written; nothing is changed then.
     """
     wal.check_format(store, "min_writer")
+    with locks.held(store, "upkeep", wait_s):
+        return _reassemble(store, trajectory_ids, wait_s=wait_s)
+
+
+def _reassemble(
+    store: Path, trajectory_ids: Collection[str] | None, *, wait_s: float
+) -> ReassemblyReport:
     price = sealing.prices_of(store)
     base = _reserve(store, wait_s)
     staged = _Staged()
@@ -194,7 +201,7 @@ def _groups(base: Snapshot, stored: Stored, sizes: Mapping[str, int]) -> list[se
             groups.join([trace_id, *relation.trace_ids])
             for response_id in relation.response_ids:
                 responses[response_id].append(trace_id)
-            shared: tuple[str | int, ...] = (*relation.call_ids, *relation.prefixes)
+            shared: tuple[str, ...] = (*relation.call_ids, *relation.prefixes)
             for told in shared:
                 calls[relation.resource, told].append(
                     (relation.start_ns, relation.end_ns, trace_id)

@@ -196,9 +196,7 @@ def _columns_of(current: Snapshot, table: str, file: DataFile, store: Path) -> s
     return f"select {columns} from ({views.rows_of(current, table, [file], store)})"
 
 
-def batches(
-    connection: duckdb.DuckDBPyConnection, sql: str, table: str
-) -> Iterable[pa.Table]:
+def batches(connection: duckdb.DuckDBPyConnection, sql: str, table: str) -> Iterable[pa.Table]:
     """The result of a SELECT of a table's columns, in parts that fit in memory."""
     schema = arrow_schema(table)
     reader = connection.sql(sql).to_arrow_reader(BATCH_ROWS)
