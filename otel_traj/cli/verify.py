@@ -1,8 +1,12 @@
-"""`otel-traj verify`: is the store whole."""
+"""`otel-traj verify`: is the store whole, and what to do when it is not."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,23 +14,49 @@ from otel_traj.cli.frame import DONE, FOUND_PROBLEMS, examples, store_option
 from otel_traj.cli.safety import visible
 from otel_traj.cli.words import count
 
+if TYPE_CHECKING:
+    from otel_traj.store import Problem
+
+_SAMPLE = 100
+
 
 @click.command(
     epilog=examples(
-        'otel-traj verify --store /data/traces || echo "restore from a copy"',
+        "otel-traj verify --store /data/traces",
+        "otel-traj verify --all",
+        "otel-traj verify --repair || otel-traj verify",
     )
 )
+@click.option(
+    "--sample",
+    type=click.IntRange(min=0),
+    default=_SAMPLE,
+    show_default=True,
+    metavar="N",
+    help="Derive so many trajectories again and compare.",
+)
+@click.option("--all", "is_all", is_flag=True, help="Derive all of them again and compare.")
 @store_option
-def command(store: Path) -> int:
+def command(store: Path, sample: int, is_all: bool) -> int:
     """Check that the store is whole.
 
-    What the newest snapshot names must be there and readable. What a killed writer left behind (a
-    half-written last record, a run that never ended) is no damage: it is a note, and the exit
-    status is 0. Damage gives 1.
+    Every file that the newest snapshot names must be there with not a bit changed, its rows must
+    agree with those of the other tables, and derived rows with a fresh derivation of their spans,
+    on a sample. What a killed writer left behind (a half-written last record, a run that never
+    ended) is no damage: it is a note, and the exit status is 0. Damage gives 1, and is named with
+    what is lost by it.
     """
     from otel_traj.store import open_store
 
-    problems = open_store(store).verify()
+    with _progress() as on_progress:
+        problems = open_store(store).verify(
+            sample=None if is_all else sample, on_progress=on_progress
+        )
+    return report(problems)
+
+
+def report(problems: Sequence[Problem]) -> int:
+    """Print problems, and what they mean for the store; the exit status."""
     for problem in problems:
         click.echo(visible(f"{problem.severity}: {problem.what}"))
     n_errors = sum(problem.severity == "error" for problem in problems)
@@ -36,3 +66,26 @@ def command(store: Path) -> int:
         err=True,
     )
     return FOUND_PROBLEMS if n_errors else DONE
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Show on a terminal how far each part of the check is."""
+    if not sys.stderr.isatty():
+        yield lambda what, done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    task = bar.add_task("", total=None)
+    with bar:
+        yield lambda what, done, total: bar.update(
+            task, description=what, completed=done, total=total
+        )

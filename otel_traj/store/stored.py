@@ -37,7 +37,7 @@ _LIVE_TRAJECTORY: Final = (
 )
 """`LiveTrajectory` in SQL."""
 
-_NOT_DERIVED: Final = frozenset(
+NOT_DERIVED: Final = frozenset(
     (
         "rev",
         "derive_version",
@@ -207,7 +207,7 @@ class Stored:
         told: dict[str, int] = {}
         for table in views.REVISED:
             columns = ", ".join(
-                f'"{c.name}"' for c in TABLES[table].columns if c.name not in _NOT_DERIVED
+                f'"{c.name}"' for c in TABLES[table].columns if c.name not in NOT_DERIVED
             )
             for trajectory_id, number in self._tuples(
                 f"select trajectory_id, sum(hash({columns})) % {2**62} from live.{table}"

@@ -1,0 +1,212 @@
+"""Are the derived rows those that the stored spans and logs give? Derives some anew and compares.
+
+What no derivation decides alone is left out (`stored.NOT_DERIVED`), and so are runs that cannot be
+repeated from what is stored: those that go on, and those with spans that only started.
+"""
+# ruff: noqa: S608 - what is put into this SQL are names of our own tables
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import duckdb
+import pyarrow as pa
+
+from otel_traj.assembly import DERIVE_VERSION
+from otel_traj.store import derive, sealing, views
+from otel_traj.store.check.problem import Problem, Progress, named
+from otel_traj.store.derive import Batch
+from otel_traj.store.schema import TABLES
+from otel_traj.store.snapshot import Snapshot
+from otel_traj.store.stored import NOT_DERIVED, Stored
+
+_PART_SPANS: Final = 20_000
+"""Spans derived at once; bounds memory. A larger run is still one part."""
+
+_CANDIDATES: Final = """
+select trajectory_id, trace_ids, n_spans from live.trajectories
+where coalesce(n_open, 0) = 0 and derive_version = $version
+    and not list_has_any(trace_ids, $open) and not list_contains($damaged, "date")
+order by hash(trajectory_id || $seed), trajectory_id limit $sample
+"""
+"""Runs that can be repeated; others in another snapshot, the same ones when asked again."""
+
+_UNDERIVED: Final = """
+select trace_id, count(*) from stored.spans anti join (
+    select unnest(trace_ids) as trace_id from live.trajectories
+) using (trace_id)
+where not list_contains($open, trace_id) and not list_contains($damaged, "date")
+group by trace_id order by hash(trace_id || $seed), trace_id limit $sample
+"""
+"""Traces that no run is made of: of other programs, or of agents and forgotten."""
+
+_OTHER_RULES: Final = """
+select trajectory_id from live.trajectories where derive_version is distinct from $version
+"""
+
+
+@dataclass(slots=True)
+class _Part:
+    """Traces that are derived at once; `runs` has those of each run that they make now."""
+
+    trace_ids: set[str] = field(default_factory=set)
+    runs: dict[str, set[str]] = field(default_factory=dict)
+    n_spans: int = 0
+
+
+def differences(
+    connection: duckdb.DuckDBPyConnection,
+    stored: Stored,
+    current: Snapshot,
+    sample: int | None,
+    damaged_days: Collection[str],
+    on_progress: Progress,
+) -> Iterator[Problem]:
+    """Runs that are told otherwise than a derivation of today's rules tells them.
+
+    Args:
+        connection: With the schemas `stored` and `live`.
+        stored: The same snapshot.
+        current: The same snapshot.
+        sample: How many runs, and traces without one, to derive; None for all.
+        damaged_days: Days that are left out.
+        on_progress: Is told of each part.
+    """
+    chosen = {
+        "open": list(current.open),
+        "damaged": list(damaged_days),
+        "seed": str(current.n),
+        "sample": 2**62 if sample is None else sample,
+    }
+    runs = connection.execute(_CANDIDATES, chosen | {"version": DERIVE_VERSION}).fetchall()
+    traces = connection.execute(_UNDERIVED, chosen).fetchall()
+    parts = [
+        *_parts((run_id, trace_ids, n) for run_id, trace_ids, n in runs),
+        *_parts((None, [trace_id], n) for trace_id, n in traces),
+    ]
+    told: dict[str, str] = {}
+    missing: set[str] = set()
+    failed: set[str] = set()
+    for position, part in enumerate(parts):
+        on_progress("deriving again", position, len(parts))
+        batch = derive.rederive(
+            stored,
+            sealing.open_traces(current),
+            part.trace_ids,
+            n=current.n,
+            now=current.ts,
+            price=lambda step: None,
+            is_closed=False,
+        )
+        failed.update(batch.failed_traces)
+        told |= _compare(connection, [i for i, own in part.runs.items() if not own & failed], batch)
+        if not part.runs:
+            missing.update(batch.trajectory_ids)
+    yield from _said(
+        "error",
+        f"trajectories are told otherwise than their spans tell them ({_some(told.values())})",
+        told,
+        "Derive them again: otel-traj reassemble",
+    )
+    yield from _said(
+        "error",
+        "spans of runs are stored, but not the runs",
+        missing,
+        "Derive them: otel-traj reassemble",
+    )
+    yield from _said("note", "traces that no version so far could derive runs from", failed)
+    older = connection.execute(_OTHER_RULES, {"version": DERIVE_VERSION}).fetchall()
+    yield from _said(
+        "note",
+        "trajectories were derived by the rules of another version",
+        [row[0] for row in older],
+        "Newer rules on old spans: otel-traj reassemble",
+    )
+
+
+def _said(
+    severity: Literal["note", "error"], what: str, found: Iterable[str], remedy: str = ""
+) -> Iterator[Problem]:
+    ids = tuple(sorted(found))
+    if ids:
+        after = f". {remedy}" if remedy else ""
+        yield Problem(severity, f"{what}: {named(len(ids), ids)}{after}", ids=ids[:10])
+
+
+def _some(columns: Iterable[str]) -> str:
+    return ", ".join(sorted(set(columns))[:3])
+
+
+def _parts(runs: Iterable[tuple[str | None, Iterable[str], int]]) -> Iterator[_Part]:
+    part = _Part()
+    for run_id, trace_ids, n_spans in runs:
+        part.trace_ids.update(trace_ids)
+        part.n_spans += n_spans
+        if run_id is not None:
+            part.runs[run_id] = set(trace_ids)
+        if part.n_spans >= _PART_SPANS:
+            yield part
+            part = _Part()
+    if part.trace_ids:
+        yield part
+
+
+def _compare(
+    connection: duckdb.DuckDBPyConnection, trajectory_ids: Collection[str], batch: Batch
+) -> dict[str, str]:
+    """Runs of which any derived row differs -> `table.column` that differs first."""
+    told: dict[str, str] = {}
+    ids = pa.array(trajectory_ids, pa.string())
+    connection.register("wanted", pa.table({"trajectory_id": ids}))
+    for table in views.REVISED:
+        columns = [c.name for c in TABLES[table].columns if c.name not in NOT_DERIVED]
+        quoted = ", ".join(f'"{column}"' for column in columns)
+        kept = connection.sql(
+            f"select {quoted} from live.{table} semi join wanted using (trajectory_id)"
+        ).to_arrow_table()
+        fresh = list(batch.tables.get(table, {}).values())
+        now = _by_trajectory([kept], columns)
+        then = _by_trajectory([rows.select(columns) for rows in fresh], columns)
+        for trajectory_id in trajectory_ids:
+            column = _first_difference(
+                now.get(trajectory_id, []), then.get(trajectory_id, []), columns
+            )
+            if column is not None:
+                told.setdefault(trajectory_id, f"{table}.{column}")
+    connection.unregister("wanted")
+    return told
+
+
+def _by_trajectory(
+    tables: Collection[pa.Table], columns: Collection[str]
+) -> Mapping[str, list[list[str]]]:
+    """Trajectory -> its rows in any fixed order, each cell as text, so that NaN equals NaN."""
+    found: dict[str, list[list[str]]] = {}
+    for table in tables:
+        for row in table.to_pylist():
+            cells = [_text(row[column]) for column in columns]
+            found.setdefault(row["trajectory_id"], []).append(cells)
+    for rows in found.values():
+        rows.sort()
+    return found
+
+
+def _text(cell: Any) -> str:
+    return cell.isoformat() if hasattr(cell, "isoformat") else repr(cell)
+
+
+def _first_difference(
+    now: list[list[str]], then: list[list[str]], columns: list[str]
+) -> str | None:
+    if now == then:
+        return None
+    if len(now) != len(then):
+        return "rows"
+    return next(
+        column
+        for left, right in zip(now, then, strict=True)
+        for column, a, b in zip(columns, left, right, strict=True)
+        if a != b
+    )
