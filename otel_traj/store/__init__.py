@@ -35,11 +35,14 @@ from otel_traj.errors import (
 )
 from otel_traj.model import Annotation, AnnotationKind, Outcome, Record, RunStatus, Trajectory
 from otel_traj.store import (
+    absence,
     check,
     collection,
     compaction,
+    erasure,
     query,
     reassembly,
+    retention,
     rows,
     rules,
     sealing,
@@ -47,15 +50,19 @@ from otel_traj.store import (
     values,
     views,
 )
+from otel_traj.store.absence import AbsenceReport
 from otel_traj.store.check import Problem
 from otel_traj.store.compaction import CompactionReport
+from otel_traj.store.erasure import ErasureReport
 from otel_traj.store.reassembly import ReassemblyReport
 from otel_traj.store.rules import Rules
 from otel_traj.store.sealing import SealReport
 
 __all__ = [
+    "AbsenceReport",
     "AppendReport",
     "CompactionReport",
+    "ErasureReport",
     "Problem",
     "ReassemblyReport",
     "SealReport",
@@ -229,6 +236,10 @@ class TrajectoryStore:
             TrajectoryNotFoundError: None has it, or several begin with it; the message lists some.
         """
         cursor = self.connection()
+        return next(_with_parts(cursor, [self._header(cursor, trajectory_id)]))
+
+    def _header(self, cursor: duckdb.DuckDBPyConnection, trajectory_id: str) -> Trajectory:
+        """The trajectory without its parts; arguments and errors are those of `trajectory`."""
         found = self._headers(
             cursor,
             "trajectory_id in (select $id union all"
@@ -241,7 +252,7 @@ class TrajectoryStore:
             )
         if len(found) != 1:
             raise TrajectoryNotFoundError(_not_found(cursor, trajectory_id, found))
-        return next(_with_parts(cursor, found))
+        return found[0]
 
     def trajectories(
         self,
@@ -423,6 +434,31 @@ class TrajectoryStore:
             deleted=True,
         )
 
+    def pin(self, trajectory_id: str) -> str:
+        """Keep a trajectory whatever `retain` says; an annotation, so it is known since when.
+
+        Pinned are those of which `annotations_latest` has a row named `traj.pin`.
+
+        Args:
+            trajectory_id: As for `trajectory`.
+
+        Returns:
+            Id of the annotation.
+
+        Raises:
+            TrajectoryNotFoundError: There is no such trajectory.
+        """
+        return self.annotate(trajectory_id, retention.PIN, "pinned", source=retention.PINNED_BY)
+
+    def unpin(self, trajectory_id: str) -> str:
+        """Let a pinned trajectory go when its time has come.
+
+        Raises:
+            TrajectoryNotFoundError: There is no such trajectory.
+            ConfigurationError: It is not pinned.
+        """
+        return self.retract(trajectory_id, retention.PIN, source=retention.PINNED_BY)
+
     def _annotate(self, trajectory_id: str, name: str, step: int | None, **fields: Any) -> str:
         trajectory = self.trajectory(trajectory_id)
         about = None
@@ -474,7 +510,18 @@ class TrajectoryStore:
             StoreDamagedError: A live file cannot be read; nothing is changed.
         """
         sealing.seal(self.path, wait_s=_WAIT_S)
-        return compaction.compact(self.path, is_full=full)
+        return compaction.compact(self.path, scope="all" if full else "due")
+
+    def migrate(self) -> CompactionReport:
+        """Rewrite files of older versions with the columns of this one.
+
+        Nothing needs it: older files are read for ever, with NULL for what they lack.
+
+        Raises:
+            StoreDamagedError: A live file cannot be read; nothing is changed.
+        """
+        sealing.seal(self.path, wait_s=_WAIT_S)
+        return compaction.compact(self.path, scope="older")
 
     def reassemble(self, trajectory_ids: Iterable[str] | None = None) -> ReassemblyReport:
         """Derive trajectories again from the stored spans and logs, by the rules of this version.
@@ -494,6 +541,75 @@ class TrajectoryStore:
         if trajectory_ids is not None:
             trajectory_ids = {self.trajectory(i).trajectory_id for i in trajectory_ids}
         return reassembly.reassemble(self.path, trajectory_ids, wait_s=_IMPORT_WAIT_S)
+
+    def delete(
+        self,
+        trajectories: Iterable[str] = (),
+        *,
+        conversation: str | None = None,
+        user: str | None = None,
+        dry_run: bool = False,
+    ) -> ErasureReport:
+        """Erase trajectories, and every copy of them in the store's folder.
+
+        Their rows, spans, logs and annotations go from all tables, from the log, from older
+        snapshots and from what was kept aside as damaged (which goes whole: nobody can tell whose
+        it is). Spans of a trace that other trajectories share stay with those. What a run that is
+        still recorded tells later is stored again. `search` proves that nothing is left.
+
+        Others may record meanwhile. Who reads an older snapshot gets an error.
+
+        Args:
+            trajectories: As for `trajectory`; pinned ones too.
+            conversation: All trajectories of this conversation, and what else names it.
+            user: All trajectories of this user, and what else names it.
+            dry_run: Only tell what would go.
+
+        Raises:
+            ConfigurationError: Nothing is named.
+            TrajectoryNotFoundError: In a dry run, there is no such trajectory. Else it is reported
+                as unknown, and copies that an interrupted erasure left are removed.
+            StoreNotWritableError: The folder cannot be written.
+            StoreError: Another process did not let the store go in time; nothing is changed.
+        """
+        named: dict[erasure.Fact, str] = {}
+        if conversation is not None:
+            named["conversation_id"] = conversation
+        if user is not None:
+            named["user_id"] = user
+        given = list(trajectories)
+        if not given and not any(named.values()):
+            raise ConfigurationError("Name what to delete: trajectories, a conversation or a user")
+        wal.initialise(self.path)
+        cursor = self.connection()
+        ids = [self._whole_id(cursor, i, must_exist=dry_run) for i in given]
+        return erasure.erase(self.path, ids, named=named, dry_run=dry_run, wait_s=_IMPORT_WAIT_S)
+
+    def _whole_id(
+        self, cursor: duckdb.DuckDBPyConnection, trajectory_id: str, *, must_exist: bool
+    ) -> str:
+        try:
+            return self._header(cursor, trajectory_id).trajectory_id
+        except TrajectoryNotFoundError:
+            if must_exist:
+                raise
+            return trajectory_id
+
+    def search(self, *texts: str, patterns: Iterable[str] = ()) -> AbsenceReport:
+        """Read every byte of the store's folder and tell where a text is; no findings: nowhere.
+
+        Files are decoded first, also those that no snapshot names: Parquet, the log, snapshots, the
+        published tables, what was kept aside. A text is found however it is escaped or encoded in
+        them; a file that cannot be decoded counts as a finding.
+
+        Args:
+            texts: Looked for exactly as they are.
+            patterns: Regular expressions in Python's syntax.
+
+        Raises:
+            ConfigurationError: There is nothing to look for, or a pattern is wrong.
+        """
+        return absence.search(self.path, texts, patterns)
 
     def verify(
         self,
