@@ -1,0 +1,149 @@
+"""`otel-traj serve`: receives OTLP into a store."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import click
+
+from otel_traj.cli.frame import DONE, FOUND_PROBLEMS, examples, store_option
+from otel_traj.errors import ConfigurationError, MissingExtraError
+
+_MIB = 1024 * 1024
+
+
+@click.command(
+    epilog=examples(
+        "otel-traj serve --store /data/traces",
+        "otel-traj serve --otlp-grpc 127.0.0.1:14317 --otlp-http 127.0.0.1:14318",
+        "otel-traj serve --otlp-http 0.0.0.0:4318 --otlp-grpc off --token-file token"
+        " --tls-cert cert.pem --tls-key key.pem",
+    )
+)
+@store_option
+@click.option(
+    "--otlp-grpc",
+    metavar="HOST:PORT|off",
+    default="127.0.0.1:4317",
+    show_default=True,
+    help="Where OTLP over gRPC comes in.",
+)
+@click.option(
+    "--otlp-http",
+    metavar="HOST:PORT|off",
+    default="127.0.0.1:4318",
+    show_default=True,
+    help="Where OTLP over HTTP comes in: protobuf or JSON; plain, gzip, deflate or zstd.",
+)
+@click.option(
+    "--http",
+    metavar="HOST:PORT|off",
+    default="127.0.0.1:7788",
+    show_default=True,
+    help="Where /health and /metrics are.",
+)
+@click.option(
+    "--token-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Holds the token that senders must show.  [default: $OTEL_TRAJ_TOKEN, else none]",
+)
+@click.option("--no-token", is_flag=True, help="Listen beyond this machine without a token.")
+@click.option(
+    "--tls-cert",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Certificate chain in PEM; every port speaks TLS then.",
+)
+@click.option(
+    "--tls-key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Its private key in PEM.",
+)
+@click.option(
+    "--seal-every",
+    type=click.FloatRange(min=0.1),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often what has come is made queryable.",
+)
+@click.option(
+    "--max-body",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    metavar="MIB",
+    help="The largest request, as it comes and unpacked.",
+)
+@click.option(
+    "--max-memory",
+    type=click.IntRange(min=1),
+    default=512,
+    show_default=True,
+    metavar="MIB",
+    help="What all requests under way may take together; others are told to come again.",
+)
+def command(
+    store: Path,
+    otlp_grpc: str,
+    otlp_http: str,
+    http: str,
+    token_file: Path | None,
+    no_token: bool,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    seal_every: float,
+    max_body: int,
+    max_memory: int,
+) -> int:
+    """Receive OTLP into the store.
+
+    Traces and logs, from agents in any language or from a Collector. A request is answered when it
+    is on disk; every second it becomes rows. Needs the extra 'server'. Ctrl-C or SIGTERM ends it:
+    requests under way are answered, and all that has come is sealed.
+
+    Exit status 1 means that the last seal failed: nothing is lost, the next reader seals it.
+    """
+    try:
+        import asyncio
+
+        from otel_traj.server import service
+        from otel_traj.server.listeners import Address, Tls
+        from otel_traj.server.receiver import Limits
+    except ImportError as error:
+        raise MissingExtraError("otel-traj serve", str(error.name), "server") from error
+    if (tls_cert is None) != (tls_key is None):
+        raise ConfigurationError("TLS takes both --tls-cert and --tls-key")
+    if max_memory < max_body:
+        raise ConfigurationError("--max-memory must be at least --max-body")
+    settings = service.Settings(
+        store=store,
+        otlp_grpc=Address.parse(otlp_grpc),
+        otlp_http=Address.parse(otlp_http),
+        http=Address.parse(http),
+        tls=Tls(tls_cert, tls_key) if tls_cert and tls_key else None,
+        token=_token(token_file),
+        is_open=no_token,
+        seal_every_s=seal_every,
+        limits=Limits(body=max_body * _MIB, memory=max_memory * _MIB),
+    )
+    logging.basicConfig(format="otel-traj: %(message)s", level=logging.WARNING)
+    if warning := service.check(settings):
+        _say(f"warning: {warning}")
+    _say(f"store     {store}")
+    return DONE if asyncio.run(service.serve(settings, _say)) else FOUND_PROBLEMS
+
+
+def _token(file: Path | None) -> str | None:
+    token = file.read_text().strip() if file else os.environ.get("OTEL_TRAJ_TOKEN")
+    if file and not token:
+        raise ConfigurationError(f"There is no token in {str(file)!r}")
+    return token or None
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)

@@ -1,0 +1,95 @@
+"""Keeps a sealer beside the receiver: a process of its own, niced, replaced when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from asyncio.subprocess import Process
+from pathlib import Path
+from typing import Final
+
+from otel_traj.server.metrics import Metrics
+
+_log = logging.getLogger("otel_traj.server")
+
+NICENESS: Final = 5
+"""Acknowledging comes before sealing, where there are not enough processors for both."""
+
+DELAY_S: Final = 1.0
+LONGEST_DELAY_S: Final = 60.0
+"""How long to wait before a dead sealer is replaced: twice as long each time, up to this."""
+
+
+class SealerKeeper:
+    """Runs `otel_traj.server.sealer` for a store."""
+
+    def __init__(self, store: Path, metrics: Metrics, *, every_s: float) -> None:
+        """Prepare; `run` begins.
+
+        Args:
+            store: The store's folder.
+            metrics: Told of every seal.
+            every_s: Seconds from the begin of one seal to the next.
+        """
+        self._store = store
+        self._metrics = metrics
+        self._every_s = every_s
+        self._process: Process | None = None
+        self._is_stopping = False
+        self.is_running = False
+
+    async def run(self) -> None:
+        """Keep a sealer running, until `stop`."""
+        delay_s = DELAY_S
+        while not self._is_stopping:
+            self._process = await self._start()
+            n_seals = await self._follow(self._process)
+            status = await self._process.wait()
+            self.is_running = False
+            if self._is_stopping:
+                return
+            delay_s = DELAY_S if n_seals else min(2 * delay_s, LONGEST_DELAY_S)
+            _log.warning("The sealer ended with status %s; next in %g s", status, delay_s)
+            self._metrics.sealer_restarted()
+            await asyncio.sleep(delay_s)
+
+    async def stop(self, timeout_s: float) -> bool:
+        """Let it seal what there is and end; whether it did in time (else it goes on alone)."""
+        self._is_stopping = True
+        if self._process is None or self._process.stdin is None:
+            return True
+        self._process.stdin.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        return self._process.returncode == 0
+
+    async def _start(self) -> Process:
+        package_root = str(Path(__file__).resolve().parents[2])
+        path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
+        arguments = ["otel_traj.server.sealer", str(self._store), str(self._every_s)]
+        process = await asyncio.create_subprocess_exec(
+            # -P: the folder in which this runs may hold a `json.py`.
+            *[sys.executable, "-P", "-m", *arguments],
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path, "OTEL_SDK_DISABLED": "true"},
+            start_new_session=True,  # Ctrl-C is for the receiver, which then stops it
+        )
+        if hasattr(os, "setpriority"):
+            os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
+        return process
+
+    async def _follow(self, process: Process) -> int:
+        """Pass its reports on until it ends; how many there were."""
+        n_seals = 0
+        assert process.stdout is not None
+        async for line in process.stdout:
+            self.is_running = True
+            n_seals += 1
+            self._metrics.sealed(json.loads(line))
+        return n_seals

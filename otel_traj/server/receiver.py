@@ -1,0 +1,216 @@
+"""What both transports do with a request: keep it in bounds, check it, make it durable.
+
+Memory is bounded by `Limits`: the bytes of all requests under way by `memory`, what one of them may
+unpack to by `body`; at most `WORKERS` are being unpacked and parsed at a time, which takes about
+`PARSING` times their size. Who finds no room is told to come again, before it is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from otel_traj.errors import InputError
+from otel_traj.otlp import Signal
+from otel_traj.server import encodings, refusals, requests
+from otel_traj.server.encodings import Coding
+from otel_traj.server.journal import Journal
+from otel_traj.server.metrics import Metrics
+from otel_traj.server.refusals import Refusal
+from otel_traj.server.requests import Checked, Encoding
+
+WORKERS: Final = 2
+"""Parsing holds the interpreter; the second one unpacks, or computes a checksum, meanwhile."""
+
+WAIT_S: Final = 2.0
+"""How long a request waits for room: senders give up after ten seconds."""
+
+RETRY_S: Final = 1
+"""When to come again if there was no room: requests take milliseconds."""
+
+DISK_RETRY_S: Final = 5
+"""When to come again if the disk was full: somebody has to do something about it."""
+
+_MIB: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a receiver bears.
+
+    Attributes:
+        body: Bytes of one request, as it came and unpacked.
+        memory: Bytes of all requests under way.
+        slow_s: Seconds that a request may take to arrive.
+        connections: At most so many over HTTP, and so many calls over gRPC.
+    """
+
+    body: int = 64 * _MIB
+    memory: int = 512 * _MIB
+    slow_s: float = 30.0
+    connections: int = 4096
+
+
+class Room:
+    """Memory for requests; who finds none waits a little, and is then told to come again."""
+
+    def __init__(self, limits: Limits, metrics: Metrics) -> None:
+        """All of it is free; `hold` is how to get some."""
+        self._limit = limits.memory
+        self._metrics = metrics
+        self._used = 0
+        self._freed = asyncio.Event()
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[Hold]:
+        """What one request holds; given back when the block ends."""
+        hold = Hold(self)
+        try:
+            yield hold
+        finally:
+            self.free(hold.bytes)
+
+    async def take(self, n_bytes: int) -> None:
+        """Take some.
+
+        Raises:
+            Refusal: There has not been that much for `WAIT_S`.
+        """
+        try:
+            async with asyncio.timeout(WAIT_S):
+                while self._used + n_bytes > self._limit:
+                    self._freed.clear()
+                    await self._freed.wait()
+        except TimeoutError:
+            raise Refusal(
+                refusals.NO_ROOM, "Too many requests at once: send it again", retry_s=RETRY_S
+            ) from None
+        self._change(n_bytes)
+
+    def free(self, n_bytes: int) -> None:
+        """Give some back."""
+        self._change(-n_bytes)
+        self._freed.set()
+
+    def _change(self, n_bytes: int) -> None:
+        self._used += n_bytes
+        self._metrics.in_flight(self._used)
+
+
+class Hold:
+    """What one request holds of a `Room`."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self.bytes = 0
+
+    async def resize(self, n_bytes: int) -> None:
+        """Hold so much from now on.
+
+        Raises:
+            Refusal: There is not that much.
+        """
+        if n_bytes > self.bytes:
+            await self._room.take(n_bytes - self.bytes)
+        else:
+            self._room.free(self.bytes - n_bytes)
+        self.bytes = n_bytes
+
+
+class Receiver:
+    """Takes export requests for a store; used from one event loop."""
+
+    def __init__(
+        self, store: Path, limits: Limits, metrics: Metrics, *, token: str | None = None
+    ) -> None:
+        """Begin to take requests; `close` ends it.
+
+        Args:
+            store: A folder that `wal.initialise` has prepared.
+            limits: See there.
+            metrics: Told of everything.
+            token: What senders must show.
+        """
+        self.limits = limits
+        self.metrics = metrics
+        self._room = Room(limits, metrics)
+        self._journal = Journal(store)
+        self._workers = ThreadPoolExecutor(WORKERS, "otel-traj-parse")
+        self._expected = None if token is None else f"Bearer {token}".encode()
+        self.is_stopping = False
+
+    def admit(self, authorization: str | None) -> None:
+        """Let a sender in.
+
+        Raises:
+            Refusal: It showed no token, or a wrong one, or this receiver is about to end.
+        """
+        if self.is_stopping:
+            raise Refusal(refusals.STOPPING, "The receiver is being stopped", retry_s=RETRY_S)
+        if not self.is_known(authorization):
+            raise Refusal(refusals.UNAUTHENTICATED, "Send the header 'Authorization: Bearer TOKEN'")
+
+    def is_known(self, authorization: str | None) -> bool:
+        """Whether a header shows the token, if one is asked for."""
+        given = (authorization or "").encode("utf-8", "surrogateescape")
+        return self._expected is None or hmac.compare_digest(given, self._expected)
+
+    def hold(self) -> contextlib.AbstractContextManager[Hold]:
+        """Room for one request."""
+        return self._room.hold()
+
+    async def take(
+        self, body: bytes, signal: Signal, encoding: Encoding, coding: Coding, transport: str
+    ) -> Checked:
+        """Store a request; what is accepted of it is durable when this returns.
+
+        Args:
+            body: As it came.
+            signal: What it exports.
+            encoding: How it is written.
+            coding: How it is packed.
+            transport: For the metrics: `grpc` or `http`.
+
+        Raises:
+            Refusal: It is no such request, or cannot be stored now.
+        """
+        began = time.perf_counter()
+        loop = asyncio.get_running_loop()
+        checked = await loop.run_in_executor(
+            self._workers, self._checked, body, signal, encoding, coding
+        )
+        self.metrics.received(signal, transport, checked, len(body))
+        if checked.body:
+            await self._append(checked)
+        self.metrics.durable(signal, transport, checked, time.perf_counter() - began)
+        return checked
+
+    def close(self) -> None:
+        """Write what was taken, and let go of the log."""
+        self._workers.shutdown()
+        self._journal.close()
+
+    def _checked(self, body: bytes, signal: Signal, encoding: Encoding, coding: Coding) -> Checked:
+        """Unpack and check; on a thread of `_workers`."""
+        try:
+            unpacked = encodings.unpack(body, coding, self.limits.body)
+            return requests.check(unpacked, signal, encoding)
+        except InputError as error:
+            raise Refusal(refusals.MALFORMED, str(error)) from error
+
+    async def _append(self, checked: Checked) -> None:
+        try:
+            await self._journal.append(checked.body, checked.kind)
+        except OSError as error:
+            raise Refusal(
+                refusals.NOT_WRITABLE,
+                f"The store cannot be written: {error.strerror or error}",
+                retry_s=DISK_RETRY_S,
+            ) from error

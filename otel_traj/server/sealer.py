@@ -1,0 +1,83 @@
+"""`python -m otel_traj.server.sealer DIR EVERY_S`: seals a store again and again; `keeper` runs it.
+
+Standard output has one JSON object for each seal. It ends, after a last seal, when its standard
+input ends: so it outlives nobody who started it.
+"""
+# ruff: noqa: T201 - standard output is how it reports
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+from otel_traj.errors import OtelTrajError
+from otel_traj.store import sealing, snapshot
+
+IDLE_S: Final = 5.0
+"""How often to seal where nothing has come: what ends runs is also that nothing comes."""
+
+
+def main(arguments: list[str]) -> int:
+    """Seal until standard input ends."""
+    if len(arguments) != 2:
+        print("usage: python -m otel_traj.server.sealer DIR EVERY_S", file=sys.stderr)
+        return 2
+    logging.basicConfig(format="otel-traj: sealer: %(message)s", level=logging.WARNING)
+    store, every_s = Path(arguments[0]), float(arguments[1])
+    stop = threading.Event()
+    threading.Thread(target=_watch, args=(stop,), daemon=True).start()
+    try:
+        _seal_until(stop, store, every_s)
+    except (OtelTrajError, OSError) as error:
+        print(f"otel-traj: sealer: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _watch(stop: threading.Event) -> None:
+    sys.stdin.buffer.read()
+    stop.set()
+
+
+def _seal_until(stop: threading.Event, store: Path, every_s: float) -> None:
+    known: dict[str, int] | None = None
+    sealed_at = 0.0
+    while not stop.is_set():
+        began = time.monotonic()
+        lengths = sealing.lengths(store)
+        if lengths != known or began - sealed_at >= IDLE_S:
+            _seal(store)
+            known, sealed_at = lengths, began
+        stop.wait(max(0.0, began + every_s - time.monotonic()))
+    _seal(store)
+
+
+def _seal(store: Path) -> None:
+    report = sealing.seal(store)
+    told = {
+        "snapshot": report.snapshot,
+        "spans": report.spans,
+        "logs": report.logs,
+        "duplicates": report.duplicates,
+        "late": report.late,
+        "rejected": report.rejected,
+        "queue_bytes": queue_bytes(store),
+    }
+    print(json.dumps(told), flush=True)
+
+
+def queue_bytes(store: Path) -> int:
+    """How much of the log no snapshot covers."""
+    covered = snapshot.newest(store).wal
+    return sum(
+        max(0, length - covered.get(name, 0)) for name, length in sealing.lengths(store).items()
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

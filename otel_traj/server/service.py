@@ -1,0 +1,163 @@
+"""All of `otel-traj serve`: listeners, receiver, sealer, and their orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from otel_traj import wal
+from otel_traj.errors import ConfigurationError
+from otel_traj.server import app, otlp_grpc
+from otel_traj.server.keeper import SealerKeeper
+from otel_traj.server.listeners import Address, GrpcListener, HttpListener, Listener, Tls
+from otel_traj.server.metrics import Metrics
+from otel_traj.server.otlp_http import OtlpHttp
+from otel_traj.server.receiver import Limits, Receiver
+
+SEAL_S: Final = 60.0
+"""How long the last seal may take before the service ends without waiting for it."""
+
+_SPARE_FILES: Final = 256
+"""Open files that are no connections, generously."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What `serve` is told.
+
+    Attributes:
+        store: The store's folder; made if there is none.
+        otlp_grpc, otlp_http: Where OTLP comes in; None for nowhere.
+        http: Where `/health` and `/metrics` are; None for nowhere.
+        tls: All listeners speak it if given.
+        token: What senders must show; None for nothing.
+        is_open: To listen beyond loopback without a token is meant.
+        seal_every_s: Seconds from one seal to the next.
+    """
+
+    store: Path
+    otlp_grpc: Address | None
+    otlp_http: Address | None
+    http: Address | None
+    tls: Tls | None = None
+    token: str | None = None
+    is_open: bool = False
+    seal_every_s: float = 1.0
+    limits: Limits = field(default_factory=Limits)
+
+
+def check(settings: Settings) -> str | None:
+    """Refuse what is not safe; a warning where it hardly is.
+
+    Raises:
+        ConfigurationError: Anybody could write into the store.
+    """
+    listening = (settings.otlp_grpc, settings.otlp_http, settings.http)
+    exposed = [str(address) for address in listening if address and not address.is_loopback]
+    if not exposed:
+        return None
+    where = " and ".join(exposed)
+    if settings.token is None and not settings.is_open:
+        raise ConfigurationError(
+            f"Whoever reaches {where} could write into the store. Give a token (--token-file FILE"
+            " or OTEL_TRAJ_TOKEN), or --no-token where the network keeps others out"
+        )
+    if settings.token is None:
+        return f"whoever reaches {where} can write into the store"
+    if settings.tls is None:
+        return f"the token crosses the network in clear on {where}: give --tls-cert and --tls-key"
+    return None
+
+
+async def serve(settings: Settings, announce: Callable[[str], None]) -> bool:
+    """Receive until SIGTERM or SIGINT.
+
+    Args:
+        settings: `check` has nothing against them.
+        announce: Called with a line for each listener, and at the end.
+
+    Returns:
+        Whether all that was received is sealed.
+
+    Raises:
+        StoreError: The store cannot be written.
+        OSError: A port is taken, or a file of TLS cannot be read.
+    """
+    wal.initialise(settings.store)
+    metrics = Metrics()
+    receiver = Receiver(settings.store, settings.limits, metrics, token=settings.token)
+    keeper = SealerKeeper(settings.store, metrics, every_s=settings.seal_every_s)
+    listeners: list[Listener] = []
+    try:
+        await _listen(settings, receiver, keeper, listeners)
+        sealing = asyncio.create_task(keeper.run())
+        for name, listener in zip(_names(settings), listeners, strict=True):
+            announce(f"{name:9} {listener.address}")
+        await _signalled()
+        announce("stopping: what has come is being written and sealed")
+    finally:
+        receiver.is_stopping = True
+        await asyncio.gather(*(listener.stop() for listener in listeners))
+        receiver.close()
+    is_sealed = await keeper.stop(SEAL_S)
+    sealing.cancel()
+    return is_sealed
+
+
+def _names(settings: Settings) -> list[str]:
+    given = {
+        "OTLP/gRPC": settings.otlp_grpc,
+        "OTLP/HTTP": settings.otlp_http,
+        "HTTP": settings.http,
+    }
+    return [name for name, address in given.items() if address]
+
+
+async def _listen(
+    settings: Settings, receiver: Receiver, keeper: SealerKeeper, listeners: list[Listener]
+) -> None:
+    """Begin to listen; what has begun is in `listeners`, also where the next one fails."""
+    connections = min(settings.limits.connections, _most_files() - _SPARE_FILES)
+    tls = settings.tls
+    if settings.otlp_grpc:
+        server = otlp_grpc.server(receiver)
+        listeners.append(await GrpcListener.start(server, settings.otlp_grpc, tls))
+    for address, application in (
+        (settings.otlp_http, OtlpHttp(receiver)),
+        (settings.http, app.application(receiver, keeper)),
+    ):
+        if address:
+            listeners.append(
+                await HttpListener.start(application, address, tls, connections=connections)
+            )
+
+
+def _most_files() -> int:
+    """Raise the number of files that this process may have open to what the system lets it."""
+    if sys.platform == "win32":
+        return 8192
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # macOS tells a limit that it does not grant
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+async def _signalled() -> None:
+    """Wait for SIGTERM or SIGINT; a second one ends the process at once."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    stopping = (signal.SIGTERM, signal.SIGINT)
+    for number in stopping:
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+    for number in stopping:
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_DFL)
