@@ -26,6 +26,7 @@ COMMANDS: Final[dict[str, str]] = {
     "demo": "Record real runs without key or network, and look at them.",
     "run": "Run a Python program with recording on, without a change to it.",
     "ingest": "Read telemetry files into the store.",
+    "serve": "Receive OTLP into the store.",
     "list": "List trajectories, newest first.",
     "show": "Show one trajectory as a transcript and a waterfall.",
     "sql": "Ask the store with one SQL select.",
