@@ -35,9 +35,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from bench.assembly_speed import run_of  # noqa: E402
-from otel_traj import assembly, otlp, wal  # noqa: E402
-from otel_traj.assembly import tree  # noqa: E402
+from otel_traj import otlp, wal  # noqa: E402
 from otel_traj.assembly import rows as assembly_rows  # noqa: E402
+from otel_traj.assembly import tree  # noqa: E402
 from otel_traj.store import derive, files, intake, rows, sealing, snapshot, stored  # noqa: E402
 
 SPANS_PER_RUN, RUNS_PER_REQUEST = 20, 25
@@ -236,8 +236,8 @@ PARTS: Sequence[tuple[str, Any, str]] = (
     ("DuckDB", stored.Stored, "_arrow"),
     ("dialects", tree, "read"),
     ("hashing", assembly_rows, "read_requests"),
-    ("assembly", derive, "assemble"),
-    ("assembly", derive, "related"),
+    ("assembly", derive, "assemble_alone"),
+    ("assembly", derive, "placed"),
     ("rows to Arrow", rows, "spans_table"),
     ("rows to Arrow", rows, "derived_table"),
     ("Parquet", files, "write"),

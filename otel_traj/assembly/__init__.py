@@ -13,7 +13,9 @@ replaced, `runs` says which spans are one run,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from otel_traj import semconv
 from otel_traj.assembly.actors import assign_actors
@@ -22,9 +24,16 @@ from otel_traj.assembly.handoffs import find_handoffs, invocations, rename_after
 from otel_traj.assembly.lifecycle import IDLE_S, LINGER_S, OpenTrace
 from otel_traj.assembly.revisions import without_former
 from otel_traj.assembly.rows import DERIVE_VERSION, Ids, to_rows
-from otel_traj.assembly.runs import WINDOW_NS, Relations, Run, relations, split_runs
+from otel_traj.assembly.runs import (
+    WINDOW_NS,
+    Relations,
+    Run,
+    connected,
+    relations,
+    split_runs,
+)
 from otel_traj.assembly.told import complete_tools
-from otel_traj.assembly.tree import build, resource_key
+from otel_traj.assembly.tree import Node, build, resource_key
 from otel_traj.assembly.users import user_messages
 from otel_traj.model import Assembly, LogRecord, SpanRecord
 
@@ -33,9 +42,14 @@ __all__ = [
     "IDLE_S",
     "LINGER_S",
     "WINDOW_NS",
+    "Alone",
     "OpenTrace",
+    "Placed",
     "Relations",
     "assemble",
+    "assemble_alone",
+    "connected",
+    "placed",
     "related",
     "resource_key",
 ]
@@ -62,17 +76,74 @@ def assemble(
         One `Assembly` per trajectory, by start time; none for runs without steps, unless
         `trajectory()` recorded them.
     """
-    runs = split_runs(without_former(build(spans, logs)))
+    found = placed(spans, logs, known_ids=known_ids or {}, open_traces=open_traces)
+    return [assembly for _, assembly in found]
+
+
+Placed: TypeAlias = "tuple[tuple[int, str, str], Assembly]"
+"""A trajectory, and its place among others: start of its first span, and that span's ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """One trace derived as if there were no other, and which others it may have to do with.
+
+    What `assemble` makes of many traces is what it makes of each set of `connected` ones; nearly
+    all are connected with no other.
+    """
+
+    relations: Relations
+    found: list[Placed]
+
+
+def assemble_alone(
+    spans: Sequence[SpanRecord],
+    logs: Iterable[LogRecord],
+    *,
+    known_ids: Mapping[str, str],
+    open_traces: Collection[str],
+) -> Alone:
+    """Derive one trace by itself; spans are read once for both answers.
+
+    Args:
+        spans: All spans of the trace; there are some.
+        logs: Its log records.
+        known_ids: As for `assemble`.
+        open_traces: As for `assemble`.
+    """
+    nodes = build(spans, logs)
+    told = relations(nodes)
+    assert told is not None  # there are spans
+    return Alone(told, _placed(nodes, known_ids, open_traces))
+
+
+def placed(
+    spans: Iterable[SpanRecord],
+    logs: Iterable[LogRecord],
+    *,
+    known_ids: Mapping[str, str],
+    open_traces: Collection[str],
+) -> list[Placed]:
+    """What `assemble` gives, each with its place."""
+    return _placed(build(spans, logs), known_ids, open_traces)
+
+
+def _placed(
+    nodes: Sequence[Node], known_ids: Mapping[str, str], open_traces: Collection[str]
+) -> list[Placed]:
+    runs = split_runs(without_former(nodes))
     shares = Counter(trace_id for run in runs for trace_id in run.trace_ids)
-    assemblies = []
+    found = []
     for run in runs:
         calls = _derive(run)
         if not calls and not _is_declared(run):
             continue
         is_open = any(trace_id in open_traces for trace_id in run.trace_ids)
-        ids = Ids(run, known_ids or {}, is_part_of_trace=shares[run.trace_ids[0]] > 1)
-        assemblies.append(to_rows(run, calls, ids=ids, is_open=is_open))
-    return assemblies
+        ids = Ids(run, known_ids, is_part_of_trace=shares[run.trace_ids[0]] > 1)
+        first = run.nodes[0]
+        place = (first.start_ns, *first.key)
+        found.append((place, to_rows(run, calls, ids=ids, is_open=is_open)))
+    return found
 
 
 def related(spans: Iterable[SpanRecord], logs: Iterable[LogRecord] = ()) -> Relations | None:

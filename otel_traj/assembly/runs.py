@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,12 +46,13 @@ class Relations:
         start_ns, end_ns: When these traces ran.
         trace_ids: Traces that span links name.
         response_ids: Model calls that another trace may tell of as well.
+        asked_ids: Tool calls that models ask for here.
         call_ids: Tool calls that another trace may tell of: those that model calls without a root
             ask for or answer, those that tools without a root run, those that are asked for here
             and have no span.
         run_ids: Of these, those that tools without a root run.
         prefixes: Where tool calls have no ids, hashes of the messages that the asking or answering
-            calls without a root have in common; equal in this process only.
+            calls without a root have in common.
     """
 
     may_stitch: bool
@@ -59,9 +61,10 @@ class Relations:
     end_ns: int
     trace_ids: frozenset[str]
     response_ids: frozenset[str]
+    asked_ids: frozenset[str]
     call_ids: frozenset[str]
     run_ids: frozenset[str]
-    prefixes: frozenset[int]
+    prefixes: frozenset[str]
 
 
 def split_runs(nodes: Sequence[Node]) -> list[Run]:
@@ -78,26 +81,50 @@ def split_runs(nodes: Sequence[Node]) -> list[Run]:
 # --- stitching ---------------------------------------------------------------------------------
 
 
+class UnionFind:
+    """Traces joined so far."""
+
+    def __init__(self, trace_ids: Iterable[str]) -> None:
+        """Each by itself."""
+        self._root = {trace_id: trace_id for trace_id in trace_ids}
+
+    def find(self, trace_id: str) -> str:
+        """The trace that stands for all that are joined with this one."""
+        while self._root[trace_id] != trace_id:
+            self._root[trace_id] = trace_id = self._root[self._root[trace_id]]
+        return trace_id
+
+    def join(self, left: str, right: str) -> tuple[str, str]:
+        """Join two; returns (the trace that stands for both, the one that no longer does)."""
+        first, second = sorted((self.find(left), self.find(right)))
+        self._root[second] = first
+        return first, second
+
+    def all(self) -> list[list[str]]:
+        """Every trace, with those that it is joined with."""
+        members: dict[str, list[str]] = defaultdict(list)
+        for trace_id in self._root:
+            members[self.find(trace_id)].append(trace_id)
+        return list(members.values())
+
+
 class _Groups:
-    """Traces joined so far (union-find by trace id)."""
+    """Traces joined so far, and by which rules."""
 
     def __init__(self, nodes: Iterable[Node]) -> None:
         self._nodes: dict[str, list[Node]] = defaultdict(list)
         for node in nodes:
             self._nodes[node.span.trace_id].append(node)
-        self._root = {trace_id: trace_id for trace_id in self._nodes}
+        self._joined = UnionFind(self._nodes)
         self._rules: dict[str, list[tuple[str, float]]] = defaultdict(list)
         self._apart: dict[str, list[str]] = defaultdict(list)
 
     def find(self, trace_id: str) -> str:
-        while self._root[trace_id] != trace_id:
-            trace_id = self._root[trace_id]
-        return trace_id
+        return self._joined.find(trace_id)
 
     def join(self, left: str, right: str, rule: str, confidence: float) -> None:
-        first, second = sorted((self.find(left), self.find(right)))
+        first, second = self._joined.join(left, right)
         if first != second:
-            self._root[second] = first
             self._rules[first] += [*self._rules.pop(second, ()), (rule, confidence)]
 
     def leave_apart(self, trace_id: str, rule: str) -> None:
@@ -360,6 +387,30 @@ def _is_asked_by_a_user(case: Node) -> bool:
 # --- for the sealer ----------------------------------------------------------------------------
 
 
+def connected(traces: Mapping[str, Relations]) -> list[list[str]]:
+    """Traces that `split_runs` must see together, as it may join them; each trace is in one list.
+
+    Args:
+        traces: Trace -> what it has to do with others.
+    """
+    groups = UnionFind(traces)
+    tellers: dict[tuple[str, str], str] = {}
+    detached = {id_ for relation in traces.values() for id_ in relation.run_ids}
+    for trace_id, relation in traces.items():
+        for linked in relation.trace_ids & traces.keys():
+            groups.join(trace_id, linked)
+        calls = relation.call_ids if relation.may_stitch else relation.run_ids
+        shared = (
+            *(("response", id_) for id_ in relation.response_ids),
+            *(("call", id_) for id_ in calls),
+            *(("call", id_) for id_ in detached & relation.asked_ids),
+            *(("prefix", prefix) for prefix in relation.prefixes),
+        )
+        for told in shared:
+            groups.join(trace_id, tellers.setdefault(told, trace_id))
+    return groups.all()
+
+
 def _does_something(node: Node) -> bool:
     return node.facts.kind in ("llm", "tool", "agent", "handoff", "retrieval")
 
@@ -368,7 +419,9 @@ def relations(nodes: Sequence[Node]) -> Relations | None:
     """What else must be read before these nodes are derived; None when there are no nodes."""
     if not nodes:
         return None
-    alone = [node for node in roots(nodes) if node.facts.kind == "llm"]
+    tops = roots(nodes)
+    alone = [node for node in tops if node.facts.kind == "llm"]
+    asked = set[str]().union(*map(_asked_ids, nodes))
     return Relations(
         may_stitch=bool(alone),
         resource=resource_key(nodes[0].span),
@@ -380,14 +433,15 @@ def relations(nodes: Sequence[Node]) -> Relations | None:
             for node in nodes
             if node.facts.kind == "llm" and node.facts.response_id
         ),
+        asked_ids=frozenset(asked),
         call_ids=frozenset().union(
             *(_asked_ids(node) | _answered_ids(node) for node in alone),
-            *(_run_ids(node) for node in roots(nodes)),
-            set().union(*map(_asked_ids, nodes)) - set().union(*map(_run_ids, nodes)),
+            *(_run_ids(node) for node in tops),
+            asked.difference(*map(_run_ids, nodes)),
         ),
-        run_ids=frozenset().union(*map(_run_ids, roots(nodes))),
+        run_ids=frozenset().union(*map(_run_ids, tops)),
         prefixes=frozenset(
-            hash(gist)
+            hashlib.sha256(dumps(gist).encode("utf-8", "surrogatepass")).hexdigest()
             for node in alone
             for gist in (
                 *([_conversation(node)] if _asks_without_ids(node) else ()),

@@ -14,16 +14,19 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import pyarrow as pa
 
 from otel_traj.assembly import (
     WINDOW_NS,
+    Alone,
     OpenTrace,
+    Placed,
     Relations,
-    assemble,
-    related,
+    assemble_alone,
+    connected,
+    placed,
     resource_key,
 )
 from otel_traj.model import Annotation, Assembly, LogRecord, SpanRecord, Step
@@ -35,6 +38,9 @@ from otel_traj.store.traces import LiveTrace
 
 _log = logging.getLogger("otel_traj.store")
 _T = TypeVar("_T")
+
+_Told: TypeAlias = "tuple[list[SpanRecord], list[LogRecord]]"
+"""The spans and logs of one trace."""
 
 
 @dataclass(slots=True)
@@ -308,15 +314,24 @@ class _Derivation:
 
     def _run(self) -> None:
         due = self._lifecycle.due
-        spans, logs = self._load(due)
-        related_traces = set() if self._is_closed else self._related(due, spans, logs)
-        old = self._members(self._may_be_stored(due) | related_traces)
+        old = self._members(self._may_be_stored(due))
+        traces = self._load(due)
+        alone = self._each_alone(traces, _known_ids(old))
+        related_traces = set() if self._is_closed else self._related(due, alone.values())
+        old = self._members(self._may_be_stored(due) | related_traces) if related_traces else old
         trace_ids = due.union(related_traces, *(row.trace_ids for row in old))
         self._lifecycle.dates.update(self._stored.dates(trace_ids - self._lifecycle.dates.keys()))
-        more_spans, more_logs = self._load(trace_ids - due)
+        more = self._load(trace_ids - due)
         known_ids = _known_ids(old)
-        found = self._assemble(spans + more_spans, logs + more_logs, known_ids)
-        changed = [a for a in found if due.intersection(a.trajectory.trace_ids) or _is_new(a, old)]
+        alone |= self._each_alone(more, known_ids)
+        found = self._together(traces | more, alone, known_ids)
+        before = {(row.trajectory_id, frozenset(row.trace_ids)) for row in old}
+        changed = [
+            a
+            for a in found
+            # Traces that were only looked at may be cut or joined in another way than before.
+            if due.intersection(a.trajectory.trace_ids) or _cut_of(a) not in before
+        ]
         changed_traces = due.union(*(a.trajectory.trace_ids for a in changed)) - self.failed
         self.superseded = [row for row in old if changed_traces.intersection(row.trace_ids)]
         taken = self._taken_ids(changed)
@@ -332,14 +347,17 @@ class _Derivation:
         dead = {row.trajectory_id for row in self.superseded}
         return set(self._stored.dates_of_trajectories(wanted)) - dead
 
-    def _load(self, trace_ids: set[str]) -> tuple[list[SpanRecord], list[LogRecord]]:
-        """All spans and logs of some traces: stored, new, and only started."""
-        spans = self._stored.spans(self._may_be_stored(trace_ids))
-        spans += [span for span in self._news.spans if span.trace_id in trace_ids]
-        spans += [span for span in self._lifecycle.pending if span.trace_id in trace_ids]
-        logs = self._stored.logs(trace_ids)
-        logs += [log for log in self._news.logs if log.trace_id in trace_ids]
-        return spans, logs
+    def _load(self, trace_ids: set[str]) -> dict[str, _Told]:
+        """All spans and logs of those traces that have spans: stored, new, and only started."""
+        traces: dict[str, _Told] = {}
+        stored = self._stored.spans(self._may_be_stored(trace_ids))
+        for span in (*stored, *self._news.spans, *self._lifecycle.pending):
+            if span.trace_id in trace_ids:
+                traces.setdefault(span.trace_id, ([], []))[0].append(span)
+        for log in (*self._stored.logs(trace_ids), *self._news.logs):
+            if log.trace_id in traces:
+                traces[log.trace_id][1].append(log)
+        return traces
 
     def _may_be_stored(self, trace_ids: set[str]) -> set[str]:
         """Leaves out what needs no looking for, which in an import is nearly all."""
@@ -354,21 +372,11 @@ class _Derivation:
                 return members
             trace_ids = joined
 
-    def _related(self, due: set[str], spans: list[SpanRecord], logs: list[LogRecord]) -> set[str]:
+    def _related(self, due: set[str], alone: Iterable[Alone]) -> set[str]:
         """Stored traces that may belong to one run with a trace that is due."""
         if not self._stored.has("spans"):
             return set()
-        logs_of: dict[str, list[LogRecord]] = defaultdict(list)
-        for log in logs:
-            logs_of[log.trace_id or ""].append(log)
-        relations: list[Relations] = []
-        for trace_id, own in _by_trace(spans).items():
-            try:
-                relation = related(own, logs_of[trace_id])
-            except Exception:  # as in `_assemble`, which tells of it
-                continue
-            if relation is not None:
-                relations.append(relation)
+        relations = [trace.relations for trace in alone]
         linked = set().union(*(relation.trace_ids for relation in relations)) - due
         responses = set().union(*(relation.response_ids for relation in relations))
         calls = set().union(*(relation.call_ids for relation in relations))
@@ -400,26 +408,41 @@ class _Derivation:
             if any(low <= start_ns <= high for low, high in windows.get(key_of(resource), ()))
         }
 
-    def _assemble(
-        self, spans: list[SpanRecord], logs: list[LogRecord], known_ids: dict[str, str]
-    ) -> list[Assembly]:
-        try:
-            return assemble(spans, logs, known_ids=known_ids, open_traces=self._lifecycle.open)
-        except Exception:
-            # Spans are strangers' data. One trace that assembly cannot take must not keep all
-            # others, nor its own spans, out of the store.
-            _log.warning("Assembly failed; deriving trace by trace", exc_info=True)
-        found: list[Assembly] = []
-        for trace_id, own in _by_trace(spans).items():
-            own_logs = [log for log in logs if log.trace_id == trace_id]
+    def _each_alone(self, traces: dict[str, _Told], known_ids: dict[str, str]) -> dict[str, Alone]:
+        """Trace -> what it tells by itself; those that assembly cannot take are left out."""
+        found = {}
+        for trace_id, (spans, logs) in traces.items():
             try:
-                found += assemble(
-                    own, own_logs, known_ids=known_ids, open_traces=self._lifecycle.open
+                found[trace_id] = assemble_alone(
+                    spans, logs, known_ids=known_ids, open_traces=self._lifecycle.open
                 )
-            except Exception:  # as above
-                _log.warning("Cannot derive trace %s; its spans are kept", trace_id)
+            except Exception:
+                # Spans are strangers' data. One trace that assembly cannot take must not keep all
+                # others, nor its own spans, out of the store.
+                _log.warning("Cannot derive trace %s; its spans are kept", trace_id, exc_info=True)
                 self.failed.add(trace_id)
         return found
+
+    def _together(
+        self, traces: dict[str, _Told], alone: dict[str, Alone], known_ids: dict[str, str]
+    ) -> list[Assembly]:
+        """The trajectories of all traces, by start: connected traces derived as one."""
+        found: list[Placed] = []
+        for group in connected({trace_id: trace.relations for trace_id, trace in alone.items()}):
+            if len(group) == 1:
+                found += alone[group[0]].found
+                continue
+            try:
+                found += placed(
+                    [span for trace_id in group for span in traces[trace_id][0]],
+                    [log for trace_id in group for log in traces[trace_id][1]],
+                    known_ids=known_ids,
+                    open_traces=self._lifecycle.open,
+                )
+            except Exception:  # as above
+                _log.warning("Cannot derive %d traces as one", len(group), exc_info=True)
+                found += [one for trace_id in group for one in alone[trace_id].found]
+        return [assembly for _, assembly in sorted(found, key=lambda one: one[0])]
 
     def _with_history(self, assembly: Assembly, before: Sequence[LiveTrajectory]) -> Assembly:
         """The header with what only the rows before it and the lifecycle know."""
@@ -606,10 +629,9 @@ def _known_ids(old: Iterable[LiveTrajectory]) -> dict[str, str]:
     return known
 
 
-def _is_new(assembly: Assembly, old: Iterable[LiveTrajectory]) -> bool:
-    """Whether traces that were only looked at are cut or joined in another way than before."""
-    mine = (assembly.trajectory.trajectory_id, frozenset(assembly.trajectory.trace_ids))
-    return mine not in {(row.trajectory_id, frozenset(row.trace_ids)) for row in old}
+def _cut_of(assembly: Assembly) -> tuple[str, frozenset[str]]:
+    """Which traces a trajectory is made of, under which id."""
+    return assembly.trajectory.trajectory_id, frozenset(assembly.trajectory.trace_ids)
 
 
 def _with_unique_ids(assemblies: Iterable[Assembly], taken: Collection[str]) -> list[Assembly]:
@@ -645,17 +667,16 @@ def _heirs(
 ) -> dict[str, list[LiveTrajectory]]:
     """New trajectory -> the rows whose place it takes: its own, and those whose id goes."""
     heirs: dict[str, list[LiveTrajectory]] = {a.trajectory.trajectory_id: [] for a in assemblies}
+    first_of: dict[str, int] = {}
+    for index, assembly in enumerate(assemblies):
+        for trace_id in assembly.trajectory.trace_ids:
+            first_of.setdefault(trace_id, index)
     for row in superseded:
-        traces = set(row.trace_ids)
-        fitting = [
-            a.trajectory.trajectory_id
-            for a in assemblies
-            if traces.intersection(a.trajectory.trace_ids)
-        ]
+        fitting = [first_of[trace_id] for trace_id in row.trace_ids if trace_id in first_of]
         if row.trajectory_id in heirs:
             heirs[row.trajectory_id].append(row)
         elif fitting:
-            heirs[fitting[0]].append(row)
+            heirs[assemblies[min(fitting)].trajectory.trajectory_id].append(row)
     return heirs
 
 

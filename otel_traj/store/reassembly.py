@@ -195,7 +195,7 @@ def _groups(base: Snapshot, stored: Stored, sizes: Mapping[str, int]) -> list[se
     for row in stored.trajectories():
         groups.join(row.trace_ids)
     responses: dict[str, list[str]] = defaultdict(list)
-    calls: dict[tuple[str, str | int], list[tuple[int, int, str]]] = defaultdict(list)
+    calls: dict[tuple[str, str], list[tuple[int, int, str]]] = defaultdict(list)
     for part in _in_parts(({trace_id} for trace_id in sizes), sizes):
         for trace_id, relation in _relations(base, stored, part):
             groups.join([trace_id, *relation.trace_ids])

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from otel_traj import semconv
-from otel_traj.assembly import WINDOW_NS, assemble
-from otel_traj.model import SpanLink, SpanRecord, Trajectory
+from otel_traj.assembly import WINDOW_NS, assemble, assemble_alone, connected, placed
+from otel_traj.model import Assembly, LogRecord, SpanLink, SpanRecord, Trajectory
 from tests.assembly.spans import agent, answers, asks, chat, log, only, span, span_id, text, tool
 
 A, B, C, D = ("1" * 32, "2" * 32, "3" * 32, "4" * 32)
@@ -21,7 +21,27 @@ WINDOW_MS = WINDOW_NS / 1e6
 
 
 def runs(spans: Iterable[SpanRecord], *logs: Any) -> list[Trajectory]:
-    return [assembly.trajectory for assembly in assemble(spans, logs)]
+    spans = list(spans)
+    found = assemble(spans, logs)
+    assert by_connected_traces(spans, logs) == found
+    return [assembly.trajectory for assembly in found]
+
+
+def by_connected_traces(spans: list[SpanRecord], logs: Iterable[LogRecord]) -> list[Assembly]:
+    """What the sealer does: each trace alone, and those that are connected once more together."""
+    alone = {
+        trace_id: assemble_alone(
+            [s for s in spans if s.trace_id == trace_id], logs, known_ids={}, open_traces=()
+        )
+        for trace_id in dict.fromkeys(span.trace_id for span in spans)
+    }
+    groups = connected({trace_id: trace.relations for trace_id, trace in alone.items()})
+    found = []
+    for group in groups:
+        own = [span for span in spans if span.trace_id in group]
+        together = placed(own, logs, known_ids={}, open_traces=())
+        found += alone[group[0]].found if len(group) == 1 else together
+    return [assembly for _, assembly in sorted(found, key=lambda one: one[0])]
 
 
 def traces(spans: Iterable[SpanRecord]) -> list[tuple[str, ...]]:
@@ -389,3 +409,16 @@ def test_a_tool_that_two_calls_may_have_asked_for_is_left_apart_and_says_so() ->
 
     assert [run.trace_ids for run in found] == [(A,), (B,), (C,)]
     assert "left apart: tool call id" in rules(found[2])
+
+
+def test_a_tool_that_ran_once_more_in_a_trace_of_its_own_is_joined_with_who_asked() -> None:
+    asking = asks(("call_1", "lookup", {"id": "A-1"}))
+    of_call_1 = {semconv.TOOL_CALL_ID: "call_1"}
+    spans = [
+        agent("a", 0, 50, trace=A),
+        chat("c1", 1, 10, "a", trace=A, given=[QUESTION], said=asking),
+        tool("lookup", 11, 15, "a", trace=A, attributes=of_call_1),
+        tool("lookup", 20, 25, trace=B, attributes=of_call_1),
+    ]
+
+    assert traces(spans) == [(A, B)]

@@ -258,7 +258,7 @@ def test_a_trace_whose_root_lives_elsewhere_is_over_when_it_is_quiet(
 def test_a_trace_that_cannot_be_derived_keeps_its_spans_and_no_other_trace_waits_for_it(
     store: TrajectoryStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    real = assembly.assemble
+    real = assembly.assemble_alone
 
     def breaks(spans: Any, *rest: Any, **more: Any) -> Any:
         if any(span.trace_id == trace_id(1) for span in spans):
@@ -266,7 +266,7 @@ def test_a_trace_that_cannot_be_derived_keeps_its_spans_and_no_other_trace_waits
         return real(spans, *rest, **more)
 
     with monkeypatch.context() as broken:
-        broken.setattr("otel_traj.store.derive.assemble", breaks)
+        broken.setattr("otel_traj.store.derive.assemble_alone", breaks)
         record(store, *run(1), *run(2))
         report = store.seal()
 
@@ -294,7 +294,7 @@ def test_a_trajectory_that_cannot_be_derived_again_keeps_its_rows(
     def breaks(*_: Any, **__: Any) -> Any:
         raise RecursionError("made up")
 
-    monkeypatch.setattr("otel_traj.store.derive.assemble", breaks)
+    monkeypatch.setattr("otel_traj.store.derive.assemble_alone", breaks)
     record(store, tool(1, 4))
     report = store.seal()
 
