@@ -11,7 +11,8 @@ What is bounded, and what goes when the bound is reached:
 - the queue, `QUEUE_SIZE` items: from half on starts are no longer noted (the order of simultaneous
   starts and the early sign of a span are lost, no data); when full, ended spans and logs are
   dropped, counted per trace and told in its `Close`;
-- what waits for a disk that cannot be written, `BACKLOG_BYTES`: the oldest is dropped and counted;
+- what waits for a disk that cannot be written (`otel_traj.capture.spool`): the oldest is dropped,
+  counted, and told in a `Close` of its own if that of its trace has been written;
 - what is kept of one open trace for listeners, `KEPT_SPANS` and `KEPT_BYTES`: its contents are
   forgotten and listeners get an outline with `complete=False`; the store has everything;
 - open traces, `OPEN_TRACES`: the oldest is no longer followed, its end is left to the sealer.
@@ -43,22 +44,23 @@ from otel_traj.assembly.lifecycle import OpenTrace
 from otel_traj.capture.guard import faults, guard, logger, report
 from otel_traj.capture.lines import Lines, has_ids
 from otel_traj.capture.redaction import Redactor
+from otel_traj.capture.spool import Spool
 from otel_traj.model import Close, LogRecord, SpanRecord, Trajectory
 
 TICK_S: Final = 0.2
 """How long an ended span may wait in memory: what `kill -9` without `flush()` loses at most."""
 
 QUEUE_SIZE: Final = 16_384
-BACKLOG_BYTES: Final = 64 * 1024 * 1024
 KEPT_SPANS: Final = 10_000
 KEPT_BYTES: Final = 64 * 1024 * 1024
 
 OPEN_TRACES: Final = 10_000
 
-_FRAME_BYTES: Final = 4 * 1024 * 1024
 _REMEMBERED_TRACES: Final = 10_000
 _EXIT_S: Final = 10.0
 """How long the end of the program may wait for the last lines to be written."""
+_RETRY_S: Final = 1.0
+"""How long to leave a disk alone that could not be written, unless somebody flushes."""
 
 Listener: TypeAlias = Callable[[Trajectory], object]
 
@@ -81,6 +83,8 @@ class Stats:
     queued: int
     """Items that wait for the next tick."""
     bytes_written: int
+    bytes_waiting: int
+    """Encoded and in memory, as the disk cannot be written."""
     write_failures: int
     redaction_failures: int
     """Values replaced by a marker, as the redactor raised."""
@@ -188,7 +192,9 @@ class TrajectorySpanProcessor(SpanProcessor):
         self._start_seqs: dict[int, int] = {}  # span id -> number; of open spans
         self._untold: dict[int, Span] = {}  # open spans whose start has not been written
         self._n_started = 0
-        self._backlog: deque[bytes] = deque()
+        self._spool = Spool(self._writer, self._give_up) if self._writer else None
+        self._lost: Counter[int] = Counter()  # trace id -> spans, of traces not open now
+        self._n_lost_before = 0  # drops that the flush before has answered for
         self._finished: deque[tuple[_Trace, Close]] = deque()
         self._counts: Counter[str] = Counter()
 
@@ -256,22 +262,26 @@ class TrajectorySpanProcessor(SpanProcessor):
         self._listeners.append(listener)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Write everything that has ended; True when it is durable and listeners were called."""
+        """Write everything that has ended; True when it is durable and listeners were called.
+
+        False as well when something was dropped since the last time that somebody asked.
+        """
         if self._is_shut:
             return False
         worker = self._worker
-        if worker is None or not worker.is_alive() or worker is threading.current_thread():
-            self._take_turn()
-            return not self._backlog
         ticket = _Ticket()
         self._tickets.append(ticket)
-        self._rouse()
+        if worker is None or not worker.is_alive() or worker is threading.current_thread():
+            self._take_turn()
+        else:
+            self._rouse()
         return ticket.done.wait(timeout_millis / 1000) and ticket.is_durable
 
     def shutdown(self) -> None:
         """Write everything and stop; what comes later is ignored. Waits `_EXIT_S` at most."""
         if self._is_shut:
             return
+        deadline = time.monotonic() + _EXIT_S
         self.force_flush(int(_EXIT_S * 1000))
         self._limit = self._crowd = -1
         self._is_shut = True
@@ -279,11 +289,34 @@ class TrajectorySpanProcessor(SpanProcessor):
             self._wake.release()
         worker = self._worker
         if worker is not None and worker is not threading.current_thread():
-            worker.join(_EXIT_S)
-        with guard("write the last spans"):
-            self._take_turn(last=True)
-        if self._writer is not None:
-            self._writer.close()
+            worker.join(max(0.0, deadline - time.monotonic()))
+        if not self._turn.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            # The worker is stuck in a write. The segment is its to close, the kernel's when we end.
+            logger.warning(
+                "The disk of the store does not answer: %d spans or logs and what was being"
+                " written are lost unless it does before the program has ended",
+                len(self._queue),
+            )
+            return
+        try:
+            with guard("write the last spans"):
+                self._take_turn(last=True)
+            self._leave()
+        finally:
+            self._turn.release()
+
+    def _leave(self) -> None:
+        """Give up what cannot be written, and the segment."""
+        if self._spool is None:
+            return
+        before = self._n_lost
+        if self._spool.give_up():
+            logger.warning(
+                "%d spans or logs are lost: the store could not be written up to the end of the"
+                " program",
+                self._n_lost - before,
+            )
+        self._spool.close()
 
     def stats(self) -> Stats:
         """Counts up to now."""
@@ -297,8 +330,9 @@ class TrajectorySpanProcessor(SpanProcessor):
             late_spans=counts["late_spans"],
             open_traces=len(self._traces),
             queued=len(self._queue),
-            bytes_written=counts["bytes_written"],
-            write_failures=counts["write_failures"],
+            bytes_written=self._spool.bytes_written if self._spool else 0,
+            bytes_waiting=self._spool.n_bytes if self._spool else 0,
+            write_failures=self._spool.failures if self._spool else 0,
             redaction_failures=self._lines.redaction_failures,
             listener_failures=counts["listener_failures"],
             faults=faults(),
@@ -329,37 +363,51 @@ class TrajectorySpanProcessor(SpanProcessor):
 
     def _wait(self) -> None:
         """Sleep while there is nothing to do, then until a tick is due or somebody asks."""
-        if not self._backlog:
+        is_waiting = self._spool is not None and self._spool.n_bytes > 0
+        if not is_waiting:
             self._idle = True  # before looking, so that nobody queues unseen in between
             if not (self._queue or self._tickets or self._is_shut):
                 # Open traces may end by lingering; without one nothing happens unasked.
                 self._wake.acquire(timeout=1.0 if self._traces else -1)
             self._idle = False
         if not (self._tickets or self._is_shut or len(self._queue) >= self._crowd):
-            self._wake.acquire(timeout=TICK_S)
+            self._wake.acquire(timeout=_RETRY_S if is_waiting else TICK_S)
 
     def _take_turn(self, *, last: bool = False) -> None:
         """One tick, and what follows from it; whoever waits is told even if it failed."""
         tickets = [self._tickets.popleft() for _ in range(len(self._tickets))]
+        is_durable = False
         try:
             with self._turn, guard("record spans"):
-                self._tick(last=last)
+                is_durable = self._tick(last=last)
             self._deliver()
             if self._after_tick is not None:
                 with guard("look after the store"):
-                    self._after_tick(self._counts["bytes_written"])
+                    self._after_tick(self._spool.bytes_written if self._spool else 0)
         finally:
+            if tickets:
+                is_durable = is_durable and self._n_lost == self._n_lost_before
+                self._n_lost_before = self._n_lost
             for ticket in tickets:
-                ticket.is_durable = not self._backlog
+                ticket.is_durable = is_durable
                 ticket.done.set()
 
-    def _tick(self, *, last: bool) -> None:
-        now = self._clock()
+    def _tick(self, *, last: bool) -> bool:
+        """Take the queue and write what came of it; whether nothing is left to be written."""
         lines: list[bytes] = []
+        try:
+            self._take_queue(lines, last=last)
+        finally:
+            is_written = self._write(lines)
+        return is_written
+
+    def _take_queue(self, lines: list[bytes], *, last: bool) -> None:
+        now = self._clock()
         if self._writer is None and not self._listeners:
             self._queue.clear()
         recording = guard("record a span")
-        for item in [self._queue.popleft() for _ in range(len(self._queue))]:
+        for _ in range(len(self._queue)):
+            item = self._queue.popleft()
             with recording:
                 self._take(item, lines, now)
                 continue
@@ -369,7 +417,6 @@ class TrajectorySpanProcessor(SpanProcessor):
         self._count_drops()
         with guard("close traces"):
             self._close_finished(lines, now, last=last)
-        self._write(lines)
 
     def _take(self, item: Any, lines: list[bytes], now: float) -> None:
         if type(item) is ReadableSpan:
@@ -423,6 +470,7 @@ class TrajectorySpanProcessor(SpanProcessor):
                 OpenTrace(f"{trace_id:032x}", now),
                 listened=bool(self._listeners),
                 first_ns=span.start_time or 0,
+                dropped_spans=self._lost.pop(trace_id, 0),
             )
             if len(self._traces) > OPEN_TRACES:
                 self._forget(next(iter(self._traces)))
@@ -470,6 +518,13 @@ class TrajectorySpanProcessor(SpanProcessor):
         if trace := self._traces.get(trace_id):
             trace.dropped_logs += count * is_log
             trace.dropped_spans += count * (not is_log)
+        elif not is_log and len(self._lost) < _REMEMBERED_TRACES:
+            self._lost[trace_id] += count
+
+    @property
+    def _n_lost(self) -> int:
+        """Spans and logs dropped so far."""
+        return self._counts["dropped_spans"] + self._counts["dropped_logs"]
 
     # --- the end of a trace -----------------------------------------------------------------------
 
@@ -513,24 +568,26 @@ class TrajectorySpanProcessor(SpanProcessor):
 
     # --- the disk ---------------------------------------------------------------------------------
 
-    def _write(self, lines: Iterable[bytes]) -> None:
-        """Append lines in frames; what cannot be written now waits for the next tick."""
-        if self._writer is None:
-            return
-        self._backlog.extend(_frames(lines))
-        while self._backlog:
-            try:
-                self._writer.append(self._backlog[0])
-            except OSError as error:
-                self._counts["write_failures"] += 1
-                report("write to the store; it is tried again", error)
-                break
-            self._counts["bytes_written"] += len(self._backlog.popleft())
-        while sum(map(len, self._backlog)) > BACKLOG_BYTES:
-            self._give_up(self._backlog.popleft())
+    def _write(self, lines: Iterable[bytes]) -> bool:
+        """Append lines to the log; whether nothing waits any more."""
+        if self._spool is None:
+            return True
+        self._spool.add(lines)
+        if not self._spool.write():
+            return False
+        if self._lost.keys() & self._over.keys():
+            self._spool.add(self._told_losses())
+            return self._spool.write()
+        return True
 
-    def _give_up(self, frame: bytes) -> None:
-        for record in wal.decode(frame):
+    def _told_losses(self) -> Iterable[bytes]:
+        """A further `Close` of each trace that lost spans after its own one was on its way."""
+        for trace_id in [*self._lost.keys() & self._over.keys()]:
+            dropped = self._lost.pop(trace_id)
+            yield wal.encode([Close("", (f"{trace_id:032x}",), None, dropped_spans=dropped)])
+
+    def _give_up(self, line: bytes) -> None:
+        for record in wal.decode(line):
             if isinstance(record, SpanRecord) and not record.is_open:
                 self._count_drop(int(record.trace_id, 16), is_log=False)
             elif isinstance(record, LogRecord):
@@ -615,20 +672,6 @@ def _sketch(span: ReadableSpan) -> SpanRecord:
 def _made_id(trace: OpenTrace) -> str:
     """The id that assembly gives a trajectory whose user gave none (`assembly.rows.Ids`)."""
     return hashlib.sha256(f"{trace.trace_id}{trace.root_span_id or ''}".encode()).hexdigest()[:20]
-
-
-def _frames(lines: Iterable[bytes]) -> Iterable[bytes]:
-    """Bodies of about `_FRAME_BYTES`."""
-    body: list[bytes] = []
-    size = 0
-    for line in lines:
-        body.append(line)
-        size += len(line)
-        if size >= _FRAME_BYTES:
-            yield b"".join(body)
-            body, size = [], 0
-    if body:
-        yield b"".join(body)
 
 
 def _trajectories(trace: _Trace, close: Close) -> Iterable[Trajectory]:

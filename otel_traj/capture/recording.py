@@ -210,8 +210,8 @@ class Recording:
             timeout: Seconds to wait at most.
 
         Returns:
-            Whether it is; False after the timeout, or where the disk cannot be written or nobody
-            takes what is sent.
+            Whether it is; False after the timeout, where the disk cannot be written or nobody takes
+            what is sent, and when something was dropped since the flush before.
         """
         deadline = monotonic() + timeout
         flushed = [

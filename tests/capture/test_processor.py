@@ -27,8 +27,10 @@ from opentelemetry.trace import (
 from otel_traj import semconv, wal
 from otel_traj.assembly import IDLE_S, LINGER_S, assemble
 from otel_traj.capture import processor as module
+from otel_traj.capture import spool
 from otel_traj.capture.processor import TrajectorySpanProcessor
 from otel_traj.model import Close, LogRecord, SpanRecord, Trajectory
+from otel_traj.store import open_store
 
 AGENT = {semconv.OPERATION: semconv.OP_INVOKE_AGENT, semconv.AGENT_NAME: "a"}
 TOOL = {semconv.OPERATION: semconv.OP_EXECUTE_TOOL, semconv.TOOL_NAME: "look"}
@@ -334,7 +336,7 @@ def test_disk_that_is_full_is_tried_again_and_nothing_is_lost(
 def test_what_waits_for_a_full_disk_is_bounded_and_its_loss_counted(
     processors: Any, records: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BACKLOG_BYTES", 3000)
+    monkeypatch.setattr(spool, "SPOOL_BYTES", 3000)
     processor, tracer = processors()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
@@ -350,6 +352,76 @@ def test_what_waits_for_a_full_disk_is_bounded_and_its_loss_counted(
     stored = len(ended(records(SpanRecord)))
     assert 0 < stored < 20
     assert stored + processor.stats().dropped_spans == 20
+
+
+@pytest.mark.usefixtures("faults_are_swallowed")
+def test_run_that_lost_spans_to_a_full_disk_says_so_in_the_store(
+    processors: Any, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processor, tracer = processors()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        run_agent(tracer, tools=9)
+        assert not processor.force_flush()
+        monkeypatch.setattr(spool, "SPOOL_BYTES", processor.stats().bytes_waiting // 2)
+        assert not processor.force_flush()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert processor.force_flush()
+
+    [(n_spans, n_dropped)] = (
+        open_store(store).sql("select n_spans, n_dropped_spans from trajectories").fetchall()
+    )
+    assert n_dropped == processor.stats().dropped_spans > 0
+    assert n_spans + n_dropped == 10
+
+
+@pytest.mark.usefixtures("faults_are_swallowed")
+def test_what_cannot_be_written_up_to_the_end_is_counted_and_told_once(
+    processors: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    processor, tracer = processors()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        run_agent(tracer)
+        run_agent(tracer)
+        processor.shutdown()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert processor.stats().dropped_spans == 4
+    told = [record.getMessage()[:30] for record in caplog.records]
+    assert told == [
+        "Cannot write to the store: [Er",
+        "Spans or logs were dropped: th",
+        "4 spans or logs are lost: the ",
+    ]
+
+
+def test_end_of_the_program_does_not_wait_for_a_disk_that_does_not_answer(
+    processors: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stuck, let_go = threading.Event(), threading.Event()
+
+    def sync(fd: int) -> None:
+        stuck.set()
+        assert let_go.wait(60)
+
+    monkeypatch.setattr(wal, "_fdatasync", sync)
+    monkeypatch.setattr(module, "_EXIT_S", 0.3)
+    processor, tracer = processors()
+    run_agent(tracer)
+    assert stuck.wait(10)
+
+    processor.shutdown()
+
+    assert not let_go.is_set()
+    assert "does not answer" in caplog.text
+    let_go.set()
 
 
 # --- listeners ---------------------------------------------------------------------------------
