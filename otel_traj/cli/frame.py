@@ -37,6 +37,7 @@ COMMANDS: Final[dict[str, str]] = {
     "verify": "Check that the store is whole.",
     "compact": "Merge small files, and remove what nobody reads any more.",
     "reassemble": "Rebuild trajectories from stored spans and logs.",
+    "migrate": "Rewrite files of older versions.",
     "instrumentors": "Print what can be recorded here, and by what.",
     "collector-config": "Print the configuration of an OpenTelemetry Collector.",
 }

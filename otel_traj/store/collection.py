@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Final
 
 from otel_traj import wal
-from otel_traj.errors import StoreDamagedError
 from otel_traj.store import locks, snapshot
 from otel_traj.store.schema import TABLES
 
@@ -49,25 +48,35 @@ def collect(store: Path, *, grace_s: float = GRACE_S, wait_s: float = 60.0) -> C
 
     Raises:
         StoreError: Somebody else was at it for all of `wait_s`.
+        StoreDamagedError: A snapshot that is kept cannot be read; nothing is removed then.
     """
-    with locks.held(store, "upkeep", wait_s), locks.held(store, "commit", wait_s):
+    with locks.held(store, "upkeep", wait_s):
         oldest = time.time() - grace_s
-        found = snapshot.numbers(store)
-        kept = _kept(store, found, grace_s, oldest)
-        named: set[str] = set()
-        for n in kept:
-            named |= _named(store, n)
-        dead = [store / "_snap" / f"{n:020d}.json" for n in found if n not in kept]
-        # Snapshots first: while one is there, all that it names is.
-        _remove(dead)
-        wal.sync_folder(store / "_snap")
-        nameless = [path for path in _data(store) if _relative(store, path) not in named]
-        # Whoever writes files that are not named yet holds one of the two locks until they are.
-        garbage = [path for path in nameless if grace_s == 0 or _changed(path) < oldest]
-        garbage += [path for path in _scraps(store) if _changed(path) < oldest]
-        report = CollectionReport(len(dead), len(garbage), sum(map(_size, garbage)))
-        _remove(garbage)
+        with locks.held(store, "commit", wait_s):
+            found = snapshot.numbers(store)
+            kept = _kept(store, found, grace_s, oldest)
+            named = _named(store, kept)
+            dead = [store / "_snap" / f"{n:020d}.json" for n in found if n not in kept]
+            # Snapshots first: while one is there, all that it names is.
+            _remove(dead)
+            if dead:
+                wal.sync_folder(store / "_snap")
+            nameless = [path for path in _data(store) if _relative(store, path) not in named]
+            # Whoever writes files that are not named yet holds one of the two locks until they are.
+            garbage = [path for path in nameless if grace_s == 0 or _changed(path) < oldest]
+            garbage += [path for path in _scraps(store) if _changed(path) < oldest]
+            report = CollectionReport(len(dead), len(garbage), sum(map(_size, garbage)))
+            _remove(garbage)
         return report
+
+
+def is_due(store: Path) -> bool:
+    """Whether enough has become old since the last collection to be worth the next one."""
+    found = snapshot.numbers(store)
+    if len(found) <= _LAST:
+        return False
+    first = _changed(store / "_snap" / f"{found[0]:020d}.json")
+    return time.time() - first > 1.25 * GRACE_S
 
 
 def _kept(store: Path, found: list[int], grace_s: float, oldest: float) -> set[int]:
@@ -77,13 +86,13 @@ def _kept(store: Path, found: list[int], grace_s: float, oldest: float) -> set[i
     return {*found[-_LAST:], *young, *(leased(store) & set(found))}
 
 
-def _named(store: Path, n: int) -> set[str]:
-    try:
-        return snapshot.paths(snapshot.read(store, n).files)
-    except StoreDamagedError:
-        if n == max(snapshot.numbers(store)):
-            raise  # what the store holds is not known: nothing may be removed
-        return set()
+def _named(store: Path, kept: set[int]) -> set[str]:
+    """Files that kept snapshots name; what a seal followed, the seal names as well."""
+    named: set[str] = set()
+    for n in kept:
+        if n + 1 not in kept or not snapshot.is_seal(store, n + 1):
+            named |= snapshot.paths(snapshot.read(store, n).files)
+    return named
 
 
 def _data(store: Path) -> Iterator[Path]:

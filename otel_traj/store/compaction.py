@@ -19,7 +19,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import duckdb
 
@@ -29,6 +29,8 @@ from otel_traj.store.files import FileWriter
 from otel_traj.store.rewrite import Change
 from otel_traj.store.schema import COLUMNS, SCHEMA_ID, SUPERSEDED
 from otel_traj.store.snapshot import DataFile, Files, Snapshot, SnapshotConflictError
+
+Scope: TypeAlias = Literal["due", "all", "older"]
 
 FAN_IN: Final = 32
 """Files of one level and day that are merged into one of the next level."""
@@ -71,18 +73,22 @@ class CompactionReport:
 
 
 def compact(
-    store: Path, *, is_full: bool = False, wait_s: float = 60.0, max_bytes: float = math.inf
+    store: Path, *, scope: Scope = "due", wait_s: float = 60.0, max_bytes: float = math.inf
 ) -> CompactionReport:
-    """Merge what is due, or everything; then collect what nobody can be reading any more.
+    """Merge files; then collect what nobody can be reading any more.
 
     Args:
         store: The store's folder.
-        is_full: Merge every day into as few files as can be; no dead revision is left.
-        wait_s: How long to wait for somebody else who is rewriting the store.
+        scope: `due`: days with too many files, or to which nothing is added any more. `all`: every
+            day into as few files as can be, without dead revisions. `older`: days with files of an
+            older schema. Files of a newer version are left alone: this one does not know all that
+            they hold.
+        wait_s: How long to wait for somebody else who is rewriting or sealing the store.
         max_bytes: Leave merges of more than this to somebody else.
 
     Raises:
         StoreDamagedError: A live file cannot be read.
+        StoreError: Somebody else was sealing for all of `wait_s`.
         OSError: The store cannot be written; nothing is changed then.
     """
     with locks.attempt(store, "upkeep", wait_s) as is_held:
@@ -92,13 +98,13 @@ def compact(
         days: set[str] = set()
         for _ in range(_ATTEMPTS):
             # A merge may fill the level above; after the last one everything is where it belongs.
-            done = _round(store, is_full=is_full, max_bytes=max_bytes)
+            done = _round(store, scope, wait_s=wait_s, max_bytes=max_bytes)
             days |= done
             if not done:
                 break
         after = snapshot.newest(store)
-        if days:
-            collection.collect(store)
+        if scope != "due" or collection.is_due(store):
+            collection.collect(store, wait_s=wait_s)
         n_before, bytes_before = _size(before)
         n_after, bytes_after = _size(after)
         return CompactionReport(tuple(sorted(days)), n_before, n_after, bytes_before, bytes_after)
@@ -111,29 +117,24 @@ def keep_up(store: Path) -> None:
     it. A store that cannot be written, or read, says so when it is used.
     """
     with contextlib.suppress(StoreError, OSError):
-        if is_due(snapshot.newest(store), max_bytes=INLINE_BYTES):
-            compact(store, wait_s=0.0, max_bytes=INLINE_BYTES)
-
-
-def is_due(current: Snapshot, *, max_bytes: float = math.inf) -> bool:
-    """Whether `compact` would merge anything."""
-    return next(_merges(current, is_full=False, max_bytes=max_bytes), None) is not None
+        if next(_merges(snapshot.newest(store), "due", INLINE_BYTES), None) is not None:
+            compact(store, wait_s=0.1, max_bytes=INLINE_BYTES)
 
 
 def _size(content: Snapshot) -> tuple[int, int]:
-    files = [file for own in content.files.values() for file in own]
+    files = _all(content.files)
     return len(files), sum(file.bytes for file in files)
 
 
-def _round(store: Path, *, is_full: bool, max_bytes: float) -> set[str]:
-    """Do every merge that is due now; the days concerned."""
+def _round(store: Path, scope: Scope, *, wait_s: float, max_bytes: float) -> set[str]:
+    """Do every merge that is to be done now; the days concerned."""
     base = snapshot.newest(store)
     days = set()
-    for date, inputs in _merges(base, is_full=is_full, max_bytes=max_bytes):
+    for date, inputs in _merges(base, scope, max_bytes):
         change = _merge(store, base, date, inputs)
         try:
-            with locks.held(store, "commit", wait_s=60.0):
-                rewrite.publish(store, change, op="compact")
+            with locks.held(store, "commit", wait_s):
+                rewrite.publish(store, change, op="migrate" if scope == "older" else "compact")
         except SnapshotConflictError:
             rewrite.discard(store, change.add)
         except BaseException:
@@ -147,15 +148,25 @@ def _round(store: Path, *, is_full: bool, max_bytes: float) -> set[str]:
 # --- what is due -------------------------------------------------------------------------------
 
 
-def _merges(current: Snapshot, *, is_full: bool, max_bytes: float) -> Iterator[tuple[str, Files]]:
+def _merges(current: Snapshot, scope: Scope, max_bytes: float) -> Iterator[tuple[str, Files]]:
     """Days and the files to merge of each: those of one unit of tables."""
-    now = time.time()
     for unit in _UNITS:
         for date, files in sorted(_by_day(current, unit).items()):
-            is_over = is_full or now - max(map(_written, _all(files))) >= QUIET_S
-            inputs = files if is_over and not _is_packed(files) else _tier(files)
+            inputs = _inputs(files, scope)
             if inputs and sum(file.bytes for file in _all(inputs)) <= max_bytes:
                 yield date, inputs
+
+
+def _inputs(files: Files, scope: Scope) -> Files:
+    """Which files of a day to merge."""
+    if any(file.schema > SCHEMA_ID for file in _all(files)):
+        return {}
+    if any(file.schema < SCHEMA_ID for file in _all(files)):
+        return files if scope != "due" else _tier(files)
+    is_over = time.time() - max(map(_written, _all(files))) >= QUIET_S
+    if scope == "all" or (scope == "due" and is_over):
+        return {} if _is_packed(files) else files
+    return _tier(files) if scope == "due" else {}
 
 
 def _by_day(current: Snapshot, tables: Iterable[str]) -> dict[str, Files]:
@@ -177,7 +188,7 @@ def _is_packed(files: Files) -> bool:
         return False
     return all(
         len(own) <= 1 + sum(file.bytes for file in own) // FILE_BYTES
-        and all(file.level > 0 and file.schema == SCHEMA_ID for file in own)
+        and all(file.level > 0 for file in own)
         for own in files.values()
     )
 

@@ -16,9 +16,10 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from otel_traj.errors import StoreVersionError
 from otel_traj.store import sealing, snapshot, views
 from otel_traj.store.files import FileWriter
-from otel_traj.store.schema import TABLES, arrow_schema
+from otel_traj.store.schema import SCHEMA_ID, TABLES, arrow_schema
 from otel_traj.store.snapshot import DataFile, Files, Operation, Snapshot, SnapshotConflictError
 
 BATCH_ROWS = 2_048
@@ -89,6 +90,9 @@ def without(
         doomed: Table -> SQL condition of the rows that go. It may name the table's columns, `date`,
             the schemas `stored` and `live` of the snapshot, and `keys`.
         keys: Name -> rows that the conditions look up.
+
+    Raises:
+        StoreVersionError: A file that would have to be copied is of a newer version.
     """
     change = Change()
     with views.connect_for_rewriting(store, current) as connection:
@@ -137,6 +141,15 @@ def _without_of_table(
     return Change({table: tuple(drop)}, {table: tuple(add)})
 
 
+def _check_known(file: DataFile) -> None:
+    """Refuse to copy a file of which this version does not know all columns."""
+    if file.schema > SCHEMA_ID:
+        raise StoreVersionError(
+            f"{file.path} was written by a newer otel-traj, and rewriting it here would lose what"
+            " that one added. Install a newer one: pip install -U otel-traj"
+        )
+
+
 def _filtered(
     store: Path,
     current: Snapshot,
@@ -146,6 +159,7 @@ def _filtered(
     condition: str,
 ) -> DataFile:
     """A copy of a file without the rows of a condition."""
+    _check_known(file)
     columns = ", ".join(f'"{column.name}"' for column in TABLES[table].columns)
     kept = (
         f"select {columns} from ({views.rows_of(current, table, [file], store)})"
@@ -169,6 +183,9 @@ def mapped(
         current: The newest snapshot; the caller holds the lock `commit`.
         table: Name of the table.
         change: Rows -> as many rows of the same columns; called twice on rows that it changes.
+
+    Raises:
+        StoreVersionError: A file that would have to be copied is of a newer version.
     """
     drop: list[DataFile] = []
     add: list[DataFile] = []
@@ -178,6 +195,7 @@ def mapped(
                 sql = _columns_of(current, table, file, store)
                 if all(rows.equals(change(rows)) for rows in batches(connection, sql, table)):
                     continue
+                _check_known(file)
                 with FileWriter(store, table, file.date, level=file.level) as writer:
                     for rows in batches(connection, sql, table):
                         writer.add(change(rows))

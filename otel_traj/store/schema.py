@@ -3,7 +3,7 @@
 Names and order of the derived tables come from `otel_traj.model` and are only repeated here to
 stand beside their meaning; `tests/store/test_schema.py` compares the two. A DuckDB type is written
 once per column and decides the Arrow type, hence the Parquet type. Changes are additive: a new
-column gets a new `SCHEMA_ID`, files written before it read as NULL.
+column is a new step in `SCHEMA_STEPS`, files written before it read as NULL.
 
 Raw tables (`spans`, `logs`, `annotations`) say what was received, derived tables what it means.
 """
@@ -22,8 +22,28 @@ from otel_traj import model
 FORMAT_VERSION: Final = 1
 """Version of the folder layout and of the snapshot file, kept in `format.json`."""
 
-SCHEMA_ID: Final = 1
-"""Id of the columns below; a snapshot says per file with which one it was written."""
+
+@dataclass(frozen=True, slots=True)
+class SchemaStep:
+    """One addition to the columns; never edited once it was released.
+
+    Attributes:
+        id: What a snapshot notes beside each file that was written with these columns.
+        since: Version of otel-traj that writes them.
+        added: What is new: names of tables, and `table.column`.
+    """
+
+    id: int
+    since: str
+    added: tuple[str, ...]
+
+
+SCHEMA_STEPS: Final = (SchemaStep(1, "0.1.0", ("everything",)),)
+"""How the columns below came to be, oldest first. A file of an earlier step is read for ever: what
+it lacks is NULL. One of a later step is read too, without what this version does not know."""
+
+SCHEMA_ID: Final = SCHEMA_STEPS[-1].id
+"""Id of the columns below."""
 
 # Spelt as DuckDB spells them, so that a described view compares equal.
 _EVENTS: Final = 'STRUCT(time_ns BIGINT, "name" VARCHAR, attributes VARCHAR)[]'

@@ -147,6 +147,20 @@ def read(store: Path, n: int) -> Snapshot:
         raise StoreDamagedError(f"Cannot read snapshot {str(path)!r}: {error!r}") from error
 
 
+def is_seal(store: Path, n: int) -> bool:
+    """Whether snapshot `n` only added files to those of `n - 1`; reads its beginning only.
+
+    Raises:
+        FileNotFoundError: There is none of this number (any more).
+    """
+    with _path(store, n).open("rb") as file:
+        return b'"op":"seal"' in file.read(_BEGINNING)
+
+
+_BEGINNING: Final = 256
+"""Where `_to_json` has written the operation, before anything long."""
+
+
 def commit(store: Path, snapshot: Snapshot) -> None:
     """Publish a snapshot, durably; the files it names must be durable already.
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.store.runs import close, root, run, started, tool
 VIEWS = ("trajectories", "steps", "spans", "logs", "trajectory_spans", "file_changes")
 
 
-def rows_of(store: TrajectoryStore) -> dict[str, list[object]]:
+def rows_of(store: TrajectoryStore) -> dict[str, list[Any]]:
     return {view: store.sql(f"from {view} order by all").fetchall() for view in VIEWS}
 
 
@@ -134,7 +135,7 @@ def test_files_end_at_a_size(scattered: TrajectoryStore, monkeypatch: pytest.Mon
     monkeypatch.setattr("otel_traj.store.rewrite.BATCH_ROWS", 8)
     before = rows_of(scattered)
 
-    compaction.compact(scattered.path, is_full=True)
+    compaction.compact(scattered.path, scope="all")
 
     assert files_of(scattered, "spans") == [(8, 1), (8, 1), (7, 1)]
     assert rows_of(scattered) == before
@@ -208,7 +209,7 @@ def test_a_damaged_file_stops_the_merge_and_nothing_changes(scattered: Trajector
     before = snapshot.newest(scattered.path).files
 
     with pytest.raises(StoreDamagedError, match="otel-traj verify"):
-        compaction.compact(scattered.path, is_full=True)
+        compaction.compact(scattered.path, scope="all")
 
     assert snapshot.newest(scattered.path).files == before
 
@@ -285,6 +286,7 @@ def test_the_lease_of_a_killed_reader_ends(scattered: TrajectoryStore) -> None:
     reader = """
 import sys, time
 from pathlib import Path
+from typing import Any
 from otel_traj.store import collection
 lease = collection.Lease(Path(sys.argv[1]), 3)
 print("reading", flush=True)
