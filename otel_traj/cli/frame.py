@@ -36,6 +36,7 @@ COMMANDS: Final[dict[str, str]] = {
     "export": "Write trajectories for other tools, or send them.",
     "verify": "Check that the store is whole.",
     "compact": "Merge small files, and remove what nobody reads any more.",
+    "publish": "Make Delta tables of the stored files, in place.",
     "reassemble": "Rebuild trajectories from stored spans and logs.",
     "migrate": "Rewrite files of older versions.",
     "instrumentors": "Print what can be recorded here, and by what.",

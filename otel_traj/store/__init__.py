@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -40,6 +40,7 @@ from otel_traj.store import (
     collection,
     compaction,
     erasure,
+    publish,
     query,
     reassembly,
     retention,
@@ -54,7 +55,9 @@ from otel_traj.store.absence import AbsenceReport
 from otel_traj.store.check import Problem
 from otel_traj.store.compaction import CompactionReport
 from otel_traj.store.erasure import ErasureReport
+from otel_traj.store.publish import PublishReport
 from otel_traj.store.reassembly import ReassemblyReport
+from otel_traj.store.retention import RetentionReport
 from otel_traj.store.rules import Rules
 from otel_traj.store.sealing import SealReport
 
@@ -64,7 +67,9 @@ __all__ = [
     "CompactionReport",
     "ErasureReport",
     "Problem",
+    "PublishReport",
     "ReassemblyReport",
+    "RetentionReport",
     "SealReport",
     "TrajectoryStore",
     "open_store",
@@ -542,6 +547,51 @@ class TrajectoryStore:
             trajectory_ids = {self.trajectory(i).trajectory_id for i in trajectory_ids}
         return reassembly.reassemble(self.path, trajectory_ids, wait_s=_IMPORT_WAIT_S)
 
+    def retain(
+        self,
+        *,
+        older_than: timedelta | None = None,
+        keep: int | None = None,
+        max_bytes: int | None = None,
+        outcome: Outcome | None = None,
+        agent: str | None = None,
+        dry_run: bool = False,
+    ) -> RetentionReport:
+        """Let trajectories go that are too old, too many or too large, with all that is theirs.
+
+        Pinned ones stay, and those that a living process records. Without an outcome or agent,
+        traces without a trajectory, and logs and annotations of nothing, go with the trajectories
+        of their time. Without any argument the limits are those of `[[retain]]` in `rules.toml`.
+        An annotation `traj.retention` says what was done. Files go when no reader can be using
+        them any more; what must be gone at once is for `delete`.
+
+        Args:
+            older_than: What ended so long ago goes; zero means now.
+            keep: All but so many, the newest, go.
+            max_bytes: The oldest go until the store has no more than about so many bytes in its
+                tables; with an outcome or agent, until these have.
+            outcome: The limits are for trajectories of this outcome.
+            agent: And of this agent at the top.
+            dry_run: Only tell what would go.
+
+        Raises:
+            ConfigurationError: There is no limit, or a wrong one.
+            StoreNotWritableError: The folder cannot be written.
+            StoreError: Another process did not let the store go in time; nothing is changed.
+        """
+        given = (older_than, keep, max_bytes, outcome, agent)
+        if all(criterion is None for criterion in given):
+            limits = rules.load(self.path).retention
+            if not limits:
+                raise ConfigurationError(
+                    "Give a limit, here or as [[retain]] in rules.toml: an age, a number of"
+                    " trajectories to keep, or a number of bytes"
+                )
+        else:
+            limits = (rules.RetentionRule(*given),)
+        wal.initialise(self.path)
+        return retention.retain(self.path, limits, dry_run=dry_run, wait_s=_IMPORT_WAIT_S)
+
     def delete(
         self,
         trajectories: Iterable[str] = (),
@@ -610,6 +660,19 @@ class TrajectoryStore:
             ConfigurationError: There is nothing to look for, or a pattern is wrong.
         """
         return absence.search(self.path, texts, patterns)
+
+    def publish(self) -> PublishReport:
+        """Make Delta tables of the stored files, or bring them up to date; see `docs/engines.md`.
+
+        Nothing is copied, but days with revisions that a newer one replaced are merged before,
+        because readers of Delta would count those.
+
+        Raises:
+            MissingExtraError: The package deltalake is not installed.
+            StoreError: Somebody else is rewriting the store, or wrote to the tables.
+        """
+        self.seal()
+        return publish.publish(self.path)
 
     def verify(
         self,
