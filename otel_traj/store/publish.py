@@ -167,7 +167,7 @@ def _record(store: Path, current: Snapshot, paths: Collection[str]) -> None:
 def _without_dead_revisions(store: Path, wait_s: float) -> Snapshot:
     """The newest snapshot, once every stored row lives; the caller holds the lock `upkeep`."""
     if snapshot.newest(store).live(SUPERSEDED.name):
-        compaction.compact(store, is_full=True, wait_s=wait_s)
+        compaction.compact(store, scope="all", wait_s=wait_s)
     current = snapshot.newest(store)
     if not current.live(SUPERSEDED.name):
         return current
@@ -268,9 +268,8 @@ def _add_columns(log: DeltaTable, table: str) -> None:
     from deltalake import Schema
 
     known = {column.name for column in log.schema().fields}
-    new = [
-        column for column in Schema.from_arrow(_schema(table)).fields if column.name not in known
-    ]
+    columns = Schema.from_arrow(_schema(table)).fields
+    new = [column for column in columns if column.name not in known]
     if new:
         log.alter.add_columns(new)
 
@@ -279,12 +278,8 @@ def _named(log: DeltaTable) -> Iterable[tuple[str, int, str]]:
     """Path, size and day of each file that the log names."""
     actions = pa.table(log.get_add_actions(flatten=True))
     days = actions[f"partition.{_PARTITION}"].cast(pa.string())
-    return zip(
-        actions["path"].to_pylist(),
-        actions["size_bytes"].to_pylist(),
-        days.to_pylist(),
-        strict=True,
-    )
+    columns = (actions["path"], actions["size_bytes"], days)
+    return zip(*(column.to_pylist() for column in columns), strict=True)
 
 
 def _add(store: Path, table: str, file: DataFile) -> AddAction:
