@@ -11,11 +11,19 @@
     name = "quick"
     value = "case when labels['feedback'] = 'good' then 1.0 else 1 / (1 + n_turns) end"
 
+    [[retain]]
+    older_than = "30d"
+    keep = 10_000
+    max_bytes = "5GB"
+    outcome = "success"                   # the limits are for these
+    agent = "support"
+
 `when` is one SQL condition, `value` one SQL number, on the columns of `trajectories` and on what
 evaluations and users said of the run as a whole: `scores` and `labels`, the last word under each
 name. Nothing may ask for the outcome, and a reward not for the reward. The first rule that holds,
 or gives a finite number, decides; one that cannot be computed for a row does not. All agents are
 judged by the same rules. They are checked when they are read: a mistake names its file and itself.
+`[[retain]]` is what `otel-traj retain` does when it is not told what (`otel_traj.store.retention`).
 """
 
 from __future__ import annotations
@@ -23,7 +31,8 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -61,12 +70,50 @@ class RewardRule:
 
 
 @dataclass(frozen=True, slots=True)
+class RetentionRule:
+    """How much is kept. Each limit is for itself; None sets none.
+
+    Attributes:
+        older_than: What ended so long ago goes; zero means now.
+        keep: All but so many, the newest, go.
+        max_bytes: The oldest go until the rest has about so many bytes.
+        outcome: The limits are for trajectories of this outcome.
+        agent: And of this agent at the top.
+    """
+
+    older_than: timedelta | None = None
+    keep: int | None = None
+    max_bytes: int | None = None
+    outcome: Outcome | None = None
+    agent: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check it.
+
+        Raises:
+            ConfigurationError: It has no limit, or a negative one, or the outcome is none.
+        """
+        limits = (self.older_than, self.keep, self.max_bytes)
+        if all(limit is None for limit in limits):
+            raise ConfigurationError(
+                "Give a limit: an age, a number of trajectories to keep, or a number of bytes"
+            )
+        if (self.older_than or timedelta()) < timedelta() or min(
+            limits[1] or 0, limits[2] or 0
+        ) < 0:
+            raise ConfigurationError("A limit of retention cannot be negative")
+        if self.outcome is not None and self.outcome not in _OUTCOMES:
+            raise ConfigurationError(f"outcome {self.outcome!r} is none of {', '.join(_OUTCOMES)}")
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
-    """All of a store's `rules.toml` that views need."""
+    """A store's `rules.toml`."""
 
     outcomes: tuple[OutcomeRule, ...] = ()
     rewards: tuple[RewardRule, ...] = ()
     outcome_evaluations: tuple[str, ...] = ()
+    retention: tuple[RetentionRule, ...] = ()
 
 
 def load(store: Path) -> Rules:
@@ -89,6 +136,7 @@ def load(store: Path) -> Rules:
         outcomes=tuple(_outcome_rule(path, t) for t in _tables(path, content, "outcome")),
         rewards=tuple(_reward_rule(path, t) for t in _tables(path, content, "reward")),
         outcome_evaluations=tuple(evaluations),
+        retention=tuple(_retention_rule(path, t) for t in _tables(path, content, "retain")),
     )
 
 
@@ -127,6 +175,59 @@ def _reward_rule(path: Path, table: Mapping[str, Any]) -> RewardRule:
             f"{rule}: `value` is no number on trajectories: {error}"
         ) from error
     return RewardRule(table["name"], table["value"])
+
+
+def _retention_rule(path: Path, table: Mapping[str, Any]) -> RetentionRule:
+    try:
+        unknown = table.keys() - {field.name for field in fields(RetentionRule)}
+        if unknown:
+            raise ConfigurationError(f"it has no {min(unknown)!r}")
+        older_than, max_bytes = table.get("older_than"), table.get("max_bytes")
+        for name, kind in (("keep", int), ("outcome", str), ("agent", str)):
+            if not isinstance(table.get(name, kind()), kind):
+                raise ConfigurationError(f"{name} cannot be {table[name]!r}")
+        return RetentionRule(
+            older_than=None if older_than is None else duration(str(older_than)),
+            keep=table.get("keep"),
+            max_bytes=None if max_bytes is None else size(str(max_bytes)),
+            outcome=table.get("outcome"),
+            agent=table.get("agent"),
+        )
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{str(path)!r}, [[retain]]: {error}") from error
+
+
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_BYTES: Final = {
+    "": 1,
+    **{f"{letter}B": 1_000**n for n, letter in enumerate(("", "K", "M", "G", "T"))},
+    **{f"{letter}iB": 1_024**n for n, letter in enumerate(("K", "M", "G", "T"), start=1)},
+}
+
+
+def duration(text: str) -> timedelta:
+    """Read a length of time: `30d`, `12h`, `2w`.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    found = re.fullmatch(r"\s*(\d{1,6}(?:\.\d+)?)\s*([smhdw])\s*", text)
+    if found is None:
+        raise ConfigurationError(f"{text!r} is no length of time; write 30d, 12h or 2w")
+    return timedelta(seconds=float(found[1]) * _SECONDS[found[2]])
+
+
+def size(text: str) -> int:
+    """Read a number of bytes: `5GB`, `500MB`, `2GiB`, `1000000`.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    found = re.fullmatch(r"\s*(\d{1,18}(?:\.\d+)?)\s*([KMGT]?i?B|)\s*", text, re.IGNORECASE)
+    units = {unit.lower(): factor for unit, factor in _BYTES.items()}
+    if found is None or found[2].lower() not in units:
+        raise ConfigurationError(f"{text!r} is no number of bytes; write 5GB, 500MB or 2GiB")
+    return int(float(found[1]) * units[found[2].lower()])
 
 
 def _checked_texts(path: Path, kind: str, table: Mapping[str, Any], keys: tuple[str, ...]) -> str:
