@@ -8,7 +8,10 @@ the next ones gather.
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import queue
+import shutil
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -20,6 +23,11 @@ from otel_traj import wal
 
 GROUP_BYTES: Final = wal.SEGMENT_BYTES
 """About how much is written with one sync at most; a larger request is a group of its own."""
+
+SPARE_SHARE: Final = 0.05
+SPARE_BYTES: Final = 64 * 1024 * 1024
+"""What is left free on a disk, the less of the two: without room to write rows, the sealer could
+not make any by removing what it has sealed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,7 @@ class Journal:
 
     def __init__(self, store: Path) -> None:
         """Begin to take frames; `close` ends it."""
+        self._store = store
         self._writer = wal.WalWriter(store)
         self._waiting: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="otel-traj-journal", daemon=True)
@@ -79,6 +88,7 @@ class Journal:
 
     def _write(self, group: Sequence[_Entry]) -> None:
         try:
+            self._check_disk()
             self._writer.append_all([(entry.body, entry.kind) for entry in group])
         except OSError as error:
             for entry in group:
@@ -86,6 +96,11 @@ class Journal:
         else:
             for entry in group:
                 _set(entry.written, None)
+
+    def _check_disk(self) -> None:
+        disk = shutil.disk_usage(self._store)
+        if disk.free < min(SPARE_BYTES, SPARE_SHARE * disk.total):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _set(future: Future[None], error: OSError | None) -> None:

@@ -1,7 +1,8 @@
 """`python -m otel_traj.server.sealer DIR EVERY_S`: seals a store again and again; `keeper` runs it.
 
 Standard output has one JSON object for each seal. It ends, after a last seal, when its standard
-input ends: so it outlives nobody who started it.
+input ends: so it outlives nobody who started it. A second thread merges small files meanwhile,
+which may take longer than from one seal to the next.
 """
 # ruff: noqa: T201 - standard output is how it reports
 
@@ -16,10 +17,15 @@ from pathlib import Path
 from typing import Final
 
 from otel_traj.errors import OtelTrajError
-from otel_traj.store import sealing, snapshot
+from otel_traj.store import compaction, sealing, snapshot
+
+_log = logging.getLogger("otel_traj.server.sealer")
 
 IDLE_S: Final = 5.0
 """How often to seal where nothing has come: what ends runs is also that nothing comes."""
+
+COMPACT_S: Final = 20.0
+"""How often to see whether files are to be merged."""
 
 
 def main(arguments: list[str]) -> int:
@@ -31,11 +37,16 @@ def main(arguments: list[str]) -> int:
     store, every_s = Path(arguments[0]), float(arguments[1])
     stop = threading.Event()
     threading.Thread(target=_watch, args=(stop,), daemon=True).start()
+    compactor = threading.Thread(target=_compact_until, args=(stop, store))
+    compactor.start()
     try:
         _seal_until(stop, store, every_s)
     except (OtelTrajError, OSError) as error:
-        print(f"otel-traj: sealer: {error}", file=sys.stderr)
+        _log.warning("%s", error)
         return 1
+    finally:
+        stop.set()
+        compactor.join()
     return 0
 
 
@@ -55,6 +66,14 @@ def _seal_until(stop: threading.Event, store: Path, every_s: float) -> None:
             known, sealed_at = lengths, began
         stop.wait(max(0.0, began + every_s - time.monotonic()))
     _seal(store)
+
+
+def _compact_until(stop: threading.Event, store: Path) -> None:
+    while not stop.wait(COMPACT_S):
+        try:
+            compaction.compact(store, wait_s=1.0)
+        except (OtelTrajError, OSError) as error:
+            _log.warning("Files are not merged: %s", error)
 
 
 def _seal(store: Path) -> None:

@@ -99,6 +99,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> bool:
         sealing = asyncio.create_task(keeper.run())
         for name, listener in zip(_names(settings), listeners, strict=True):
             announce(f"{name:9} {listener.address}")
+        announce("ready")
         await _signalled()
         announce("stopping: what has come is being written and sealed")
     finally:
