@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from otel_traj import wal
-from otel_traj.store import locks, snapshot
+from otel_traj.store import locks, published, snapshot
 from otel_traj.store.schema import TABLES
 
 GRACE_S: Final = 3_600.0
@@ -43,7 +43,7 @@ def collect(store: Path, *, grace_s: float = GRACE_S, wait_s: float = 60.0) -> C
     Args:
         store: The store's folder.
         grace_s: Younger ones stay. With 0 only what the newest snapshot names stays, on lease or
-            not: a reader of an older one gets an error.
+            published or not: a reader of an older one gets an error.
         wait_s: How long to wait for somebody else who is rewriting or sealing.
 
     Raises:
@@ -56,6 +56,8 @@ def collect(store: Path, *, grace_s: float = GRACE_S, wait_s: float = 60.0) -> C
             found = snapshot.numbers(store)
             kept = _kept(store, found, grace_s, oldest)
             named = _named(store, kept)
+            if grace_s > 0:
+                named |= published.paths(store)
             dead = [store / "_snap" / f"{n:020d}.json" for n in found if n not in kept]
             # Snapshots first: while one is there, all that it names is.
             _remove(dead)

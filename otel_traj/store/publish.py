@@ -8,8 +8,7 @@ A snapshot is one commit for all tables, Delta has one log per table: the raw ta
 first and `trajectories` last, so that what a header speaks of is there. Readers of Delta know
 nothing of dead revisions, so these are compacted away before. A death at any point leaves tables
 of two snapshots, each of them whole; the next `publish` compares every log with the snapshot and
-commits what differs. `_published.json` has the files that any log may name, so that they are kept
-for readers until the next time (`otel_traj.store.collection`).
+commits what differs. What the logs name is kept for their readers (`otel_traj.store.published`).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,8 +27,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from otel_traj import wal
-from otel_traj.errors import MissingExtraError, StoreDamagedError, StoreError
-from otel_traj.store import compaction, files, locks, rewrite, snapshot, views
+from otel_traj.errors import MissingExtraError, StoreError
+from otel_traj.store import compaction, files, locks, published, rewrite, snapshot, views
 from otel_traj.store.schema import SUPERSEDED, TABLES
 from otel_traj.store.snapshot import DataFile, Snapshot
 
@@ -50,7 +49,6 @@ ORDER: Final = (
 )
 """The tables that are published, in the order in which they are."""
 
-_RECORD: Final = "_published.json"
 _APPLICATION: Final = "otel-traj"
 _PARTITION: Final = "date"
 
@@ -95,11 +93,11 @@ def publish(store: Path, *, wait_s: float = 60.0) -> PublishReport:
     with locks.held(store, "upkeep", wait_s):
         current = _without_dead_revisions(store, wait_s)
         live = {file.path for table in ORDER for file in current.live(table)}
-        _record(store, current, live | published(store))
+        published.record(store, current.n, live | published.paths(store))
         report = PublishReport(current.n)
         for table in ORDER:
             report = _publish_table(store, current, table, report)
-        _record(store, current, live)
+        published.record(store, current.n, live)
         return report
 
 
@@ -109,35 +107,13 @@ def refresh(store: Path) -> PublishReport | None:
     Returns:
         None where nothing was published, or the package to do it is missing, which is said once.
     """
-    if not is_published(store):
+    if not published.is_published(store):
         return None
     try:
         return publish(store)
     except MissingExtraError as error:
         _log.warning("The Delta tables of %s stay behind: %s", store, error)
         return None
-
-
-def is_published(store: Path) -> bool:
-    """Whether the store has Delta tables."""
-    return (store / _RECORD).exists()
-
-
-def published(store: Path) -> set[str]:
-    """The files that the Delta tables name, relative to the store; none without tables.
-
-    Raises:
-        StoreDamagedError: It cannot be told.
-    """
-    path = store / _RECORD
-    try:
-        return set(json.loads(path.read_bytes())["files"])
-    except FileNotFoundError:
-        return set()
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreDamagedError(
-            f"Cannot read {str(path)!r}: {error!r}. Remove it, then: otel-traj publish"
-        ) from error
 
 
 def require() -> None:
@@ -150,18 +126,6 @@ def require() -> None:
         importlib.import_module("deltalake.transaction").RemoveAction  # noqa: B018 - since 1.6.6
     except (ImportError, AttributeError) as error:
         raise MissingExtraError("otel-traj publish", "deltalake 1.6.6 or later", "delta") from error
-
-
-def _record(store: Path, current: Snapshot, paths: Collection[str]) -> None:
-    """Say, durably, which files the tables name, or may name before the next record."""
-    draft = store / "_tmp" / f"{wal.ulid()}.json"
-    draft.parent.mkdir(exist_ok=True)
-    with draft.open("w") as file:
-        json.dump({"snapshot": current.n, "files": sorted(paths)}, file, indent=0)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(store / _RECORD)
-    wal.sync_folder(store)
 
 
 def _without_dead_revisions(store: Path, wait_s: float) -> Snapshot:

@@ -83,6 +83,7 @@ def _problems(
         problems += derivation.differences(connection, stored, rest, sample, days, on_progress)
     if not found.damage:
         problems += leftovers.unsealed(store)
+    problems += leftovers.delta_tables(store)
     problems += leftovers.kept_aside(store)
     problems += leftovers.unnamed(store, current)
     return problems

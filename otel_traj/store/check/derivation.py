@@ -101,7 +101,8 @@ def differences(
             is_closed=False,
         )
         failed.update(batch.failed_traces)
-        told |= _compare(connection, [i for i, own in part.runs.items() if not own & failed], batch)
+        whole = [i for i, own in part.runs.items() if not own & failed]
+        told |= _compare(connection, current, whole, batch)
         if not part.runs:
             missing.update(batch.trajectory_ids)
     yield from _said(
@@ -154,14 +155,17 @@ def _parts(runs: Iterable[tuple[str | None, Iterable[str], int]]) -> Iterator[_P
 
 
 def _compare(
-    connection: duckdb.DuckDBPyConnection, trajectory_ids: Collection[str], batch: Batch
+    connection: duckdb.DuckDBPyConnection,
+    current: Snapshot,
+    trajectory_ids: Collection[str],
+    batch: Batch,
 ) -> dict[str, str]:
     """Runs of which any derived row differs -> `table.column` that differs first."""
     told: dict[str, str] = {}
     ids = pa.array(trajectory_ids, pa.string())
     connection.register("wanted", pa.table({"trajectory_id": ids}))
     for table in views.REVISED:
-        columns = [c.name for c in TABLES[table].columns if c.name not in NOT_DERIVED]
+        columns = _columns(current, table)
         quoted = ", ".join(f'"{column}"' for column in columns)
         kept = connection.sql(
             f"select {quoted} from live.{table} semi join wanted using (trajectory_id)"
@@ -177,6 +181,17 @@ def _compare(
                 told.setdefault(trajectory_id, f"{table}.{column}")
     connection.unregister("wanted")
     return told
+
+
+def _columns(current: Snapshot, table: str) -> list[str]:
+    """Derived columns that all live files have; in files of older versions some are missing."""
+    schemas = {file.schema for file in current.live(table)}
+    held = [views.columns_of(current, table, schema) for schema in schemas]
+    return [
+        column.name
+        for column in TABLES[table].columns
+        if column.name not in NOT_DERIVED and all(column.name in has for has in held)
+    ]
 
 
 def _by_trajectory(

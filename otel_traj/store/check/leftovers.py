@@ -7,7 +7,7 @@ from pathlib import Path
 
 from otel_traj import wal
 from otel_traj.errors import ConfigurationError, StoreDamagedError
-from otel_traj.store import rules, sealing, snapshot
+from otel_traj.store import published, rules, sealing, snapshot
 from otel_traj.store.check.problem import Problem, named
 from otel_traj.store.schema import TABLES
 from otel_traj.store.snapshot import Snapshot
@@ -77,7 +77,7 @@ def unnamed(store: Path, current: Snapshot) -> Iterator[Problem]:
         for table in TABLES
         for path in (store / table).glob("date=*/*.parquet")
     }
-    there -= snapshot.paths(current.files)
+    there -= snapshot.paths(current.files) | published.paths(store)
     for n in reversed(snapshot.numbers(store)):
         if not there or n == current.n:
             continue
@@ -90,6 +90,22 @@ def unnamed(store: Path, current: Snapshot) -> Iterator[Problem]:
     if there:
         yield Problem(
             "note", f"files that no snapshot names, left by a killed sealer: {len(there):,}"
+        )
+
+
+def delta_tables(store: Path) -> Iterator[Problem]:
+    """Files that readers of the published tables would open in vain."""
+    try:
+        gone = tuple(sorted(p for p in published.paths(store) if not (store / p).exists()))
+    except StoreDamagedError as error:
+        yield Problem("error", str(error), "_published.json")
+        return
+    if gone:
+        yield Problem(
+            "error",
+            f"the published Delta tables name files that are gone: {named(len(gone), gone)}."
+            " Bring them up to date: otel-traj publish",
+            gone[0],
         )
 
 
