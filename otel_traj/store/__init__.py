@@ -32,8 +32,10 @@ from otel_traj.errors import (
     StoreNotFoundError,
     StoreVersionError,
     TrajectoryNotFoundError,
+    advice_on,
 )
 from otel_traj.model import Annotation, AnnotationKind, Outcome, Record, RunStatus, Trajectory
+from otel_traj.redaction import Redaction
 from otel_traj.store import (
     absence,
     check,
@@ -43,6 +45,7 @@ from otel_traj.store import (
     publish,
     query,
     reassembly,
+    redacting,
     retention,
     rows,
     rules,
@@ -57,6 +60,7 @@ from otel_traj.store.compaction import CompactionReport
 from otel_traj.store.erasure import ErasureReport
 from otel_traj.store.publish import PublishReport
 from otel_traj.store.reassembly import ReassemblyReport
+from otel_traj.store.redacting import RedactionReport
 from otel_traj.store.retention import RetentionReport
 from otel_traj.store.rules import Rules
 from otel_traj.store.sealing import SealReport
@@ -69,6 +73,7 @@ __all__ = [
     "Problem",
     "PublishReport",
     "ReassemblyReport",
+    "RedactionReport",
     "RetentionReport",
     "SealReport",
     "TrajectoryStore",
@@ -224,7 +229,12 @@ class TrajectoryStore:
             compaction.keep_up(self.path)
         except (OSError, StoreVersionError) as error:
             if getattr(error, "errno", None) not in _READ_ONLY:
-                _log.warning("Cannot seal %s, reading its log instead: %s", self.path, error)
+                _log.warning(
+                    "Cannot seal %s, reading its log instead: %s%s",
+                    self.path,
+                    error,
+                    advice_on(error),
+                )
             return lengths
         return None
 
@@ -644,6 +654,34 @@ class TrajectoryStore:
             if must_exist:
                 raise
             return trajectory_id
+
+    def redact(
+        self, pattern: str | None = None, *, rules: Iterable[str] = (), dry_run: bool = False
+    ) -> RedactionReport:
+        """Replace what matches in all that is stored, and remove every copy of it.
+
+        In spans, logs and annotations, and in what is derived from them; trajectories that tell of
+        it are derived again. What a pattern matches becomes `[redacted:pattern]`. Nothing brings it
+        back. Runs that are still recorded go on as they are: `instrument(redact=...)` is for these.
+
+        Args:
+            pattern: A regular expression in Python's syntax; it sees each text by itself, also
+                those within JSON.
+            rules: Built-in ones: `secrets`, `emails`, `cards`.
+            dry_run: Only tell how much would change.
+
+        Raises:
+            ConfigurationError: Nothing is to be replaced, or the pattern is wrong.
+            UnknownNameError: There is no such rule.
+            StoreNotWritableError: The folder cannot be written.
+            StoreError: Another process did not let the store go in time; nothing is changed.
+        """
+        patterns = {} if pattern is None else {"pattern": pattern}
+        redaction = Redaction(tuple(rules), patterns)
+        if not redaction or pattern == "":
+            raise ConfigurationError("Say what to redact: a pattern, or built-in rules")
+        wal.initialise(self.path)
+        return redacting.redact(self.path, redaction, dry_run=dry_run, wait_s=_IMPORT_WAIT_S)
 
     def search(self, *texts: str, patterns: Iterable[str] = ()) -> AbsenceReport:
         """Read every byte of the store's folder and tell where a text is; no findings: nowhere.

@@ -10,8 +10,8 @@ are derived again in the same commit, so that they tell what their spans tell.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from otel_traj.store import derive, rewrite, sealing, views
 from otel_traj.store.draft import Draft
 from otel_traj.store.schema import SUPERSEDED
 from otel_traj.store.snapshot import DataFile, Snapshot
+from otel_traj.store.stored import LiveTrajectory, Stored
 from otel_traj.store.traces import LiveTrace
 
 _KEYS: Final = {
@@ -35,12 +36,12 @@ _TYPES: Final = {"rev": pa.int64()}
 
 _OF_SPANS: Final = (
     "(trace_id in (select trace_id from gone_traces)"
-    " or (trace_id, span_id) in (select trace_id, span_id from gone_spans))"
+    " or (trace_id, span_id) in (select (trace_id, span_id) from gone_spans))"
 )
 _CONDITIONS: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         (*views.REVISED, SUPERSEDED.name),
-        "(trajectory_id, rev) in (select trajectory_id, rev from gone)",
+        "(trajectory_id, rev) in (select (trajectory_id, rev) from gone)",
     ),
     "spans": _OF_SPANS,
     "logs": _OF_SPANS,
@@ -279,42 +280,78 @@ def _without_children(trace_id: str, content: Mapping[str, Any], gone: set[str])
     return trace.to_json()
 
 
-def derive_again(
-    store: Path,
-    draft: Draft,
-    trajectory_ids: Collection[str],
-    *,
-    checked: Callable[[str, pa.Table], pa.Table] | None = None,
-) -> None:
+def derive_again(store: Path, draft: Draft, trajectory_ids: Collection[str]) -> None:
     """Derive trajectories of a draft from its spans and logs; their old revisions are taken out.
 
     Args:
         store: The store's folder.
         draft: Its live trajectories are those of before.
-        trajectory_ids: Live ones; those that are joined or cut with them are derived too.
-        checked: Table and new rows -> the rows to store.
+        trajectory_ids: Live ones; those that share a trace with them are derived too.
     """
     content = draft.content
-    with sealing.reading(store, content) as stored:
-        named = stored.trajectories(trajectory_ids)
-        batch = derive.rederive(
-            stored,
-            sealing.open_traces(content),
-            {trace_id for row in named for trace_id in row.trace_ids},
-            n=content.n,
-            now=time.time(),
-            price=sealing.prices_of(store),
-            is_closed=True,
-        )
-    replaced = batch.tables.pop(SUPERSEDED.name)
+    replaced: list[pa.Table] = []
+    for batch in _derivations(store, content, trajectory_ids):
+        replaced += batch.tables.pop(SUPERSEDED.name).values()
+        draft.add(sealing.write_batch(store, batch))
     if replaced:
-        old = pa.concat_tables(replaced.values())
-        same = "(trajectory_id, rev) in (select trajectory_id, rev from old)"
+        old = pa.concat_tables(replaced)
+        same = "(trajectory_id, rev) in (select (trajectory_id, rev) from old)"
         conditions = dict.fromkeys(views.REVISED, same)
         draft.apply(rewrite.without(store, content, conditions, {"old": old}))
-    if checked is not None:
-        batch.tables = {
-            table: {date: checked(table, rows) for date, rows in by_date.items()}
-            for table, by_date in batch.tables.items()
-        }
-    draft.add(sealing.write_batch(store, batch))
+
+
+def said(store: Path, draft: Draft, trajectory_ids: Collection[str]) -> set[str]:
+    """Ids of the annotations that trajectories of a draft make of themselves."""
+    others = {name: own for name, own in draft.content.files.items() if name != "annotations"}
+    unsaid = replace(draft.content, files=others)
+    return {
+        annotation_id
+        for batch in _derivations(store, unsaid, trajectory_ids)
+        for rows in batch.tables["annotations"].values()
+        for annotation_id in rows["annotation_id"].to_pylist()
+    }
+
+
+_PART_SPANS: Final = 20_000
+"""Spans derived at once; bounds memory. A larger run is still one part."""
+
+
+def _derivations(
+    store: Path, content: Snapshot, trajectory_ids: Collection[str]
+) -> Iterator[derive.Batch]:
+    """What trajectories of a snapshot in the making tell by its records, in parts."""
+    with sealing.reading(store, content) as stored:
+        for trace_ids in _parts(stored, trajectory_ids):
+            yield derive.rederive(
+                stored,
+                sealing.open_traces(content),
+                trace_ids,
+                n=content.n,
+                now=time.time(),
+                price=sealing.prices_of(store),
+                is_closed=True,
+            )
+
+
+def _parts(stored: Stored, trajectory_ids: Collection[str]) -> Iterator[set[str]]:
+    """The traces of trajectories, in parts that share no trajectory."""
+    named = stored.trajectories(trajectory_ids)
+    trace_ids = {trace_id for row in named for trace_id in row.trace_ids}
+    sizes = {trace_id: len(ids) for trace_id, ids in stored.span_ids(trace_ids).items()}
+    part: set[str] = set()
+    for group in _sharing(stored.trajectories_of(trace_ids)):
+        part |= group
+        if sum(sizes.get(trace_id, 0) for trace_id in part) >= _PART_SPANS:
+            yield part
+            part = set()
+    if part:
+        yield part
+
+
+def _sharing(rows: Iterable[LiveTrajectory]) -> list[set[str]]:
+    """Traces of trajectories; those of trajectories that share one are together."""
+    groups: dict[str, set[str]] = {}
+    for row in rows:
+        joined = set(row.trace_ids).union(*(groups.get(t, ()) for t in row.trace_ids))
+        groups.update(dict.fromkeys(joined, joined))
+    return list({id(group): group for group in groups.values()}.values())
