@@ -20,7 +20,9 @@ Only set-up calls and reads raise. What runs inside an agent never does: see `ot
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
+from typing import Final
 
 
 class OtelTrajError(Exception):
@@ -96,3 +98,19 @@ class QueryError(OtelTrajError):
 
 class QueryRefusedError(QueryError):
     """The SQL asks for more than one `select` over the public views may do."""
+
+
+def advice_on(error: BaseException) -> str:
+    """What helps against an error of the system, as the end of a message; "" where nobody knows."""
+    number = getattr(error, "errno", None)
+    return f". {_ADVICE[number]}" if number in _ADVICE else ""
+
+
+_ADVICE: Final = {
+    errno.ENOSPC: "Make room on the disk of the store; nothing that it held is lost",
+    errno.EDQUOT: "Make room on the disk of the store; nothing that it held is lost",
+    errno.EROFS: "The disk of the store is mounted read-only: mount it to be written",
+    errno.EMFILE: "Too many files are open: close some, or raise `ulimit -n`",
+    errno.ENFILE: "Too many files are open on this machine: close some",
+    errno.EIO: "The disk of the store is failing: copy the store to another one, then verify it",
+}

@@ -46,6 +46,7 @@ from otel_traj.errors import (
     StoreError,
     StoreNotWritableError,
     StoreVersionError,
+    advice_on,
 )
 from otel_traj.model import Annotation, Close, LogRecord, Record, SpanEvent, SpanLink, SpanRecord
 
@@ -83,16 +84,13 @@ def initialise(store: Path) -> None:
                 {"format": FORMAT, "id": str(uuid.uuid4()), "min_reader": 1, "min_writer": 1},
             )
     except OSError as error:
+        advice = advice_on(error) or (
+            ". Give a folder that this user may write: instrument('PATH') or OTEL_TRAJ_STORE"
+        )
         raise StoreNotWritableError(
-            f"Cannot write the store {str(store)!r}: {error.strerror or error}. {_advice(error)}"
+            f"Cannot write the store {str(store)!r}: {error.strerror or error}{advice}"
         ) from error
     check_format(store, "min_writer")
-
-
-def _advice(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "Make room on its disk"
-    return "Give a folder that this user may write: instrument('PATH') or OTEL_TRAJ_STORE"
 
 
 def _make_folders(folder: Path) -> None:

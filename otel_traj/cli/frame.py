@@ -20,7 +20,7 @@ from typing import Any, Final
 import click
 
 from otel_traj.cli.safety import visible_lines
-from otel_traj.errors import OtelTrajError
+from otel_traj.errors import OtelTrajError, advice_on
 
 COMMANDS: Final[dict[str, str]] = {
     "demo": "Record real runs without key or network, and look at them.",
@@ -36,8 +36,12 @@ COMMANDS: Final[dict[str, str]] = {
     "export": "Write trajectories for other tools, or send them.",
     "verify": "Check that the store is whole.",
     "compact": "Merge small files, and remove what nobody reads any more.",
+    "retain": "Let trajectories go that are too old, too many or too large.",
+    "delete": "Erase trajectories, and every copy of them.",
+    "redact": "Replace what matches, wherever it is stored.",
     "publish": "Make Delta tables of the stored files, in place.",
     "reassemble": "Rebuild trajectories from stored spans and logs.",
+    "pin": "Keep trajectories whatever `retain` says, or list those that are kept.",
     "migrate": "Rewrite files of older versions.",
     "instrumentors": "Print what can be recorded here, and by what.",
     "collector-config": "Print the configuration of an OpenTelemetry Collector.",
@@ -120,7 +124,7 @@ class CommandLine(click.Group):
             _forget_stdout()
             return DONE
         except (OtelTrajError, OSError) as error:
-            raise _Failed(str(error)) from error
+            raise _Failed(f"{error}{advice_on(error)}") from error
         except Exception as error:
             if str(error) == "Query interrupted":  # so DuckDB says that Ctrl-C was pressed
                 raise KeyboardInterrupt from error

@@ -6,6 +6,7 @@ sealer that died, and harms nobody.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from pathlib import Path
@@ -16,8 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from otel_traj.errors import StoreError
+from otel_traj.store import snapshot
 from otel_traj.store.schema import TABLES, arrow_schema
-from otel_traj.store.snapshot import DataFile
+from otel_traj.store.snapshot import DataFile, Files
 from otel_traj.wal import sync_folder, ulid
 
 TIME_COLUMN: Final = {
@@ -50,6 +53,17 @@ def write(store: Path, table: str, date: str, rows: pa.Table, *, level: int = 0)
     with FileWriter(store, table, date, level=level, n_rows=rows.num_rows) as writer:
         writer.add(rows)
         return cast(DataFile, writer.close(is_empty_kept=True))
+
+
+def discard(store: Path, files: Files) -> None:
+    """Remove files that were to be published and were not.
+
+    A commit may fail after it was made: at the sync that follows, or by Ctrl-C. So those stay that
+    the newest snapshot names, and all where that is not known; collection removes the rest later.
+    """
+    with contextlib.suppress(OSError, StoreError):
+        for path in snapshot.paths(files) - snapshot.paths(snapshot.newest(store).files):
+            (store / path).unlink(missing_ok=True)
 
 
 class FileWriter:
@@ -138,9 +152,10 @@ class FileWriter:
     def discard(self) -> None:
         """Remove what was written, unless it was closed."""
         if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-            self._draft.unlink(missing_ok=True)
+            writer, self._writer = self._writer, None
+            with contextlib.suppress(OSError):  # writes the end of the file, on a full disk too
+                writer.close()
+        self._draft.unlink(missing_ok=True)
         self._waiting.clear()
 
     def _open(self) -> pq.ParquetWriter:

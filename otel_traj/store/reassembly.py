@@ -21,7 +21,7 @@ import pyarrow as pa
 from otel_traj import wal
 from otel_traj.assembly import WINDOW_NS, Relations, related
 from otel_traj.model import LogRecord, SpanRecord
-from otel_traj.store import derive, locks, sealing, snapshot, views
+from otel_traj.store import derive, files, locks, sealing, snapshot, views
 from otel_traj.store.derive import Batch
 from otel_traj.store.prices import Price
 from otel_traj.store.schema import SUPERSEDED, TABLES
@@ -87,7 +87,7 @@ def _reassemble(
         with sealing.held(store, wait_s):
             published = _publish(store, base, staged, price)
     except BaseException:
-        _discard(store, staged.files)
+        files.discard(store, staged.files)
         raise
     return replace(report, snapshot=published.n)
 
@@ -99,13 +99,6 @@ def _reserve(store: Path, wait_s: float) -> Snapshot:
     """
     with sealing.held(store, wait_s):
         return _commit(store, snapshot.newest(store))
-
-
-def _discard(store: Path, unseen: _Files) -> None:
-    """Remove files that no snapshot names."""
-    for own in unseen.values():
-        for file in own:
-            (store / file.path).unlink(missing_ok=True)
 
 
 # --- staging: everything is derived and written, nothing is seen --------------------------------

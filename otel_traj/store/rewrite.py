@@ -17,6 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from otel_traj.errors import StoreVersionError
+from otel_traj.store import files as files_module
 from otel_traj.store import sealing, snapshot, views
 from otel_traj.store.files import FileWriter
 from otel_traj.store.schema import SCHEMA_ID, TABLES, arrow_schema
@@ -69,9 +70,8 @@ def publish(store: Path, change: Change, *, op: Operation) -> Snapshot:
 
 
 def discard(store: Path, files: Files) -> None:
-    """Remove files that no snapshot names."""
-    for path in snapshot.paths(files):
-        (store / path).unlink(missing_ok=True)
+    """Remove files that were to be published and were not; see `otel_traj.store.files.discard`."""
+    files_module.discard(store, files)
 
 
 def without(

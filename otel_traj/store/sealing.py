@@ -15,7 +15,7 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -230,13 +230,13 @@ def _seal_once(store: Path, price: Price, *, is_final: bool) -> tuple[SealReport
         batch = _derive(store, current, read, price, is_final=is_final and read.is_all)
         if not _changes(current, batch, read):
             write_views(store, current, only_if_stale=True)
-            _remove(read.covered)
+            _remove(store, read.covered)
             return SealReport.of(current.n, batch, read), read.is_all
         try:
             following = _commit(store, current, batch, read)
         except SnapshotConflictError:
             continue
-        _remove(read.covered)
+        _remove(store, read.covered)
         return SealReport.of(following.n, batch, read), read.is_all
     raise SnapshotConflictError(
         f"Other processes keep committing to {str(store)!r} although this one holds its lock;"
@@ -295,28 +295,41 @@ def _commit(store: Path, current: Snapshot, batch: Batch, read: Intake) -> Snaps
     new_files = write_batch(store, batch)
     still_open = {trace_id: trace.to_json() for trace_id, trace in batch.open.items()}
     following = current.following(new_files, read.offsets, still_open)
-    snapshot.commit(store, following)
+    try:
+        snapshot.commit(store, following)
+    except BaseException:
+        files.discard(store, new_files)
+        raise
     write_views(store, following)
     return following
 
 
 def write_batch(store: Path, batch: Batch) -> dict[str, tuple[DataFile, ...]]:
     """The files of a batch by table; durable, visible to nobody yet."""
-    return {
-        table: tuple(files.write(store, table, date, rows) for date, rows in by_date.items())
-        for table, by_date in batch.tables.items()
-    }
+    written: dict[str, tuple[DataFile, ...]] = {}
+    try:
+        for table, by_date in batch.tables.items():
+            for date, rows in by_date.items():
+                file = files.write(store, table, date, rows)
+                written[table] = (*written.get(table, ()), file)
+    except BaseException:
+        files.discard(store, written)
+        raise
+    return written
 
 
 def write_views(store: Path, current: Snapshot, *, only_if_stale: bool = False) -> None:
-    """Keep `views.sql` at the newest snapshot; a wrong `rules.toml` must not stop a seal."""
+    """Keep `views.sql` at the newest snapshot; that it cannot be written must not stop a seal."""
     try:
         if not only_if_stale or not views.is_current(store, current):
             views.write_script(store, current)
-    except ConfigurationError as error:
+    except (ConfigurationError, OSError) as error:
         _log.warning("views.sql is not rewritten: %s", error)
 
 
-def _remove(segments: Iterable[Path]) -> None:
+def _remove(store: Path, segments: Collection[Path]) -> None:
+    """Let segments go; a sealer that died may not have synced the snapshot that covers them."""
+    if segments and (store / "_snap").exists():
+        wal.sync_folder(store / "_snap")
     for path in segments:
         path.unlink(missing_ok=True)

@@ -166,21 +166,24 @@ def commit(store: Path, snapshot: Snapshot) -> None:
 
     Raises:
         SnapshotConflictError: Its number is taken.
+        OSError: It could not be written; it may be published all the same, and not yet durable.
     """
     draft = store / "_tmp" / f"{ulid()}.json"
     draft.parent.mkdir(exist_ok=True)
-    with draft.open("w") as file:
-        json.dump(_to_json(snapshot), file, separators=(",", ":"))
-        file.flush()
-        os.fsync(file.fileno())
     target = _path(store, snapshot.n)
-    target.parent.mkdir(exist_ok=True)
+    if not target.parent.exists():
+        target.parent.mkdir(exist_ok=True)
+        sync_folder(store)
     try:
+        with draft.open("w") as file:
+            json.dump(_to_json(snapshot), file, separators=(",", ":"))
+            file.flush()
+            os.fsync(file.fileno())
         os.link(draft, target)
     except FileExistsError as error:
         raise SnapshotConflictError(f"Snapshot {snapshot.n} of {str(store)!r} exists") from error
     finally:
-        draft.unlink()
+        draft.unlink(missing_ok=True)
     sync_folder(target.parent)
 
 

@@ -130,8 +130,13 @@ def write_script(store: Path, snapshot: Snapshot) -> None:
     """Write `views.sql` for a snapshot, by rename: a reader sees the old text or the new one."""
     draft = store / "_tmp" / f"{ulid()}.sql"
     draft.parent.mkdir(exist_ok=True)
-    draft.write_text(_header(snapshot) + script(snapshot, rules_module.load(store)), "utf-8")
-    draft.rename(store / "views.sql")
+    text = _header(snapshot) + script(snapshot, rules_module.load(store))
+    try:
+        draft.write_text(text, "utf-8")
+        draft.rename(store / "views.sql")
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def is_current(store: Path, snapshot: Snapshot) -> bool:

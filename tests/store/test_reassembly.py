@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +21,9 @@ from otel_traj.dialects.otel import OPERATIONS
 from otel_traj.errors import TrajectoryNotFoundError
 from otel_traj.model import LogRecord, Record, SpanLink
 from otel_traj.store import TrajectoryStore, reassembly
+from tests.store import load
 from tests.store.runs import chat, root, run, span_id, started, tool, trace_id
+from tests.store.test_crashes import running
 
 
 @pytest.fixture
@@ -398,21 +401,16 @@ def the_only_version(store: TrajectoryStore) -> str:
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
-def test_it_runs_beside_writers_and_sealers(store: TrajectoryStore) -> None:
-    from tests.store.test_crashes import SEALER, WRITER, kill, look, running
-
-    unhurried = SEALER.replace("while True:", "import time\nwhile not time.sleep(0.1):")
+def test_it_runs_beside_writers_and_sealers(store: TrajectoryStore, tmp_path: Path) -> None:
     record(store, *(span for number in range(30) for span in run(100_000 + number)))
-    seen = 30
-    with running(WRITER, store.path, 0, 1) as writer, running(unhurried, store.path) as sealer:
-        writer.stdout.readline()  # type: ignore[union-attr]
+    journal = tmp_path / "writer"
+    with running("write", store.path, journal, 0, 0), running("seal", store.path, journal, 0.1):
+        load.wait_for([journal])
         reports = [store.reassemble() for _ in range(2)]
-        seen = look(store, seen)
-        acknowledged = kill(writer)
-        kill(sealer)
+        _, wrong = load.look(store.connection())
 
-    told = asked(store, "select trace_ids[1] from trajectories where status = 'completed'")
-    assert {trace_id(number) for number in acknowledged} <= {row[0] for row in told}
+    shown, wrong_after = load.look(store.connection())
+    assert wrong + wrong_after + load.Acknowledged.of([journal]).lost(shown) == []
+    assert {100_000 + number for number in range(30)} <= shown.spans.keys()
     assert reports[-1].n_rebuilt >= 30
-    assert look(store, seen) >= seen
     assert [problem for problem in store.verify() if problem.severity == "error"] == []
