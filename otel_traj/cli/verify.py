@@ -15,7 +15,7 @@ from otel_traj.cli.safety import visible
 from otel_traj.cli.words import count
 
 if TYPE_CHECKING:
-    from otel_traj.store import Problem
+    from otel_traj.store import AbsenceReport, Problem
 
 _SAMPLE = 100
 
@@ -24,6 +24,7 @@ _SAMPLE = 100
     epilog=examples(
         "otel-traj verify --store /data/traces",
         "otel-traj verify --all",
+        "otel-traj verify --absent ann@example.com --absent 4bf92f3577b34da6",
         "otel-traj verify --repair || otel-traj verify",
     )
 )
@@ -36,8 +37,20 @@ _SAMPLE = 100
     help="Derive so many trajectories again and compare.",
 )
 @click.option("--all", "is_all", is_flag=True, help="Derive all of them again and compare.")
+@click.option(
+    "--absent",
+    "texts",
+    metavar="TEXT",
+    multiple=True,
+    help="Prove instead that this text is nowhere in the folder.",
+)
+@click.option(
+    "--absent-regex", "patterns", metavar="REGEX", multiple=True, help="The same for a pattern."
+)
 @store_option
-def command(store: Path, sample: int, is_all: bool) -> int:
+def command(
+    store: Path, sample: int, is_all: bool, texts: tuple[str, ...], patterns: tuple[str, ...]
+) -> int:
     """Check that the store is whole.
 
     Every file that the newest snapshot names must be there with not a bit changed, its rows must
@@ -45,14 +58,28 @@ def command(store: Path, sample: int, is_all: bool) -> int:
     on a sample. What a killed writer left behind (a half-written last record, a run that never
     ended) is no damage: it is a note, and the exit status is 0. Damage gives 1, and is named with
     what is lost by it.
+
+    With --absent it proves something else: that a text is in no file of the folder, whatever form
+    it may have there; every byte is read. Where it is found is printed, and the exit status is 1.
     """
     from otel_traj.store import open_store
 
+    if texts or patterns:
+        return _report_absence(open_store(store).search(*texts, patterns=patterns))
     with _progress() as on_progress:
         problems = open_store(store).verify(
             sample=None if is_all else sample, on_progress=on_progress
         )
     return report(problems)
+
+
+def _report_absence(report: AbsenceReport) -> int:
+    for finding in report.findings:
+        click.echo(visible(f"{finding.path}: {finding.where}"))
+    read = f"{count(report.n_files, 'file')} of {report.n_bytes:,} bytes read"
+    found = f"found in {count(len(report.findings), 'place')}" if report.findings else "absent"
+    click.echo(f"{read}: {found}.", err=True)
+    return FOUND_PROBLEMS if report.findings else DONE
 
 
 def report(problems: Sequence[Problem]) -> int:
