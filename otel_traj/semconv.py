@@ -172,6 +172,7 @@ SPAN_START_PARENT: Final = "traj.span.parent_id"
 
 TRUNCATED_PREFIX: Final = "traj.truncated."  # + key: original length in bytes
 HASH_PREFIX: Final = "traj.hash."  # + key: SHA-256 of the whole value
+REDACTED: Final = "traj.redacted"  # string[]: attributes, and "body" or "name", that were changed
 REPAIRED: Final = "traj.repaired"  # string[]: what was missing on the wire and made up by us
 STRUCTURED: Final = "traj.structured"  # keys whose value came structured, not as JSON text
 

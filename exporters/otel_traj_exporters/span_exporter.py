@@ -18,20 +18,26 @@ from otel_traj import wal
 from otel_traj.capture.guard import guard
 from otel_traj.capture.lines import Lines
 from otel_traj.capture.sealing import SealStarter
+from otel_traj.redaction import choose
 
 
 class TrajectorySpanExporter(SpanExporter):
-    """Writes spans to the store `OTEL_TRAJ_STORE`, else `./traces`; secrets are replaced.
+    """Writes spans to the store `OTEL_TRAJ_STORE`, else `./traces`, redacted on the way.
 
-    Spans are durable when `export` returns. Nothing raises into the program: what cannot be written
-    is logged once, and the SDK is told `FAILURE`.
+    `OTEL_TRAJ_REDACT` says what is replaced, credentials by default. Spans are durable when `export`
+    returns. Nothing raises into the program: what cannot be written is logged once, and the SDK is
+    told `FAILURE`.
     """
 
     def __init__(self) -> None:
-        """Choose the store; nothing is written before the first span."""
+        """Choose store and redaction; nothing is written before the first span.
+
+        Raises:
+            ConfigurationError: `OTEL_TRAJ_REDACT` names no redaction.
+        """
         self._store = Path(os.environ.get("OTEL_TRAJ_STORE") or "traces").absolute()
         self._writer = wal.WalWriter(self._store)
-        self._lines = Lines(None)
+        self._lines = Lines(choose())
         self._seals = SealStarter(self._store)
         self._bytes_written = 0
 

@@ -18,16 +18,9 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 
 from otel_traj import semconv, wal
-from otel_traj.capture.redaction import (
-    BODY,
-    STATUS_MESSAGE,
-    Redaction,
-    Redactor,
-    may_hold_secret,
-    redact_secrets,
-)
 from otel_traj.model import LogRecord, SpanEvent, SpanLink, SpanRecord, SpanStatus
 from otel_traj.model import SpanKind as SpanKindName
+from otel_traj.redaction import SCOPE_NAME, TRACE_STATE, Redaction
 
 # As the OTLP encoder sets them. Bit 8: it is known whether the parent is remote; bit 9: it is.
 _LOCAL_PARENT: Final = 0x100
@@ -40,35 +33,29 @@ _MAX_TEXTS: Final = 256
 class Lines:
     """Writes spans and logs of this process as lines, redacted; used by one thread at a time."""
 
-    def __init__(self, redactor: Redactor | None) -> None:
-        """Choose what is replaced on the way; None for `redact_secrets`."""
-        self._redaction = Redaction(redactor or redact_secrets)
-        self._is_own_redactor = redactor is not None
+    def __init__(self, redaction: Redaction) -> None:
+        """Choose what is replaced on the way."""
+        self._redaction = redaction
         self._texts: dict[int, tuple[object, str]] = {}
-        self._names: dict[str, str] = {}
-
-    @property
-    def redaction_failures(self) -> int:
-        """How often the redactor raised."""
-        return self._redaction.failures
+        self._names: dict[str, str | None] = {}
 
     def of_span(self, span: ReadableSpan, start_seq: int | None, *, is_open: bool = False) -> bytes:
         """One line, with its end; `is_open` for a span that has only started."""
-        if not self._is_own_redactor and has_ids(span):
+        if has_ids(span):
             line = self._fast(span, start_seq, is_open)
             if line is not None:
                 return line.encode("ascii")
-        record = span_record(span, start_seq, is_open=is_open, redaction=self._redaction)
-        return wal.encode([record])
+        record = span_record(span, start_seq, is_open=is_open)
+        return wal.encode([self._redaction.record(record)])
 
     def of_log(self, log: Any) -> bytes:
         """One line, with its end, of what a log processor is given."""
-        return wal.encode([log_record(log, self._redaction)])
+        return wal.encode([self._redaction.record(log_record(log))])
 
     def _fast(self, span: ReadableSpan, start_seq: int | None, is_open: bool) -> str | None:
-        """The text of `wal.encode([span_record(...)])`; None if there is a secret in it."""
-        told = _told(span)
-        if told and may_hold_secret(told):
+        """The text of `wal.encode([span_record(...)])`; None if it may have to be redacted."""
+        name, told = self._name(_name(span)), _told(span)
+        if name is None or (told and self._redaction.may_hold(told)):
             return None
         context, parent = cast(SpanContext, span.context), span.parent
         kind, status = span.kind, span.status.status_code
@@ -76,7 +63,7 @@ class Lines:
             '{"k":"start"' if is_open else '{"k":"span"',
             f',"trace_id":"{context.trace_id:032x}","span_id":"{context.span_id:016x}"',
             f',"parent_span_id":"{parent.span_id:016x}"' if parent else ',"parent_span_id":null',
-            f',"name":{self._name(_name(span))},"start_ns":{_start_ns(span)}',
+            f',"name":{name},"start_ns":{_start_ns(span)}',
             ',"end_ns":null' if is_open else f',"end_ns":{_end_ns(span)}',
             "" if kind is SpanKind.INTERNAL else f',"kind":"{kind.name}"',
             "" if status is StatusCode.UNSET else f',"status":"{status.name}"',
@@ -85,7 +72,7 @@ class Lines:
         ]
         if (scope := span.instrumentation_scope) is not None:
             parts.append(self._kept(scope, self._scope_text))
-        if state := _trace_state(context):
+        if state := self._redaction.value(TRACE_STATE, _trace_state(context)):
             parts.append(f',"trace_state":{wal.dumps(state)}')
         parts.append(f',"flags":{_flags(parent)}')
         for name in ("dropped_attributes", "dropped_events", "dropped_links"):
@@ -105,24 +92,26 @@ class Lines:
             kept = self._texts[id(thing)] = (thing, text_of(thing))
         return kept[1]
 
-    def _name(self, name: str) -> str:
-        """A span's name as JSON; programs have few, but for those that put ids into them."""
-        text = self._names.get(name)
-        if text is None:
+    def _name(self, name: str) -> str | None:
+        """A span's name as JSON; None if it has to be redacted.
+
+        Programs have few names, but for those that put ids into them.
+        """
+        if name not in self._names:
             if len(self._names) >= _MAX_TEXTS:
                 self._names.clear()
-            text = self._names[name] = wal.dumps(name)
-        return text
+            self._names[name] = None if self._redaction.may_hold(name) else wal.dumps(name)
+        return self._names[name]
 
     def _resource_text(self, resource: Resource) -> str:
-        attributes = self._redaction.attributes(resource.attributes)
+        attributes, _ = self._redaction.told(dict(resource.attributes))
         return f',"resource":{wal.dumps(attributes)}' if attributes else ""
 
     def _scope_text(self, scope: InstrumentationScope) -> str:
         fields: Sequence[tuple[str, Any]] = (
-            ("scope_name", scope.name),
+            ("scope_name", scope.name and self._redaction.value(SCOPE_NAME, scope.name)),
             ("scope_version", scope.version),
-            ("scope_attributes", self._redaction.attributes(_copy(scope.attributes))),
+            ("scope_attributes", self._redaction.told(_copy(scope.attributes))[0]),
             ("schema_url", scope.schema_url),
         )
         return "".join(f',"{name}":{wal.dumps(value)}' for name, value in fields if value)
@@ -143,24 +132,16 @@ def _told(span: ReadableSpan) -> str:
     return told
 
 
-def span_record(
-    span: ReadableSpan,
-    start_seq: int | None,
-    *,
-    is_open: bool = False,
-    redaction: Redaction | None = None,
-) -> SpanRecord:
+def span_record(span: ReadableSpan, start_seq: int | None, *, is_open: bool = False) -> SpanRecord:
     """An SDK span as a record; `is_open` for one that has only started.
 
     One without ids gets some, and tells so in `traj.repaired`: it still says what happened.
     """
-    redacted = redaction.attributes if redaction else dict
     scope, status, context = span.instrumentation_scope, span.status, span.context
-    attributes = redacted(_copy(span.attributes))
+    attributes = _copy(span.attributes)
     trace_id, span_id = (context.trace_id, context.span_id) if context else (0, 0)
     if missing := [n for n, i in (("trace_id", trace_id), ("span_id", span_id)) if not i]:
         attributes[semconv.REPAIRED] = missing
-    message = status.description or None
     return SpanRecord(
         trace_id=f"{trace_id:032x}" if trace_id else secrets.token_hex(16),
         span_id=f"{span_id:016x}" if span_id else secrets.token_hex(8),
@@ -170,24 +151,23 @@ def span_record(
         end_ns=None if is_open else _end_ns(span),
         kind=cast(SpanKindName, span.kind.name),
         status=cast(SpanStatus, status.status_code.name),
-        status_message=redaction.value(STATUS_MESSAGE, message) if redaction else message,
+        status_message=status.description or None,
         attributes=attributes,
         events=tuple(
-            SpanEvent(event.timestamp, event.name, redacted(_copy(event.attributes)))
-            for event in span.events
+            SpanEvent(event.timestamp, event.name, _copy(event.attributes)) for event in span.events
         ),
         links=tuple(
             SpanLink(
                 f"{link.context.trace_id:032x}",
                 f"{link.context.span_id:016x}",
-                redacted(_copy(link.attributes)),
+                _copy(link.attributes),
             )
             for link in span.links
         ),
-        resource=redacted(span.resource.attributes),
+        resource=dict(span.resource.attributes),
         scope_name=(scope.name or None) if scope else None,
         scope_version=(scope.version or None) if scope else None,
-        scope_attributes=redacted(_copy(scope.attributes)) if scope else {},
+        scope_attributes=_copy(scope.attributes) if scope else {},
         schema_url=(scope.schema_url or None) if scope else None,
         trace_state=_trace_state(context),
         flags=_flags(span.parent),
@@ -198,12 +178,10 @@ def span_record(
     )
 
 
-def log_record(given: Any, redaction: Redaction | None = None) -> LogRecord:
+def log_record(given: Any) -> LogRecord:
     """What a log processor is given as a record; the SDK has renamed its class three times."""
     log, scope = given.log_record, given.instrumentation_scope
     resource = getattr(given, "resource", None) or log.resource
-    redacted = redaction.attributes if redaction else dict
-    attributes = _copy(log.attributes)
     return LogRecord(
         trace_id=f"{log.trace_id:032x}" if log.trace_id else None,
         span_id=f"{log.span_id:016x}" if log.span_id else None,
@@ -211,10 +189,10 @@ def log_record(given: Any, redaction: Redaction | None = None) -> LogRecord:
         observed_ns=log.observed_timestamp or None,
         event_name=event_name(log),
         severity=log.severity_text or None,
-        body=redaction.value(BODY, log.body) if redaction else log.body,
-        attributes=redacted(attributes),
+        body=log.body,
+        attributes=_copy(log.attributes),
         scope_name=(scope.name or None) if scope else None,
-        resource=redacted(resource.attributes),
+        resource=dict(resource.attributes),
     )
 
 

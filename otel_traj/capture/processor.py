@@ -28,7 +28,7 @@ import threading
 import time
 import weakref
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias, cast
@@ -43,9 +43,9 @@ from otel_traj.assembly import assemble
 from otel_traj.assembly.lifecycle import OpenTrace
 from otel_traj.capture.guard import faults, guard, logger, report
 from otel_traj.capture.lines import Lines, has_ids
-from otel_traj.capture.redaction import Redactor
 from otel_traj.capture.spool import Spool
 from otel_traj.model import Close, LogRecord, SpanRecord, Trajectory
+from otel_traj.redaction import FAILED, Redaction
 
 TICK_S: Final = 0.2
 """How long an ended span may wait in memory: what `kill -9` without `flush()` loses at most."""
@@ -86,8 +86,11 @@ class Stats:
     bytes_waiting: int
     """Encoded and in memory, as the disk cannot be written."""
     write_failures: int
+    redacted: Mapping[str, int]
+    """Replacements by what was found; a text that goes into the store and over OTLP counts twice.
+    """
     redaction_failures: int
-    """Values replaced by a marker, as the redactor raised."""
+    """Texts left out, as a function of the redaction raised."""
     listener_failures: int
     faults: int
     """Failures of otel-traj itself in this process, each kind logged once."""
@@ -147,7 +150,7 @@ class TrajectorySpanProcessor(SpanProcessor):
         self,
         writer: wal.WalWriter | None,
         *,
-        redactor: Redactor | None = None,
+        redaction: Redaction | None = None,
         after_tick: Callable[[int], object] | None = None,
         queue_size: int = QUEUE_SIZE,
         clock: Callable[[], float] = time.monotonic,
@@ -156,7 +159,7 @@ class TrajectorySpanProcessor(SpanProcessor):
 
         Args:
             writer: Where lines go; None if only listeners want them.
-            redactor: See `otel_traj.capture.redaction`.
+            redaction: What is replaced before it is written; None for credentials.
             after_tick: Called on the worker thread with the bytes written so far.
             queue_size: Items that may wait.
             clock: Seconds, for the ends of traces.
@@ -165,7 +168,8 @@ class TrajectorySpanProcessor(SpanProcessor):
         self._after_tick = after_tick
         self._clock = clock
         self._listeners: list[Listener] = []
-        self._lines = Lines(redactor)
+        self._redaction = Redaction() if redaction is None else redaction
+        self._lines = Lines(self._redaction)
         self._limit = queue_size
         self._crowd = queue_size // 2
         self._is_shut = False
@@ -320,7 +324,7 @@ class TrajectorySpanProcessor(SpanProcessor):
 
     def stats(self) -> Stats:
         """Counts up to now."""
-        counts = self._counts
+        counts, redacted = self._counts, self._redaction.counts()
         return Stats(
             spans=counts["spans"],
             logs=counts["logs"],
@@ -333,7 +337,8 @@ class TrajectorySpanProcessor(SpanProcessor):
             bytes_written=self._spool.bytes_written if self._spool else 0,
             bytes_waiting=self._spool.n_bytes if self._spool else 0,
             write_failures=self._spool.failures if self._spool else 0,
-            redaction_failures=self._lines.redaction_failures,
+            redacted=redacted,
+            redaction_failures=redacted.get(FAILED, 0),
             listener_failures=counts["listener_failures"],
             faults=faults(),
         )
@@ -546,6 +551,7 @@ class TrajectorySpanProcessor(SpanProcessor):
             dropped_logs=trace.dropped_logs,
         )
         self._counts["closes"] += 1
+        close = self._redaction.record(close)
         lines.append(wal.encode([close]))
         if self._listeners:
             self._finished.append((trace, close))

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from otel_traj.capture.instrumentors import Switched
     from otel_traj.capture.processor import Stats
-    from otel_traj.capture.redaction import Redactor
     from otel_traj.capture.sealing import SealStarter
     from otel_traj.model import Trajectory
+    from otel_traj.redaction import Redaction
 
 ListenerT = TypeVar("ListenerT", bound="Callable[[Trajectory], object]")
 
@@ -47,7 +47,7 @@ class _Options:
     sinks: frozenset[str]
     content: bool | None
     """What was said about content; None for yes into the store and no over OTLP."""
-    redact: Redactor | None
+    redaction: Redaction
     instrumentors: tuple[str, ...] | None
     tracer_provider: TracerProvider | None
     logger_provider: LoggerProvider | None
@@ -59,7 +59,7 @@ def instrument(
     *,
     sinks: Collection[str] = ("store",),
     content: bool | None = None,
-    redact: Redactor | None = None,
+    redact: Redaction | bool | None = None,
     instrumentors: Collection[str] | None = None,
     tracer_provider: TracerProvider | None = None,
     logger_provider: LoggerProvider | None = None,
@@ -78,9 +78,9 @@ def instrument(
         content: Whether to record prompts, answers, arguments, results and files. None for what
             `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` says; without it they are kept in
             the store and left out of what goes over OTLP.
-        redact: `redact(key, value) -> value`, called with every value before it leaves the process,
-            on a thread of ours. None for `redact_secrets`, which replaces well-known forms of
-            credentials.
+        redact: What is replaced before anything leaves the process, on a thread of ours: a
+            `Redaction`, True for all built-in rules, False for nothing. None for what
+            `OTEL_TRAJ_REDACT` says, else for credentials.
         instrumentors: Libraries (`openai`, `anthropic`, `langchain`) or packages of instrumentors
             to switch on. None for all that is installed, () for none.
         tracer_provider: Instead of the global one.
@@ -88,13 +88,14 @@ def instrument(
         seal: Whether a helper process may turn the log into Parquet at the end and now and then.
 
     Raises:
-        UnknownNameError: No sink or instrumentor of that name.
+        UnknownNameError: No sink, instrumentor or redaction rule of that name.
         StoreNotWritableError: Nothing can be written there.
         StoreVersionError: A newer otel-traj made the store.
         ConfigurationError: A recording is on with other arguments, or a provider is not the SDK's.
     """
     from otel_traj.capture import instrumentors as switches
     from otel_traj.capture import sinks as sink_names
+    from otel_traj.redaction import choose
 
     global _recording
     given = (store, sinks, content, redact, instrumentors, tracer_provider, logger_provider, seal)
@@ -102,7 +103,7 @@ def instrument(
         store=Path(store or os.environ.get("OTEL_TRAJ_STORE") or "traces").absolute(),
         sinks=sink_names.check((sinks,) if isinstance(sinks, str) else sinks),
         content=_said_of_content() if content is None else content,
-        redact=redact,
+        redaction=choose(redact),
         instrumentors=switches.check(instrumentors),
         tracer_provider=tracer_provider,
         logger_provider=logger_provider,
@@ -152,7 +153,6 @@ class Recording:
         from otel_traj.capture import instrumentors, sinks
         from otel_traj.capture.announcement import announce
         from otel_traj.capture.processor import TrajectorySpanProcessor
-        from otel_traj.capture.redaction import redact_secrets
         from otel_traj.capture.sealing import SealStarter
 
         self._options = options
@@ -168,11 +168,11 @@ class Recording:
         self._others: list[Any] = []
         if sinks.OTLP in options.sinks or sinks.wants_otlp(tracers):
             self._others += sinks.otlp_processors(
-                options.redact or redact_secrets, content=options.content is True
+                options.redaction, content=options.content is True
             )
         self._processor = TrajectorySpanProcessor(
             writer,
-            redactor=options.redact,
+            redaction=options.redaction,
             after_tick=self._seals.after_tick if self._seals else None,
         )
         self._switched: Switched = instrumentors.switch_on(

@@ -25,9 +25,9 @@ from opentelemetry.trace import Link, Status, set_span_in_context
 from otel_traj import semconv
 from otel_traj.capture.guard import guard
 from otel_traj.capture.lines import event_name
-from otel_traj.capture.redaction import BODY, STATUS_MESSAGE, Redaction, Redactor
 from otel_traj.dialects.content import body_without_content, without_content
 from otel_traj.errors import UnknownNameError
+from otel_traj.redaction import BODY, EVENT, NAME, STATUS_MESSAGE, Redaction, marked
 
 STORE: Final = "store"
 OTLP: Final = "otlp"
@@ -61,11 +61,11 @@ def wants_otlp(tracer_provider: TracerProvider) -> bool:
     return not any(type(exporter).__name__ == "OTLPSpanExporter" for exporter in exporters)
 
 
-def otlp_processors(redactor: Redactor, *, content: bool) -> tuple[Any, Any]:
+def otlp_processors(redaction: Redaction, *, content: bool) -> tuple[Any, Any]:
     """The SDK's batch processors for spans and logs, exporting redacted copies over OTLP.
 
     Args:
-        redactor: See `otel_traj.capture.redaction`.
+        redaction: What is replaced in the copies.
         content: Whether messages, arguments, results and files may leave the process; False takes
             them out of what instrumentors and verbs recorded (`otel_traj.dialects.content`).
 
@@ -75,8 +75,8 @@ def otlp_processors(redactor: Redactor, *, content: bool) -> tuple[Any, Any]:
     package = f"opentelemetry.exporter.otlp.proto.{'grpc' if protocol == 'grpc' else 'http'}"
     traces = importlib.import_module(f"{package}.trace_exporter").OTLPSpanExporter
     logs = importlib.import_module(f"{package}._log_exporter").OTLPLogExporter
-    spans = _Spans(RedactingSpanExporter(traces(), redactor, content))
-    events = _Logs(RedactingLogExporter(logs(), redactor, content))
+    spans = _Spans(RedactingSpanExporter(traces(), redaction, content))
+    events = _Logs(RedactingLogExporter(logs(), redaction, content))
     is_live = os.environ.get(LIVE) == "1"
     return StartTeller(spans, events) if is_live else spans, events
 
@@ -170,12 +170,12 @@ class StartTeller(SpanProcessor):
 
 
 class RedactingSpanExporter(SpanExporter):
-    """Gives an exporter copies of spans in which every value has been through a redactor."""
+    """Gives an exporter copies of spans that have been redacted."""
 
-    def __init__(self, exporter: Any, redactor: Redactor, content: bool = True) -> None:
+    def __init__(self, exporter: Any, redaction: Redaction, content: bool = True) -> None:
         """Stand before `exporter`; without `content` the copies lack what holds it."""
         self._exporter = exporter
-        self._copies = _Copies(redactor, content)
+        self._copies = _Copies(redaction, content)
         self.failures = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -200,10 +200,10 @@ class RedactingSpanExporter(SpanExporter):
 class RedactingLogExporter:
     """As `RedactingSpanExporter`, for logs; the SDK has renamed its base class, so it has none."""
 
-    def __init__(self, exporter: Any, redactor: Redactor, content: bool = True) -> None:
+    def __init__(self, exporter: Any, redaction: Redaction, content: bool = True) -> None:
         """Stand before `exporter`; see `RedactingSpanExporter`."""
         self._exporter = exporter
-        self._copies = _Copies(redactor, content)
+        self._copies = _Copies(redaction, content)
         self.failures = 0
 
     def export(self, batch: Sequence[Any]) -> Any:
@@ -230,7 +230,6 @@ class _RedactedSpan(ReadableSpan):
 
     def __init__(self, original: ReadableSpan, **values: Any) -> None:
         super().__init__(
-            name=original.name,
             context=original.context,
             parent=original.parent,
             kind=original.kind,
@@ -257,31 +256,40 @@ class _RedactedSpan(ReadableSpan):
 class _Copies:
     """Redacted copies of the SDK's objects, with or without content; a resource is copied once."""
 
-    def __init__(self, redactor: Redactor, content: bool) -> None:
-        self._redaction = Redaction(redactor)
+    def __init__(self, redaction: Redaction, content: bool) -> None:
+        self._redaction = redaction
         self._content = content
         self._resources: dict[int, tuple[Resource, Resource]] = {}
 
     def of_span(self, span: ReadableSpan) -> ReadableSpan:
-        redacted, status = self._attributes, span.status
-        message = self._redaction.value(STATUS_MESSAGE, status.description)
+        attributes, changed = self._told(span.attributes)
+        status, name = span.status, self._value(NAME, span.name, changed)
+        message = self._value(STATUS_MESSAGE, status.description, changed)
+        events = [
+            Event(
+                self._value(EVENT, event.name, changed),
+                self._part(event.attributes, changed),
+                event.timestamp,
+            )
+            for event in span.events
+        ]
+        links = [Link(link.context, self._part(link.attributes, changed)) for link in span.links]
         return _RedactedSpan(
             span,
+            name=name or "",
             resource=self._resource(span.resource),
-            attributes=redacted(span.attributes),
-            events=[
-                Event(event.name, redacted(event.attributes), event.timestamp)
-                for event in span.events
-            ],
-            links=[Link(link.context, redacted(link.attributes)) for link in span.links],
-            status=Status(status.status_code, message) if message else status,
+            attributes=marked(attributes, changed),
+            events=events,
+            links=links,
+            status=status if message is status.description else Status(status.status_code, message),
         )
 
     def of_log(self, given: Any) -> Any:
         log = copy.copy(given.log_record)
         body = log.body if self._content else body_without_content(event_name(log), log.body)
-        log.body = self._redaction.value(BODY, body)
-        log.attributes = self._attributes(log.attributes)
+        attributes, changed = self._told(log.attributes)
+        log.body = self._value(BODY, body, changed)
+        log.attributes = dict(marked(attributes, changed))
         redacted = copy.copy(given)
         # The SDK's class is frozen, and another one in each of its versions.
         object.__setattr__(redacted, "log_record", log)
@@ -289,14 +297,26 @@ class _Copies:
             object.__setattr__(redacted, "resource", self._resource(given.resource))
         return redacted
 
-    def _attributes(self, attributes: Mapping[str, Any] | None) -> dict[str, Any]:
-        given = attributes or {}
-        return self._redaction.attributes(given if self._content else without_content(given))
+    def _told(self, attributes: Mapping[str, Any] | None) -> tuple[Mapping[str, Any], list[str]]:
+        given = dict(attributes or {})
+        return self._redaction.told(given if self._content else without_content(given))
+
+    def _part(self, attributes: Mapping[str, Any] | None, changed: list[str]) -> Mapping[str, Any]:
+        """The attributes of an event or a link."""
+        redacted, keys = self._told(attributes)
+        changed += keys
+        return redacted
+
+    def _value(self, key: str, value: Any, changed: list[str]) -> Any:
+        redacted = self._redaction.value(key, value)
+        if redacted is not value:
+            changed.append(key)
+        return redacted
 
     def _resource(self, resource: Resource) -> Resource:
         kept = self._resources.get(id(resource))
         if kept is None:
-            attributes = self._redaction.attributes(resource.attributes)
+            attributes, _ = self._redaction.told(dict(resource.attributes))
             kept = self._resources[id(resource)] = (
                 resource,
                 Resource(attributes, resource.schema_url),

@@ -32,7 +32,6 @@ from typing import Any, Final, Self, TypeVar
 
 from otel_traj import wal
 from otel_traj.capture import tool
-from otel_traj.capture.redaction import Redactor
 from otel_traj.capture.values import as_text
 from otel_traj.compat import runs
 from otel_traj.compat.stored_trajectories import read_trajectory, records_of, trace_of
@@ -45,6 +44,7 @@ from otel_traj.compat.trajectories import (
     checked_reward,
 )
 from otel_traj.errors import StoreError, StoreNotWritableError
+from otel_traj.redaction import Redaction, choose
 
 __all__ = [
     "ActionStep",
@@ -79,7 +79,7 @@ class ReplayBuffer:
         store: Path | str | None = None,
         *,
         spool: Path | str | None = None,
-        redact: Redactor | None = None,
+        redact: Redaction | bool | None = None,
     ) -> None:
         """Open a store, or make one.
 
@@ -87,7 +87,7 @@ class ReplayBuffer:
             store: Its folder; None for that of the recording that is on, else `OTEL_TRAJ_STORE`,
                 else `./traces`.
             spool: Where to keep what cannot be written; None for a folder of this user.
-            redact: As for `otel_traj.instrument`; None replaces well-known forms of credentials.
+            redact: As for `otel_traj.instrument`.
 
         Raises:
             StoreNotWritableError: Nothing can be written there.
@@ -95,7 +95,7 @@ class ReplayBuffer:
         """
         self.path: Final = runs.store_folder(store)
         wal.initialise(self.path)
-        self._redact = redact
+        self._redaction: Final = choose(redact)
         self._lock = threading.Lock()  # protects what stands below
         self._writer = wal.WalWriter(self.path)
         self._spool: Final = Path(spool).absolute() if spool else _spool_folder(self.path)
@@ -142,7 +142,9 @@ class ReplayBuffer:
         if trace_id is not None and self._is_present(trajectory):
             return trajectory_id
         trace_id = trace_id or trace_of(trajectory_id)
-        records = records_of(trajectory, trace_id, stored_ns=time.time_ns(), redact=self._redact)
+        records = records_of(
+            trajectory, trace_id, stored_ns=time.time_ns(), redaction=self._redaction
+        )
         with self._lock:
             self._append(wal.encode(records))
             self._traces[trajectory_id] = trace_id

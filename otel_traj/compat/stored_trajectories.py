@@ -20,11 +20,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_traj import semconv
-from otel_traj.capture.redaction import Redaction, Redactor, may_hold_secret, redact_secrets
 from otel_traj.capture.values import as_json, as_scalar, as_text
 from otel_traj.compat import python_values
 from otel_traj.compat.trajectories import ActionStep, OutcomeTag, Trajectory, instant_of
 from otel_traj.model import Close, LogRecord, Record, SpanRecord
+from otel_traj.redaction import Redaction
 
 if TYPE_CHECKING:
     from otel_traj.model import Step
@@ -50,7 +50,7 @@ def trace_of(trajectory_id: str) -> str:
 
 
 def records_of(
-    trajectory: Trajectory, trace_id: str, *, stored_ns: int, redact: Redactor | None
+    trajectory: Trajectory, trace_id: str, *, stored_ns: int, redaction: Redaction
 ) -> list[Record]:
     """The records of a trajectory.
 
@@ -58,9 +58,8 @@ def records_of(
         trajectory: What to store.
         trace_id: Its trace: `trace_of` its id, unless a run of this id was recorded before.
         stored_ns: Unix time in ns from which on this is what the trajectory says.
-        redact: What replaces secrets; None for the built-in rules.
+        redaction: What is replaced in them.
     """
-    clean = _Cleaner(redact)
     told = {f.name: getattr(trajectory, f.name) for f in fields(trajectory)}
     root_id = _digest("root", trace_id, python_values.dumps(_plain(told)))[:16]
     start_ns, end_ns = _bounds(trajectory)
@@ -71,10 +70,10 @@ def records_of(
         f"{semconv.OP_INVOKE_AGENT} {trajectory.agent_id}",
         start_ns,
         end_ns,
-        attributes=_root_attributes(trajectory, clean),
+        attributes=_root_attributes(trajectory),
         scope_name=SCOPE,
     )
-    steps = [_step_span(step, n, root, clean) for n, step in enumerate(trajectory.steps)]
+    steps = [_step_span(step, n, root) for n, step in enumerate(trajectory.steps)]
     revision = LogRecord(
         trace_id,
         root_id,
@@ -86,36 +85,22 @@ def records_of(
         scope_name=SCOPE,
     )
     close = Close(trajectory.trajectory_id, (trace_id,), root_id)
-    return [*steps, root, revision, close]
+    return [*map(redaction.record, (*steps, root)), revision, redaction.record(close)]
 
 
-class _Cleaner:
-    """Values without secrets; those that hold none stay the objects they are."""
-
-    def __init__(self, redact: Redactor | None) -> None:
-        self._redaction = Redaction(redact or redact_secrets)
-        self._is_own = redact is not None
-
-    def __call__(self, key: str, value: Any) -> Any:
-        if not self._is_own and not may_hold_secret(python_values.dumps(value)):
-            return value
-        return self._redaction.value(key, value)
-
-
-def _root_attributes(trajectory: Trajectory, clean: _Cleaner) -> dict[str, Any]:
-    state = clean(semconv.INITIAL_STATE, trajectory.initial_state)
-    metadata = clean(semconv.METADATA_PREFIX, trajectory.metadata)
+def _root_attributes(trajectory: Trajectory) -> dict[str, Any]:
+    state, metadata = trajectory.initial_state, trajectory.metadata
     plain = {
         semconv.OPERATION: semconv.OP_INVOKE_AGENT,
         semconv.AGENT_NAME: trajectory.agent_id,
         semconv.TRAJECTORY_ID: trajectory.trajectory_id,
-        semconv.TASK: clean(semconv.TASK, trajectory.task_description),
+        semconv.TASK: trajectory.task_description,
         semconv.INITIAL_STATE: as_json(state),
         semconv.OUTCOME: trajectory.final_outcome.value,
         semconv.REWARD: float(trajectory.reward),
-        semconv.FAILURE_RATIONALE: clean(semconv.FAILURE_RATIONALE, trajectory.failure_rationale),
+        semconv.FAILURE_RATIONALE: trajectory.failure_rationale,
         semconv.ERROR_CATEGORY: trajectory.error_category,
-        semconv.FIX_APPLIED: clean(semconv.FIX_APPLIED, trajectory.fix_applied),
+        semconv.FIX_APPLIED: trajectory.fix_applied,
         **{f"{semconv.METADATA_PREFIX}{key}": as_scalar(v) for key, v in dict(metadata).items()},
     }
     exact = {
@@ -133,11 +118,11 @@ def _root_attributes(trajectory: Trajectory, clean: _Cleaner) -> dict[str, Any]:
     return {key: value for key, value in plain.items() if value is not None}
 
 
-def _step_span(step: ActionStep, n: int, root: SpanRecord, clean: _Cleaner) -> SpanRecord:
+def _step_span(step: ActionStep, n: int, root: SpanRecord) -> SpanRecord:
     told = {
-        "tool_args": clean(semconv.TOOL_CALL_ARGUMENTS, step.tool_args),
-        "tool_result": clean(semconv.TOOL_CALL_RESULT, step.tool_result),
-        "agent_reasoning": clean(semconv.STEP_REASONING, step.agent_reasoning),
+        "tool_args": step.tool_args,
+        "tool_result": step.tool_result,
+        "agent_reasoning": step.agent_reasoning,
     }
     plain = {
         semconv.OPERATION: semconv.OP_EXECUTE_TOOL,

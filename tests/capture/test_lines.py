@@ -28,6 +28,7 @@ from opentelemetry.trace import (
 from otel_traj import otlp, semconv, wal
 from otel_traj.capture.lines import Lines, log_record, span_record
 from otel_traj.model import SpanRecord
+from otel_traj.redaction import Redaction
 
 REMOTE = SpanContext(
     0xABC, 0xDEF, is_remote=True, trace_flags=TraceFlags(1), trace_state=TraceState([("k", "v")])
@@ -78,7 +79,7 @@ def test_span_equals_the_one_that_comes_through_otlp(n: int) -> None:
 
     (through_otlp,) = otlp.records_from_protobuf(encode_spans([span]).SerializeToString(), "traces")
 
-    assert list(wal.decode(Lines(None).of_span(span, None))) == [through_otlp]
+    assert list(wal.decode(Lines(Redaction()).of_span(span, None))) == [through_otlp]
 
 
 @pytest.mark.parametrize("n", [0, 1])
@@ -86,7 +87,7 @@ def test_span_equals_the_one_that_comes_through_otlp(n: int) -> None:
 def test_fast_line_is_the_line_of_the_record(n: int, is_open: bool) -> None:
     span = rich_spans()[n]
 
-    line = Lines(None).of_span(span, 7, is_open=is_open)
+    line = Lines(Redaction()).of_span(span, 7, is_open=is_open)
 
     assert line == wal.encode([_listed(span_record(span, 7, is_open=is_open))])
 
@@ -111,7 +112,7 @@ def test_fast_line_means_the_same_whatever_the_attributes(attributes: dict[str, 
         "s", context=REMOTE, resource=Resource({}), attributes=attributes, start_time=1, end_time=2
     )
 
-    line = Lines(None).of_span(span, 0)
+    line = Lines(Redaction()).of_span(span, 0)
 
     assert repr([*wal.decode(line)]) == repr([_listed(span_record(span, 0))])
 
@@ -138,7 +139,7 @@ def test_log_equals_the_one_that_comes_through_otlp() -> None:
 
     for log in kept:
         (through_otlp,) = otlp.records_from_protobuf(encode_logs([log]).SerializeToString(), "logs")
-        (ours,) = wal.decode(Lines(None).of_log(log))
+        (ours,) = wal.decode(Lines(Redaction()).of_log(log))
         assert ours == through_otlp
         assert wal.encode([log_record(log)]) == wal.encode([ours])
 
@@ -147,7 +148,7 @@ def test_log_equals_the_one_that_comes_through_otlp() -> None:
 def test_span_without_ids_gets_some_and_tells_so(context: SpanContext | None) -> None:
     span = ReadableSpan("by hand", context=context, attributes={"a": 1})
 
-    (record,) = wal.decode(Lines(None).of_span(span, None))
+    (record,) = wal.decode(Lines(Redaction()).of_span(span, None))
 
     assert isinstance(record, SpanRecord)
     assert len(record.trace_id) == 32
@@ -167,7 +168,7 @@ def test_values_that_json_has_not_survive() -> None:
     }
     span = ReadableSpan("s", context=REMOTE, attributes=attributes, start_time=2, end_time=1)
 
-    (record,) = wal.decode(Lines(None).of_span(span, None))
+    (record,) = wal.decode(Lines(Redaction()).of_span(span, None))
 
     assert isinstance(record, SpanRecord)
     assert repr(record.attributes) == repr(attributes)

@@ -17,7 +17,6 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 import otel_traj
 from otel_traj import semconv
 from otel_traj.capture.instrumentors import GENAI_CONTENT
-from otel_traj.capture.redaction import SECRET
 from otel_traj.capture.sinks import wants_otlp
 from otel_traj.store import TrajectoryStore
 from tests import receivers
@@ -132,7 +131,7 @@ def test_run_told_over_otlp_equals_the_recorded_one_row_for_row(
     assert there == here
     (run,) = there["trajectories"]
     assert (run["outcome"], run["reward"], run["final_answer"]) == ("success", 1.0, ANSWER)
-    assert SECRET in repr(there)
+    assert "[redacted:anthropic-key]" in repr(there)
     assert KEY not in repr(receiver.records)
 
 

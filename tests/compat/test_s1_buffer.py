@@ -301,7 +301,7 @@ def test_s1_04_secrets_are_replaced_before_they_are_written(
 
     back = buffer.get_trajectory("t1")
     assert back is not None
-    assert back.steps[0].tool_args == {"key": "[secret]"}
+    assert back.steps[0].tool_args == {"key": "[redacted:aws-key]"}
     assert not any(key.encode() in path.read_bytes() for path in store.rglob("*") if path.is_file())
 
 

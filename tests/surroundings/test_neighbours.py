@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, TraceIdRat
 
 import otel_traj
 from otel_traj import semconv
+from otel_traj.redaction import Redaction
 
 LOOK = "with otel_traj.trajectory('t'), otel_traj.tool_call('look'): pass\n"
 PROVIDER = (
@@ -70,7 +71,7 @@ def test_neighbours_see_what_they_saw_without_us(instrument: Any, store: Path) -
     recording = instrument(
         tracer_provider=provider,
         content=True,
-        redact=lambda key, value: "[gone]" if value == "secret" else value,
+        redact=Redaction(patterns={"gone": "^secret$"}),
     )
 
     with otel_traj.tool_call("look") as call:
@@ -86,7 +87,7 @@ def test_neighbours_see_what_they_saw_without_us(instrument: Any, store: Path) -
     told = otel_traj.open_store(store).sql(
         "select attributes->>'neighbour', tool_result from spans"
     )
-    assert told.fetchall() == [("1", "[gone]")]
+    assert told.fetchall() == [("1", "[redacted:gone]")]
 
 
 def test_after_us_a_provider_of_others_works_on(instrument: Any) -> None:
@@ -197,17 +198,17 @@ def test_cells_may_be_run_again(start: Any, trajectories: Any) -> None:
 # --- bounds ------------------------------------------------------------------------------------
 
 
-def test_redactor_that_hangs_stops_the_recording_and_not_the_agent(
+def test_redaction_that_hangs_stops_the_recording_and_not_the_agent(
     instrument: Any, tools: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     hanging, let_go = threading.Event(), threading.Event()
 
-    def hang(key: str, value: Any) -> Any:
+    def hang(key: str, text: str) -> str:
         hanging.set()
         assert let_go.wait(30)
-        return value
+        return text
 
-    recording = instrument(redact=hang)
+    recording = instrument(redact=Redaction(functions=(hang,)))
     look()
     assert hanging.wait(10)
 

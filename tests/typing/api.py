@@ -14,6 +14,7 @@ from otel_traj import analysis, exporters
 from otel_traj.compat.meta_agent import trace_agent_execution, trace_tool_call
 from otel_traj.compat.replay_buffer import capture_tool_call
 from otel_traj.model import Trajectory
+from otel_traj.redaction import Redaction
 from otel_traj.store import TrajectoryStore
 
 
@@ -76,7 +77,10 @@ async def coroutines_stay_coroutines() -> None:
 
 
 def recording_takes_and_returns() -> None:
-    recording = otel_traj.instrument("traces", sinks=["store"], redact=lambda key, value: value)
+    recording = otel_traj.instrument("traces", sinks=["store"], redact=Redaction())
+    otel_traj.instrument(redact=False)
+    otel_traj.instrument(redact="secrets")  # type: ignore[arg-type]
+    Redaction(attributes={"user.id": "hide"})  # type: ignore[dict-item]
     recording.on_trajectory(lambda trajectory: print(trajectory.n_steps))  # noqa: T201
     recording.flush()
     assert_type(recording.stats().dropped_spans, int)
