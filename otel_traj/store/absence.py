@@ -279,27 +279,27 @@ def _in_compressed(path: Path, sought: Sought, *, is_zstd: bool) -> Iterator[str
 
 
 _MANY_BYTES: Final = 1 << 26
-"""Columns of a row group that are longer, uncompressed, are read in slices."""
+"""Columns of a row group that are longer, uncompressed, are read in slices, without dictionaries:
+writers give up a dictionary long before."""
 
 
 def _in_parquet(path: Path, sought: Sought) -> Iterator[str]:
     try:
-        with pq.ParquetFile(path) as parquet:
-            columns = [field.name for field in parquet.schema_arrow]
-            texts = [f.name for f in parquet.schema_arrow if _is_text(f.type)]
-        # Read as dictionaries, a column gives all that its dictionary pages hold.
-        with pq.ParquetFile(path, read_dictionary=texts) as parquet:
-            if _is_in_schema(parquet.schema_arrow, sought):
+        with pq.ParquetFile(path) as plain:
+            if _is_in_schema(plain.schema_arrow, sought):
                 yield "its footer"
-            yield from _in_statistics(parquet.metadata, sought)
-            for column in columns:
-                n = sum(
-                    sought.is_in_value(value)
-                    for array in _arrays(parquet, column)
-                    for value in _distinct(array, numbers_count=sought.may_be_number)
-                )
-                if n:
-                    yield f"column {column}, {n} {'value' if n == 1 else 'values'}"
+            yield from _in_statistics(plain.metadata, sought)
+            texts = [field.name for field in plain.schema_arrow if _is_text(field.type)]
+            # Read as dictionaries, columns give all that their dictionary pages hold.
+            with pq.ParquetFile(path, read_dictionary=texts) as whole:
+                for column in plain.schema_arrow.names:
+                    n = sum(
+                        sought.is_in_value(value)
+                        for array in _arrays(plain, whole, column)
+                        for value in _distinct(array, numbers_count=sought.may_be_number)
+                    )
+                    if n:
+                        yield f"column {column}, {n} {'value' if n == 1 else 'values'}"
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException) as error:
@@ -324,19 +324,19 @@ def _in_statistics(metadata: Any, sought: Sought) -> Iterator[str]:
                 yield f"statistics of column {chunk.path_in_schema}"
 
 
-def _arrays(parquet: Any, column: str) -> Iterator[pa.Array]:
-    """The values of a column, in parts that fit in memory."""
-    for group in range(parquet.metadata.num_row_groups):
-        about = parquet.metadata.row_group(group)
+def _arrays(plain: Any, whole: Any, column: str) -> Iterator[pa.Array]:
+    """The values of a column, in parts that fit in memory; of long ones, those of its rows."""
+    for group in range(plain.metadata.num_row_groups):
+        about = plain.metadata.row_group(group)
         size = sum(
             about.column(position).total_uncompressed_size
             for position in range(about.num_columns)
             if about.column(position).path_in_schema.split(".")[0] == column
         )
         if size <= _MANY_BYTES:
-            yield from parquet.read_row_group(group, columns=[column]).column(0).chunks
+            yield from whole.read_row_group(group, columns=[column]).column(0).chunks
         else:
-            for batch in parquet.iter_batches(256, row_groups=[group], columns=[column]):
+            for batch in plain.iter_batches(256, row_groups=[group], columns=[column]):
                 yield batch.column(0)
 
 

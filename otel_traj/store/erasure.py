@@ -33,6 +33,7 @@ from otel_traj.store import (
     edits,
     files,
     locks,
+    publish,
     removal,
     rewrite,
     rows,
@@ -286,10 +287,14 @@ _ZEROS: Final = 1 << 20
 
 
 def wipe(store: Path) -> None:
-    """Remove every copy of what the newest snapshot does not hold; the caller holds both locks."""
-    current = snapshot.newest(store)
+    """Remove every copy of what the newest snapshot does not hold; the caller holds both locks.
+
+    Published tables are brought up to date first. Where the package for that is missing they go on
+    naming files that are gone, which is said.
+    """
+    publish.refresh(store)
     collection.collect(store, grace_s=0.0)
-    _overwrite_log(store, current)
+    _overwrite_log(store, snapshot.newest(store))
     for path in (store / "_tmp").glob("*"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
