@@ -13,11 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
-from typing import Any
+from typing import Any, Final
 
 from otel_traj.assembly.calls import FINAL_ANSWER_TOOLS, Call, ModelCalls
 from otel_traj.assembly.names import is_named_for, plain
 from otel_traj.dialects.messages import Part, loads
+
+ARGUMENTS_OF_ASK: Final = "arguments: the call that asked"
+"""In `inferred` of a tool whose arguments the model's output tells, and not its own span."""
 
 
 @dataclass(eq=False, slots=True)
@@ -140,7 +143,7 @@ def _adopt(tool: Call, ask: Ask) -> None:
     is_bare = not isinstance(facts.arguments, dict)
     if part.value is not None and is_bare and _may_replace(facts.arguments, part.value):
         facts.arguments = part.value
-        tool.inferred.append("arguments: the call that asked")
+        tool.inferred.append(ARGUMENTS_OF_ASK)
 
 
 def _may_replace(told: Any, asked: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Final, get_args
 
 from otel_traj import semconv
 from otel_traj.assembly.actors import acting_in, agent_of
+from otel_traj.assembly.asks import ARGUMENTS_OF_ASK
 from otel_traj.assembly.calls import Actor, Call
 from otel_traj.assembly.ending import Ending, find_ending
 from otel_traj.assembly.requests import Request, read_requests
@@ -217,6 +218,8 @@ def _tool_columns(call: Call) -> dict[str, Any]:
         (True, False): ("D", "no result is told"),
         (False, False): ("D", "neither arguments nor result are told"),
     }[told]
+    if grade == "A" and (changed := _redacted(call)):
+        grade, reason = "C", f"redacted: {', '.join(changed)}"
     columns: dict[str, Any] = {
         "tool_name": facts.tool_name,
         "tool_call_id": facts.tool_call_id,
@@ -286,6 +289,8 @@ def _lacking(call: Call, request: Request) -> Iterable[str]:
         yield f"cut off: {', '.join(facts.cut_keys)}"
     elif hollow := sum(m.is_hollow for m in (*(facts.input or ()), *(facts.output or ()))):
         yield f"messages without their content: {hollow}"
+    if changed := _redacted(call):
+        yield f"redacted: {', '.join(changed)}"
     if dropped := call.node.span.dropped_attributes:
         yield f"attributes that were dropped: {dropped}"
     if facts.model is None and facts.response_model is None:
@@ -294,6 +299,27 @@ def _lacking(call: Call, request: Request) -> Iterable[str]:
         yield "tool definitions are not told"
     if request.lacks_history:
         yield "the messages before these are not told"
+
+
+def _redacted(call: Call) -> list[str]:
+    """Attributes of a call's spans and logs that do not hold what was said (`otel_traj.redaction`).
+
+    What the model was sent and the tool gave cannot be had from them any more.
+    """
+    nodes = [call.node, *(node for node, _, _ in call.merged)]
+    if call.asked_by is not None and ARGUMENTS_OF_ASK in call.inferred:
+        nodes.append(call.asked_by.node)
+    return sorted({key for node in nodes for key in _redacted_of(node)})
+
+
+def _redacted_of(node: Node) -> tuple[str, ...]:
+    told = [node.span.attributes, *(log.attributes for log in node.logs)]
+    return tuple(
+        key
+        for attributes in told
+        if semconv.REDACTED in attributes
+        for key in texts(attributes[semconv.REDACTED])
+    )
 
 
 def _duration(call: Call) -> int | None:
@@ -387,6 +413,7 @@ def _header(
     end = None if ending.status == "open" else max(ended, default=None)
     llms = [step for step in steps if step.kind == "llm"]
     repairs = _repairs(run, calls)
+    n_redacted = sum(len(_redacted_of(node)) for node in run.nodes)
     agents = tuple(dict.fromkeys(actor.name for actor in actors if actor.name))
     metadata = {
         key[len(semconv.METADATA_PREFIX) :]: value
@@ -456,6 +483,7 @@ def _header(
         derive_version=DERIVE_VERSION,
         initial_state=as_text(own.get(semconv.INITIAL_STATE)),
         metadata=dumps(metadata) if metadata else None,
+        attributes=dumps({semconv.REDACTED: n_redacted}) if n_redacted else None,
     )
 
 

@@ -332,7 +332,7 @@ TRAJECTORIES = Table(
         _text("derive_version", "Version of the rules that derived it"),
         _json("initial_state", "State at the start, as given"),
         _json("metadata", "What the caller attached"),
-        _json("attributes", "What else its top span says"),
+        _json("attributes", "What else is known: `traj.redacted`, how many values were replaced"),
     ),
     view_columns=(
         _text("outcome", "How good it was: success, failure, partial, error or unknown"),
