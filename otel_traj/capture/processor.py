@@ -23,6 +23,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import sys
 import threading
 import time
@@ -61,6 +62,9 @@ _EXIT_S: Final = 10.0
 """How long the end of the program may wait for the last lines to be written."""
 _RETRY_S: Final = 1.0
 """How long to leave a disk alone that could not be written, unless somebody flushes."""
+
+_LOST: Final = re.compile(rb'\{"k":"(?P<kind>span|log)","trace_id":(?:"(?P<trace>[0-9a-f]+)"|null)')
+"""How a line of an ended span or a log begins (`wal.encode`)."""
 
 Listener: TypeAlias = Callable[[Trajectory], object]
 
@@ -593,11 +597,9 @@ class TrajectorySpanProcessor(SpanProcessor):
             yield wal.encode([Close("", (f"{trace_id:032x}",), None, dropped_spans=dropped)])
 
     def _give_up(self, line: bytes) -> None:
-        for record in wal.decode(line):
-            if isinstance(record, SpanRecord) and not record.is_open:
-                self._count_drop(int(record.trace_id, 16), is_log=False)
-            elif isinstance(record, LogRecord):
-                self._count_drop(int(record.trace_id or "0", 16), is_log=True)
+        """Count a lost line. Its head is enough: decoding it takes memory, which may be short."""
+        if lost := _LOST.match(line):
+            self._count_drop(int(lost["trace"] or b"0", 16), is_log=lost["kind"] == b"log")
 
 
 class TrajectoryLogProcessor(LogRecordProcessor):
