@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from otel_traj.store import files
@@ -127,14 +126,14 @@ Groups are ordered by the start of their trajectory when the file was written, w
 def _claims(store: Path, table: str, file: DataFile) -> Iterator[Problem]:
     """Times and order, by which readers leave parts of files out."""
     group, keys = _ORDER[table]
-    scan = _Scan(group, keys)
+    order = _Order(group, keys)
     times: list[int] = []
     columns = [name for name in (group, *keys, files.TIME_COLUMN.get(table)) if name]
     with pq.ParquetFile(store / file.path) as parquet:
         for batch in parquet.iter_batches(columns=columns):
             rows = pa.Table.from_batches([batch])
             times += files.times(table, rows)
-            scan.add(rows)
+            order.add(rows)
     bounds = (min(times, default=None), max(times, default=None))
     if bounds != (file.t0, file.t1):
         yield Problem(
@@ -143,76 +142,49 @@ def _claims(store: Path, table: str, file: DataFile) -> Iterator[Problem]:
             f" {file.t0} to {file.t1}: reads by time may miss rows",
             file.path,
         )
-    if scan.first_out_of_order is not None:
+    if order.first_misplaced is not None:
         yield Problem(
             "note",
-            f"{file.path} is not in the order of its table from row {scan.first_out_of_order:,}"
-            " on; nothing is lost, but reads by id take longer",
+            f"{file.path} is not in the order of its table from row {order.first_misplaced:,} on;"
+            " nothing is lost, but reads by id take longer",
             file.path,
         )
 
 
-class _Scan:
-    """Whether rows that come in parts are in order; keeps the groups seen, and the last row."""
+class _Order:
+    """Where rows that come in parts leave their order; None where they do not."""
 
     def __init__(self, group: str | None, keys: tuple[str, ...]) -> None:
         self._group = group
         self._keys = keys
         self._seen: set[Any] = set()
-        self._last: pa.Table | None = None
+        self._last: tuple[Any, tuple[Any, ...]] | None = None
         self._n_rows = 0
-        self.first_out_of_order: int | None = None
+        self.first_misplaced: int | None = None
 
     def add(self, rows: pa.Table) -> None:
         """Look at the next rows."""
-        n_before = 0 if self._last is None else 1
-        known = rows if self._last is None else pa.concat_tables([self._last, rows])
-        known = known.combine_chunks()
-        if self.first_out_of_order is None and known.num_rows:
-            position = self._disorder(known, n_before)
-            if position is not None:
-                self.first_out_of_order = self._n_rows - n_before + position
-        self._n_rows += rows.num_rows
-        if rows.num_rows:
-            self._last = rows.slice(rows.num_rows - 1)
+        groups = _cells(rows, self._group) if self._group else [None] * rows.num_rows
+        keys = zip(*(_cells(rows, key) for key in self._keys), strict=True)
+        for group, key in zip(groups, keys if self._keys else [()] * rows.num_rows, strict=True):
+            if self.first_misplaced is None and self._is_misplaced(group, key):
+                self.first_misplaced = self._n_rows
+            self._last = (group, key)
+            self._n_rows += 1
 
-    def _disorder(self, rows: pa.Table, n_before: int) -> int | None:
-        """Position of the first row that should stand elsewhere."""
-        before, after = rows.slice(0, rows.num_rows - 1), rows.slice(1)
-        descends = _descends(before, after, self._keys)
-        if self._group is not None:
-            is_same = _equal(before, after, self._group)
-            descends = pc.and_(descends, is_same)
-            begins = pa.concat_arrays([pa.array([not n_before]), pc.invert(is_same)])
-            for position, group in zip(
-                pc.indices_nonzero(begins).to_pylist(),
-                rows[self._group].filter(begins).to_pylist(),
-                strict=True,
-            ):
-                if group in self._seen:
-                    return int(position)
-                self._seen.add(group)
-        first = pc.index(descends, True).as_py()
-        return None if first < 0 else int(first) + 1
+    def _is_misplaced(self, group: Any, key: tuple[Any, ...]) -> bool:
+        if self._last is not None and self._last[0] == group:
+            return key < self._last[1]
+        if group in self._seen:
+            return True
+        self._seen.add(group)
+        return False
 
 
-def _descends(before: pa.Table, after: pa.Table, keys: tuple[str, ...]) -> pa.Array:
-    """Where a row's keys, compared from the first on, are less than those of the row before."""
-    descends = pa.array([False] * before.num_rows, pa.bool_())
-    for key in reversed(keys):
-        lesser = pc.less(_filled(after[key]), _filled(before[key]))
-        descends = pc.or_(lesser, pc.and_(_equal(before, after, key), descends))
-    return descends
-
-
-def _equal(before: pa.Table, after: pa.Table, column: str) -> pa.Array:
-    return pc.equal(_filled(before[column]), _filled(after[column]))
-
-
-def _filled(values: pa.ChunkedArray) -> pa.Array:
-    """NULL counts as the least value."""
-    whole = values.combine_chunks()
-    if isinstance(whole, pa.ChunkedArray):  # without rows
-        whole = pa.array([], values.type)
-    least: Any = "" if pa.types.is_string(whole.type) else pa.scalar(0, pa.int64()).cast(whole.type)
-    return pc.fill_null(whole, least)
+def _cells(rows: pa.Table, column: str) -> list[Any]:
+    """The cells of a column as values that compare; NULL is the least."""
+    cells = rows[column]
+    if pa.types.is_timestamp(cells.type):
+        cells = cells.cast(pa.int64())
+    least: Any = "" if pa.types.is_string(cells.type) else -(2**63)
+    return [least if cell is None else cell for cell in cells.to_pylist()]
