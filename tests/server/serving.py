@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import signal
 import subprocess
@@ -15,6 +16,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 _SOURCES = [str(ROOT), str(ROOT / "exporters"), str(ROOT / "analysis")]
+
+
+PROTOBUF = "application/x-protobuf"
+
+
+@dataclass
+class Answer:
+    """What came back over HTTP; names of headers in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 @dataclass
@@ -37,6 +50,16 @@ class Serving:
     def api(self) -> str:
         return f"http://{self.addresses['HTTP']}"
 
+    @property
+    def options(self) -> list[str]:
+        """What makes another one listen where this one does."""
+        names = {"OTLP/gRPC": "--otlp-grpc", "OTLP/HTTP": "--otlp-http", "HTTP": "--http"}
+        return [part for name, option in names.items() for part in (option, self.addresses[name])]
+
+    def post(self, path: str, body: bytes, **headers: str) -> Answer:
+        """Send a request over HTTP; see `ask`."""
+        return ask(self.addresses["OTLP/HTTP"], "POST", path, body, **headers)
+
     def metrics(self) -> dict[str, float]:
         """What `/metrics` says, by name with labels."""
         with urllib.request.urlopen(f"{self.api}/metrics") as answer:
@@ -56,6 +79,17 @@ class Serving:
         """End it as a crash would."""
         self.process.kill()
         self.process.communicate(timeout=60)
+
+
+def ask(address: str, method: str, path: str, body: bytes, **headers: str) -> Answer:
+    """Send a request, as protobuf unless `headers` (with `_` for `-`) say otherwise."""
+    given = {name.replace("_", "-"): value.encode() for name, value in headers.items()}
+    connection = http.client.HTTPConnection(address, timeout=30)
+    with contextlib.closing(connection):
+        connection.request(method, path, body, {"content-type": PROTOBUF, **given})
+        answer = connection.getresponse()
+        lower = {name.lower(): value for name, value in answer.getheaders()}
+        return Answer(answer.status, lower, answer.read())
 
 
 @contextlib.contextmanager
