@@ -525,7 +525,9 @@ class TrajectoryStore:
             StoreDamagedError: A live file cannot be read; nothing is changed.
         """
         sealing.seal(self.path, wait_s=_WAIT_S)
-        return compaction.compact(self.path, scope="all" if full else "due")
+        report = compaction.compact(self.path, scope="all" if full else "due")
+        publish.refresh(self.path)
+        return report
 
     def migrate(self) -> CompactionReport:
         """Rewrite files of older versions with the columns of this one.
@@ -536,7 +538,9 @@ class TrajectoryStore:
             StoreDamagedError: A live file cannot be read; nothing is changed.
         """
         sealing.seal(self.path, wait_s=_WAIT_S)
-        return compaction.compact(self.path, scope="older")
+        report = compaction.compact(self.path, scope="older")
+        publish.refresh(self.path)
+        return report
 
     def reassemble(self, trajectory_ids: Iterable[str] | None = None) -> ReassemblyReport:
         """Derive trajectories again from the stored spans and logs, by the rules of this version.
@@ -600,7 +604,10 @@ class TrajectoryStore:
         else:
             limits = (rules.RetentionRule(*given),)
         wal.initialise(self.path)
-        return retention.retain(self.path, limits, dry_run=dry_run, wait_s=_IMPORT_WAIT_S)
+        report = retention.retain(self.path, limits, dry_run=dry_run, wait_s=_IMPORT_WAIT_S)
+        if not dry_run:
+            publish.refresh(self.path)
+        return report
 
     def delete(
         self,
@@ -643,7 +650,10 @@ class TrajectoryStore:
         wal.initialise(self.path)
         cursor = self.connection()
         ids = [self._whole_id(cursor, i, must_exist=dry_run) for i in given]
-        return erasure.erase(self.path, ids, named=named, dry_run=dry_run, wait_s=_IMPORT_WAIT_S)
+        report = erasure.erase(self.path, ids, named=named, dry_run=dry_run, wait_s=_IMPORT_WAIT_S)
+        if not dry_run:
+            publish.refresh(self.path)
+        return report
 
     def _whole_id(
         self, cursor: duckdb.DuckDBPyConnection, trajectory_id: str, *, must_exist: bool
@@ -681,7 +691,10 @@ class TrajectoryStore:
         if not redaction or pattern == "":
             raise ConfigurationError("Say what to redact: a pattern, or built-in rules")
         wal.initialise(self.path)
-        return redacting.redact(self.path, redaction, dry_run=dry_run, wait_s=_IMPORT_WAIT_S)
+        report = redacting.redact(self.path, redaction, dry_run=dry_run, wait_s=_IMPORT_WAIT_S)
+        if not dry_run:
+            publish.refresh(self.path)
+        return report
 
     def search(self, *texts: str, patterns: Iterable[str] = ()) -> AbsenceReport:
         """Read every byte of the store's folder and tell where a text is; no findings: nowhere.
@@ -703,7 +716,8 @@ class TrajectoryStore:
         """Make Delta tables of the stored files, or bring them up to date; see `docs/engines.md`.
 
         Nothing is copied, but days with revisions that a newer one replaced are merged before,
-        because readers of Delta would count those.
+        because readers of Delta would count those. From then on `compact`, `migrate`, `retain`,
+        `delete` and `redact` bring the tables up to date, and `publish` does after new runs.
 
         Raises:
             MissingExtraError: The package deltalake is not installed.
