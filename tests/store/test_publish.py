@@ -170,6 +170,7 @@ def test_append_late_spans_compaction_and_removal_are_followed(store: Trajectory
             store.compact(full=True)
         if number == 5:
             store.delete([next(store.trajectories(task="order-2")).trajectory_id])
+            assert_published(store, [by_polars])  # at once, and not only with the next publication
         store.publish()
         assert_published(store, [by_polars])
 
@@ -333,7 +334,7 @@ def test_what_is_published_is_kept_until_it_is_brought_up_to_date(store: Traject
     store.publish()
     store.append([tool(1, 4)])
     before = {table: cells(by_polars(store.path / table), table) for table in publish.ORDER}
-    store.compact(full=True)
+    compaction.compact(store.path, scope="all")
     age(store)
 
     collection.collect(store.path)
@@ -364,7 +365,7 @@ def test_tables_whose_files_are_gone_are_told_and_mended(store: TrajectoryStore)
     store.append(run(1))
     store.publish()
     store.append([tool(1, 4)])
-    store.compact(full=True)
+    compaction.compact(store.path, scope="all")
     collection.collect(store.path, grace_s=0)
 
     [problem] = store.verify()
@@ -504,14 +505,16 @@ def test_without_the_extra_it_says_what_to_install(
         store.publish()
 
 
-def test_only_a_store_that_was_published_is_refreshed(store: TrajectoryStore) -> None:
+def test_compaction_brings_up_to_date_what_was_published_and_nothing_else(
+    store: TrajectoryStore,
+) -> None:
     store.append(run(1))
-    assert publish.refresh(store.path) is None
+    store.compact()
     assert not list(store.path.rglob("_delta_log"))
     store.publish()
     store.append(run(2))
 
-    publish.refresh(store.path)
+    store.compact()
 
     assert_published(store, [by_polars])
 
@@ -523,7 +526,7 @@ def test_without_the_extra_tables_stay_behind_and_this_is_said(
     store.publish()
     monkeypatch.setitem(sys.modules, "deltalake.transaction", None)
 
-    assert publish.refresh(store.path) is None
+    store.compact()
 
     assert "stay behind" in caplog.text
 
