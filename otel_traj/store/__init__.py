@@ -29,6 +29,7 @@ from otel_traj import statements, wal
 from otel_traj.errors import (
     ConfigurationError,
     QueryError,
+    StoreDamagedError,
     StoreNotFoundError,
     StoreVersionError,
     TrajectoryNotFoundError,
@@ -179,10 +180,19 @@ class TrajectoryStore:
             QueryError: It does not parse or bind.
         """
         query.check(query_text)
-        try:
-            return self.connection().sql(query_text, params=dict(parameters or {}))
-        except duckdb.Error as error:
-            raise QueryError(str(error)) from error
+        while True:
+            cursor, n = self._cursor()
+            try:
+                return cursor.sql(query_text, params=dict(parameters or {}))
+            except duckdb.IOException as error:
+                if not self._is_overtaken(n):
+                    raise QueryError(str(error)) from error
+            except duckdb.Error as error:
+                raise QueryError(str(error)) from error
+
+    def _is_overtaken(self, n: int) -> bool:
+        """Whether a snapshot is not the newest any more; then its files may be erased."""
+        return snapshot.newest(self.path).n != n
 
     def connection(self) -> duckdb.DuckDBPyConnection:
         """A cursor of one's own on the public views, for SQL that we ship.
@@ -196,15 +206,22 @@ class TrajectoryStore:
         with self._mutex:
             unsealed = self._catch_up()
             rules_of_store = rules.load(self.path)
-            wanted = (snapshot.newest(self.path).n, rules_of_store, unsealed)
-            if self._engine is None or self._engine_is_of is None or wanted != self._engine_is_of:
+            while True:
+                wanted = (snapshot.newest(self.path).n, rules_of_store, unsealed)
+                if self._engine is not None and wanted == self._engine_is_of:
+                    return self._engine.cursor(), wanted[0]
                 if unsealed is None:
                     current, tail = snapshot.newest(self.path), None
                 else:
                     current, tail = sealing.with_tail(self.path)
-                self._engine = views.connect(self.path, current, rules_of_store, tail)
+                try:
+                    self._engine = views.connect(self.path, current, rules_of_store, tail)
+                except StoreDamagedError:
+                    if not self._is_overtaken(current.n):
+                        raise
+                    continue
                 self._engine_is_of = (current.n, rules_of_store, unsealed)
-            return self._engine.cursor(), self._engine_is_of[0]
+                return self._engine.cursor(), current.n
 
     def _catch_up(self) -> dict[str, int] | None:
         """Have everything sealed that the log holds now.
