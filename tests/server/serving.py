@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,10 +59,11 @@ class Serving:
         """Send a request over HTTP; see `ask`."""
         return ask(self.addresses["OTLP/HTTP"], "POST", path, body, **headers)
 
-    def metrics(self) -> dict[str, float]:
+    def metrics(self, token: str = "") -> dict[str, float]:
         """What `/metrics` says, by name with labels."""
-        with urllib.request.urlopen(f"{self.api}/metrics") as answer:
-            lines = answer.read().decode().splitlines()
+        authorization = f"Bearer {token}"
+        answer = ask(self.addresses["HTTP"], "GET", "/metrics", b"", authorization=authorization)
+        lines = answer.body.decode().splitlines()
         return {
             name: float(value)
             for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")

@@ -1,0 +1,297 @@
+"""`otel-traj serve` as an operator meets it: start, tokens, TLS, figures, crashes, the end."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import itertools
+import json
+import os
+import signal
+import ssl
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from otel_traj import otlp
+from otel_traj.cli.frame import main
+from otel_traj.errors import ConfigurationError
+from otel_traj.server import service
+from otel_traj.server.listeners import Address, Tls
+from otel_traj.server.service import Settings
+from otel_traj.store import open_store
+from tests.server.serving import PROTOBUF, Serving, ask, serving, wait_for
+from tests.store.runs import run
+
+pytestmark = pytest.mark.slow
+
+GOOD = otlp.traces_to_protobuf(run(1))
+
+
+# --- the end -----------------------------------------------------------------------------------
+
+
+def test_when_it_is_stopped_all_is_sealed(store: Path) -> None:
+    with serving(store, "--seal-every", "1000") as served:
+        assert served.post("/v1/traces", GOOD).status == 200
+        assert served.stop() == 0
+
+    assert list((store / "_wal").iterdir()) == []
+    assert open_store(store).sql("select n_steps from trajectories").fetchall() == [(3,)]
+
+
+def test_a_request_under_way_is_answered_when_it_is_interrupted(store: Path) -> None:
+    with serving(store) as served:
+        connection = http.client.HTTPConnection(served.addresses["OTLP/HTTP"], timeout=20)
+        with contextlib.closing(connection):
+            connection.putrequest("POST", "/v1/traces")
+            connection.putheader("Content-Type", PROTOBUF)
+            connection.putheader("Content-Length", str(len(GOOD)))
+            connection.endheaders(GOOD[:100])
+            wait_for(lambda: served.metrics()["otel_traj_receiver_in_flight_bytes"] > 0)
+            served.process.send_signal(signal.SIGINT)
+            connection.send(GOOD[100:])
+
+            assert connection.getresponse().status == 200
+        served.process.communicate(timeout=60)
+
+    assert open_store(store).sql("select count(*) from spans").fetchall() == [(4,)]
+
+
+def test_nothing_acknowledged_is_lost_when_it_is_killed(store: Path) -> None:
+    """Three senders send again until they are answered; the service is killed three times."""
+    acknowledged: list[int] = []
+    numbers = itertools.count(1)
+    is_over = threading.Event()
+    address = ""
+
+    def send() -> None:
+        while not is_over.is_set():
+            number = next(numbers)
+            body = otlp.traces_to_protobuf(run(number))
+            while not is_over.is_set():
+                with contextlib.suppress(OSError, http.client.HTTPException):
+                    if ask(address, "POST", "/v1/traces", body).status == 200:
+                        acknowledged.append(number)
+                        break
+
+    options: list[str] = []
+    senders = [threading.Thread(target=send) for _ in range(3)]
+    for round_ in range(3):
+        with serving(store, *options) as served:
+            options, address = served.options, served.addresses["OTLP/HTTP"]
+            before = len(acknowledged)
+            if round_ == 0:
+                for sender in senders:
+                    sender.start()
+            wait_for(lambda: len(acknowledged) > before + 30)  # noqa: B023 - called at once
+            served.kill()
+    is_over.set()
+    for sender in senders:
+        sender.join()
+
+    found = open_store(store).sql("select task, n_spans from trajectories").fetchall()
+    assert {f"order-{number}" for number in acknowledged} <= {task for task, _ in found}
+    assert len(found) == len({task for task, _ in found})
+    assert {n_spans for _, n_spans in found} == {4}
+    assert len(acknowledged) > 90
+
+
+def test_a_sealer_that_dies_is_replaced(store: Path) -> None:
+    with serving(store, "--seal-every", "0.1") as served:
+        [sealer] = children(served)
+        os.kill(sealer, signal.SIGKILL)
+        assert served.post("/v1/traces", GOOD).status == 200
+
+        wait_for(lambda: sealed(served) == 4)
+
+        assert served.metrics()["otel_traj_sealer_restarts_total"] == 1
+
+
+def test_a_service_that_is_killed_leaves_no_process(store: Path) -> None:
+    with serving(store) as served:
+        wait_for(lambda: health(served)["sealer"] == "running")
+        [sealer] = children(served)
+        served.kill()
+
+    wait_for(lambda: not Path(f"/proc/{sealer}").exists())
+
+
+def children(served: Serving) -> list[int]:
+    pid = served.process.pid
+    wait_for(lambda: bool(Path(f"/proc/{pid}/task/{pid}/children").read_text()))
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def sealed(served: Serving) -> float:
+    return served.metrics().get('otel_traj_sealer_records_sealed_total{signal="traces"}', 0.0)
+
+
+def health(served: Serving) -> dict[str, str]:
+    with urllib.request.urlopen(f"{served.api}/health") as answer:
+        told: dict[str, str] = json.load(answer)
+    return told
+
+
+# --- a full disk -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A filesystem of 16 MB; only root can make one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "none", str(disk)],
+        capture_output=True,
+        check=False,
+    )
+    if made.returncode:
+        pytest.skip("no file system of a small size can be mounted here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_is_told_as_a_reason_to_come_again_and_recovered_from(small_disk: Path) -> None:
+    with serving(small_disk / "traces") as served:
+        ballast = small_disk / "ballast"
+        ballast.write_bytes(bytes(16_400_000))
+        full = served.post("/v1/traces", GOOD)
+        ballast.unlink()
+        again = served.post("/v1/traces", GOOD)
+        wait_for(lambda: sealed(served) == 4)
+
+    assert (full.status, full.headers["retry-after"]) == (503, "5")
+    assert b"The store cannot be written: No space left on device" in full.body
+    assert again.status == 200
+
+
+# --- who may ------------------------------------------------------------------------------------
+
+
+def settings(store: Path, host: str, **options: Any) -> Settings:
+    address = Address(host, 4318)
+    return Settings(store=store, otlp_grpc=None, otlp_http=address, http=None, **options)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_on_this_machine_no_token_is_needed(store: Path, host: str) -> None:
+    assert service.check(settings(store, host)) is None
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "example.org"])
+def test_beyond_this_machine_a_token_is_asked_for(store: Path, host: str) -> None:
+    with pytest.raises(ConfigurationError, match="Give a token"):
+        service.check(settings(store, host))
+
+
+@pytest.mark.parametrize(
+    ("options", "warning"),
+    [
+        ({"is_open": True}, "whoever reaches 0.0.0.0:4318 can write"),
+        ({"token": "secret"}, "the token crosses the network in clear"),
+        ({"token": "secret", "tls": Tls(Path("cert"), Path("key"))}, None),
+    ],
+)
+def test_what_is_hardly_safe_is_warned_of(
+    store: Path, options: dict[str, Any], warning: str | None
+) -> None:
+    told = service.check(settings(store, "0.0.0.0", **options))
+
+    assert told is None if warning is None else warning in str(told)
+
+
+@pytest.mark.parametrize("text", ["4318", ":4318", "host:", "host:x", "host:70000", ""])
+def test_an_address_is_host_and_port(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="give HOST:PORT, or off"):
+        Address.parse(text)
+
+
+def test_addresses_are_read_as_they_are_written() -> None:
+    texts = ["127.0.0.1:4317", "[::1]:4318", "localhost:0"]
+
+    assert [str(Address.parse(text)) for text in texts] == texts
+    assert Address.parse("off") is None
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for this machine, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    files = ["-nodes", "-days", "2", "-out", str(cert), "-keyout", str(key)]
+    try:
+        subprocess.run([*command, *names, *files], check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("no openssl to make a certificate with")
+    return cert, key
+
+
+def test_all_ports_speak_tls(store: Path, certificate: tuple[Path, Path]) -> None:
+    import grpc  # type: ignore[import-untyped]
+
+    cert, key = certificate
+    trusting = ssl.create_default_context(cafile=str(cert))
+    with serving(store, "--tls-cert", str(cert), "--tls-key", str(key)) as served:
+        for name, path in (("OTLP/HTTP", "/v1/traces"), ("HTTP", "/health")):
+            request = urllib.request.Request(
+                f"https://{served.addresses[name]}{path}",
+                GOOD if path == "/v1/traces" else None,
+                {"Content-Type": PROTOBUF},
+            )
+            with urllib.request.urlopen(request, context=trusting) as answer:
+                assert answer.status == 200
+        credentials = grpc.ssl_channel_credentials(cert.read_bytes())
+        with grpc.secure_channel(served.grpc, credentials) as channel:
+            export = channel.unary_unary(
+                "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+            )
+            assert export(GOOD, timeout=20) == b""
+
+
+# --- figures -----------------------------------------------------------------------------------
+
+
+def test_figures_tell_what_became_of_everything(store: Path) -> None:
+    flawed = otlp.parsed(otlp.traces_to_protobuf(run(2)), "traces")
+    flawed.resource_spans[0].scope_spans[0].spans[0].trace_id = b""
+    with serving(store, "--seal-every", "0.1") as served:
+        served.post("/v1/traces", GOOD)
+        served.post("/v1/traces", GOOD)
+        served.post("/v1/traces", flawed.SerializeToString())
+        served.post("/v1/traces", b"\xff")
+        wait_for(lambda: sealed(served) == 7)
+        told = served.metrics()
+
+    def of(name: str, **labels: str) -> float:
+        inner = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
+        return told[f"otel_traj_{name}{{{inner}}}" if labels else f"otel_traj_{name}"]
+
+    sender = {"signal": "traces", "transport": "http"}
+    assert of("receiver_records_received_total", **sender) == 12
+    assert of("receiver_records_durable_total", **sender) == 11
+    assert of("receiver_records_rejected_total", **sender) == 1
+    assert of("receiver_requests_refused_total", transport="http", reason="malformed") == 1
+    assert of("receiver_request_duration_seconds_count", **sender) == 3
+    assert of("receiver_in_flight_bytes") == 0
+    assert of("sealer_records_duplicate_total") == 4
+    assert of("sealer_queue_bytes") == 0
+    assert time.time() - of("sealer_last_seal_seconds") < 60
+
+
+def test_a_port_that_is_taken_is_one_line(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(store) as served:
+        taken = served.addresses["OTLP/HTTP"]
+        with pytest.raises(SystemExit) as ended:
+            main(["serve", "--store", str(store), "--otlp-grpc", "off", "--otlp-http", taken])
+
+    assert ended.value.code == 2
+    assert f"Cannot listen on {taken}: Address already in use" in capsys.readouterr().err
