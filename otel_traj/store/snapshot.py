@@ -7,8 +7,10 @@ tables of one commit or none. Snapshots are immutable; the highest number is the
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -19,7 +21,9 @@ from otel_traj.errors import StoreDamagedError, StoreError
 from otel_traj.store.schema import COLUMNS, SCHEMA_ID, TABLES
 from otel_traj.wal import sync_folder, ulid
 
-Operation: TypeAlias = Literal["seal", "reassemble", "compact", "retain", "erase", "migrate"]
+Operation: TypeAlias = Literal[
+    "seal", "reassemble", "compact", "retain", "erase", "migrate", "repair"
+]
 
 
 class SnapshotConflictError(StoreError):
@@ -142,9 +146,11 @@ def read(store: Path, n: int) -> Snapshot:
     """
     path = _path(store, n)
     try:
-        return _from_json(json.loads(path.read_bytes()))
+        return _from_json(json.loads(_unsealed(path.read_bytes())))
     except (ValueError, KeyError, TypeError) as error:
-        raise StoreDamagedError(f"Cannot read snapshot {str(path)!r}: {error!r}") from error
+        raise StoreDamagedError(
+            f"Cannot read snapshot {str(path)!r}: {error!r}. Restore it: otel-traj verify --repair"
+        ) from error
 
 
 def is_seal(store: Path, n: int) -> bool:
@@ -175,8 +181,8 @@ def commit(store: Path, snapshot: Snapshot) -> None:
         target.parent.mkdir(exist_ok=True)
         sync_folder(store)
     try:
-        with draft.open("w") as file:
-            json.dump(_to_json(snapshot), file, separators=(",", ":"))
+        with draft.open("wb") as file:
+            file.write(_sealed(json.dumps(_to_json(snapshot), separators=(",", ":")).encode()))
             file.flush()
             os.fsync(file.fileno())
         os.link(draft, target)
@@ -185,6 +191,29 @@ def commit(store: Path, snapshot: Snapshot) -> None:
     finally:
         draft.unlink(missing_ok=True)
     sync_folder(target.parent)
+
+
+_SEAL: Final = re.compile(rb',"sha256":"([0-9a-f]{64})"}$')
+
+
+def _sealed(text: bytes) -> bytes:
+    """A JSON object with the hash of itself as its last entry."""
+    return text[:-1] + b',"sha256":"%s"}' % hashlib.sha256(text).hexdigest().encode()
+
+
+def _unsealed(text: bytes) -> bytes:
+    """The object as it was sealed; older versions sealed none.
+
+    Raises:
+        ValueError: It has changed since.
+    """
+    seal = _SEAL.search(text)
+    if seal is None:
+        return text
+    content = text[: seal.start()] + b"}"
+    if hashlib.sha256(content).hexdigest().encode() != seal[1]:
+        raise ValueError("it has other bytes than were written (SHA-256)")
+    return content
 
 
 def _path(store: Path, n: int) -> Path:

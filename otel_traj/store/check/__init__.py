@@ -53,7 +53,7 @@ def verify(
         try:
             current = snapshot.newest(store)
         except StoreDamagedError as error:
-            return [Problem("error", f"{error}. {_RESTORE}")]
+            return [Problem("error", str(error))]
         lease = collection.Lease(store, current.n)
         try:
             problems = _problems(store, current, sample, on_progress)
@@ -65,9 +65,6 @@ def verify(
         finally:
             lease.release()
     raise AssertionError("the last attempt returns or raises")
-
-
-_RESTORE: Final = "Restore it from the files that are there: otel-traj verify --repair"
 
 
 def _problems(
