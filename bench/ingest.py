@@ -1,6 +1,7 @@
 """How fast spans come in: acknowledged after fsync, and sustained until SQL sees them.
 
     python bench/ingest.py [--seconds 5] [--spans 60000] [--commits 300] [--profile 10000]
+        [--days 1000] [--spans-per-day 1000]
 
 GenAI spans of about 2 KB, runs of 20, OTLP requests of 500 spans, all made beforehand.
 
@@ -10,6 +11,8 @@ GenAI spans of about 2 KB, runs of 20, OTLP requests of 500 spans, all made befo
 - sustained: a process that receives as fast as the log is allowed to run ahead (`AHEAD_BYTES`), and
   a sealer in a process of its own; from the first request until the last span is in a snapshot
 - where the time goes: CPU per span of one seal in this process, without workers
+- years: seal of one run into a store that has spans of many days: one that begins, and a
+  late span of it
 
 Memory is the peak resident size of a process; the sealer's workers are counted apart.
 """
@@ -26,10 +29,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 from unittest import mock
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -231,7 +239,7 @@ class Stopwatches:
 
 PARTS: Sequence[tuple[str, Any, str]] = (
     ("parse", intake, "read_log"),
-    ("dedupe", derive, "_News"),
+    ("dedupe", derive, "News"),
     ("DuckDB", stored.Stored, "_tuples"),
     ("DuckDB", stored.Stored, "_arrow"),
     ("dialects", tree, "read"),
@@ -267,6 +275,74 @@ def where_time_goes(folder: Path, load: Path, length: int, count: int) -> dict[s
     }
 
 
+# --- a store of years --------------------------------------------------------------------------
+
+DAY_NS = 86_400 * 10**9
+
+
+def make_years(folder: Path, days: int, spans_per_day: int) -> None:
+    """A store with runs of many days up to that of `START_NS`, as compaction leaves it.
+
+    One day is sealed; the others are copies of it with other trace and response ids and times.
+    """
+    wal.initialise(folder)
+    writer = wal.WalWriter(folder)
+    for number in range(max(1, spans_per_day // SPANS_PER_RUN)):
+        writer.append(wal.encode(run_of(SPANS_PER_RUN, number, START_NS + number * 10**9)))
+    writer.close()
+    sealing.seal(folder)
+    today = snapshot.newest(folder)
+    added: dict[str, list[snapshot.DataFile]] = {name: [] for name in today.files}
+    for table, own in today.files.items():
+        rows_of_day = (
+            pa.concat_tables(pq.read_table(folder / file.path, partitioning=None) for file in own)
+            if own
+            else None
+        )
+        for day in range(1, days) if rows_of_day is not None else ():
+            date = (datetime.fromtimestamp(START_NS / 1e9, UTC) - timedelta(days=day)).date()
+            moved = _days_before(rows_of_day, day)
+            added[table].append(files.write(folder, table, str(date), moved, level=1))
+    snapshot.commit(
+        folder, today.changed({}, {name: tuple(own) for name, own in added.items()}, "compact")
+    )
+
+
+def _days_before(table: pa.Table, day: int) -> pa.Table:
+    """The rows as of some days before, of runs of their own."""
+    mark = f"{day:04x}"
+    for index, field in enumerate(table.schema):
+        column = table[index]
+        if field.name in ("trace_id", "trajectory_id", "response_id"):
+            told = column.combine_chunks()
+            column = pc.binary_join_element_wise(
+                mark, pc.utf8_slice_codeunits(told, 4), "", null_handling="emit_null"
+            )
+        elif field.name == "trace_ids":
+            column = pa.array([[mark + i[4:] for i in own] for own in column.to_pylist()])
+        elif pa.types.is_timestamp(field.type):
+            past = pc.subtract(column.cast(pa.int64()), day * DAY_NS // 1000)
+            column = past.cast(field.type)
+        elif field.name in ("start_ns", "end_ns"):
+            column = pc.subtract(column, day * DAY_NS)
+        table = table.set_column(index, field, column)
+    return table
+
+
+def seals_in_years(folder: Path, repeats: int) -> dict[str, list[float]]:
+    """What is sealed -> seconds of each seal; a late span makes a revision."""
+    found: dict[str, list[float]] = {"a run that begins": [], "its late span": []}
+    writer = wal.WalWriter(folder)
+    for repeat in range(repeats):
+        run = run_of(SPANS_PER_RUN, 2**31 + repeat, START_NS + repeat * 10**9)
+        for name, part in zip(found, (run[:-1], run[-1:]), strict=True):
+            writer.append(wal.encode(part))
+            began = time.perf_counter()
+            sealing.seal(folder, is_final=True)
+            found[name].append(time.perf_counter() - began)
+    return found
+
+
 def _first(source: Iterator[bytes], count: int) -> Iterator[bytes]:
     return (request for request, _ in zip(source, range(count), strict=False))
 
@@ -278,6 +354,8 @@ def main() -> None:
     parser.add_argument("--spans", type=int, default=60_000, help="to sustain")
     parser.add_argument("--commits", type=int, default=300)
     parser.add_argument("--profile", type=int, default=10_000, help="spans to say where time goes")
+    parser.add_argument("--days", type=int, default=1000, help="of the store of years")
+    parser.add_argument("--spans-per-day", type=int, default=1000)
     args = parser.parse_args()
     n_requests = max(2, args.spans // SPANS_PER_REQUEST)
     with tempfile.TemporaryDirectory() as temporary:
@@ -305,6 +383,11 @@ def main() -> None:
         for name, us in sorted(parts.items(), key=lambda item: -item[1]):
             print(f"  {name:14} {us:7.1f} us")
         print(f"  {'all':14} {sum(parts.values()):7.1f} us")
+        make_years(base / "years", args.days, args.spans_per_day)
+        total = args.days * args.spans_per_day
+        print(f"seal into {args.days:,} days with {total:,} spans:")
+        for name, times in seals_in_years(base / "years", 5).items():
+            print(f"  {name:18} p50 {statistics.median(times) * 1e3:,.0f} ms  (n={len(times)})")
 
 
 if __name__ == "__main__":

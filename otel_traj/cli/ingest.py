@@ -145,4 +145,7 @@ def _summarise(readings: Sequence[Reading], report: AppendReport) -> None:
     click.echo(f"spans         {n_spans:,} read, {report.spans:,} new")
     click.echo(f"logs          {n_logs:,} read, {report.logs:,} new")
     click.echo(f"duplicates    {report.duplicates:,} known already, left out")
+    if report.conflicts:
+        told = f"{count(report.conflicts, 'span')} of these told otherwise; the first one counts"
+        click.echo(f"conflicts     {told}")
     click.echo(f"trajectories  {report.trajectories:,}")

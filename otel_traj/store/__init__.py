@@ -102,12 +102,20 @@ _READ_ONLY: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 @dataclass(frozen=True, slots=True)
 class AppendReport:
-    """What `append` did: rows that are new, records that were known, trajectories derived."""
+    """What `append` did: rows that are new, records that were known, trajectories derived.
+
+    Attributes:
+        spans, logs, annotations: New rows.
+        duplicates: Records that were stored already, or came twice; they change nothing.
+        conflicts: Those of them that are spans and told another thing than the one that came first.
+        trajectories: How many were derived, again or for the first time.
+    """
 
     spans: int = 0
     logs: int = 0
     annotations: int = 0
     duplicates: int = 0
+    conflicts: int = 0
     trajectories: int = 0
 
 
@@ -361,6 +369,7 @@ class TrajectoryStore:
             logs=report.logs,
             annotations=report.annotations,
             duplicates=report.duplicates,
+            conflicts=report.conflicts,
             trajectories=len(report.trajectories),
         )
 

@@ -14,10 +14,11 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import pyarrow as pa
 
+from otel_traj import semconv
 from otel_traj.assembly import (
     WINDOW_NS,
     Alone,
@@ -31,7 +32,9 @@ from otel_traj.assembly import (
 )
 from otel_traj.model import Annotation, Assembly, LogRecord, SpanRecord, Step
 from otel_traj.store import prices, rows, values
+from otel_traj.store.days import Days, day
 from otel_traj.store.intake import Intake
+from otel_traj.store.news import News, new_annotations
 from otel_traj.store.prices import Price
 from otel_traj.store.stored import LiveTrajectory, Stored
 from otel_traj.store.traces import LiveTrace
@@ -53,6 +56,7 @@ class Batch:
     n_logs: int = 0
     n_annotations: int = 0
     n_duplicates: int = 0
+    n_conflicts: int = 0
     n_late: int = 0
     trajectory_ids: tuple[str, ...] = ()
     failed_traces: tuple[str, ...] = ()
@@ -79,7 +83,7 @@ def derive(
         is_final: Nothing more comes for traces without a running span: the end of an import.
         price: Costs of model calls that recorded none.
     """
-    news = _News(stored, intake)
+    news = News(stored, intake, open_traces.values())
     lifecycle = _Lifecycle(stored, open_traces, intake, news, now=now, is_final=is_final)
     derivation = _Derivation(stored, news, lifecycle, price=price)
     return _Writer(stored, news, lifecycle, derivation, n=n, now=now).batch()
@@ -107,8 +111,9 @@ def rederive(
         is_closed: No other trace can be part of their runs, or of the trajectories that they are
             part of now, so none is looked for.
     """
-    news = _News(stored, Intake())
-    due = _Due(open_traces, due=set(trace_ids), dates=stored.dates(trace_ids))
+    news = News(stored, Intake())
+    dates = stored.dates(trace_ids)
+    due = _Due(open_traces, due=set(trace_ids), settled=set(trace_ids), dates=dates)
     for trace_id in due.due & open_traces.keys():
         due.dates[trace_id] = open_traces[trace_id].date
         due.pending += open_traces[trace_id].pending
@@ -123,56 +128,6 @@ def rederive(
     return _Writer(stored, news, due, derivation, n=n, now=now).batch()
 
 
-class _News:
-    """The records of a batch that the store does not have yet, each once (first wins)."""
-
-    def __init__(self, stored: Stored, intake: Intake) -> None:
-        touched = {span.trace_id for span in (*intake.spans, *intake.starts)}
-        self.known = stored.span_ids(touched)
-        """Trace -> ids of the spans that were stored before this batch."""
-        self.spans: list[SpanRecord] = []
-        seen = {trace_id: set(span_ids) for trace_id, span_ids in self.known.items()}
-        for span in intake.spans:
-            ids = seen.setdefault(span.trace_id, set())
-            if span.span_id not in ids:
-                ids.add(span.span_id)
-                self.spans.append(span)
-        self.starts = [s for s in intake.starts if s.span_id not in seen.get(s.trace_id, ())]
-        self.logs = _new_logs(stored, intake.logs)
-        self.annotations = _new_annotations(stored, intake.annotations)
-        n_given = len(intake.spans) + len(intake.logs) + len(intake.annotations)
-        n_new = len(self.spans) + len(self.logs) + len(self.annotations)
-        self.n_duplicates = n_given - n_new
-
-
-def _new_logs(stored: Stored, logs: Sequence[LogRecord]) -> list[LogRecord]:
-    if not logs:
-        return []
-    digests = [rows.log_digest(row) for row in rows.logs_table(logs).to_pylist()]
-    known_rows = stored.log_rows({log.trace_id for log in logs if log.trace_id})
-    known_rows += stored.traceless_log_rows(
-        {log.time_ns for log in logs if log.trace_id is None and log.time_ns is not None}
-    )
-    known = {rows.log_digest(row) for row in known_rows}
-    return _first_of_each(zip(digests, logs, strict=True), known)
-
-
-def _new_annotations(stored: Stored, annotations: Iterable[Annotation]) -> list[Annotation]:
-    keyed = [(annotation.annotation_id, annotation) for annotation in annotations]
-    return _first_of_each(keyed, stored.annotation_ids([key for key, _ in keyed]))
-
-
-def _first_of_each(keyed: Iterable[tuple[Any, _T]], known: Collection[Any]) -> list[_T]:
-    """Values whose key is not known, the first one of each key."""
-    seen = set(known)
-    first = []
-    for key, value in keyed:
-        if key not in seen:
-            seen.add(key)
-            first.append(value)
-    return first
-
-
 @dataclass(slots=True)
 class _Due:
     """Which traces to derive now, and as running or as over.
@@ -181,7 +136,8 @@ class _Due:
         open: Trace id -> those that go on.
         first_seen: Traces of which nothing was known before this batch.
         due: Traces to derive now.
-        late_spans: Keys of new spans of traces that were over before.
+        settled: Traces that were over before this batch.
+        late_spans: Keys of new spans of such traces.
         dates: Trace -> partition, for the traces of this batch.
         dropped: Trace -> spans that its process lost.
         pending: Spans that only started, of the traces to derive.
@@ -190,6 +146,7 @@ class _Due:
     open: dict[str, LiveTrace]
     first_seen: set[str] = field(default_factory=set)
     due: set[str] = field(default_factory=set)
+    settled: set[str] = field(default_factory=set)
     late_spans: set[tuple[str, str]] = field(default_factory=set)
     dates: dict[str, str] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
@@ -204,12 +161,12 @@ class _Lifecycle(_Due):
         stored: Stored,
         open_traces: dict[str, LiveTrace],
         intake: Intake,
-        news: _News,
+        news: News,
         *,
         now: float,
         is_final: bool,
     ) -> None:
-        super().__init__(open_traces, dates=stored.dates(news.known))
+        super().__init__(open_traces, dates=dict(news.dates))
         spans, starts = _by_trace(news.spans), _by_trace(news.starts)
         for trace_id in spans.keys() | starts.keys():
             self._take_spans(
@@ -220,7 +177,7 @@ class _Lifecycle(_Due):
                 writers=intake.writers.get(trace_id, ()),
                 now=now,
             )
-        self._take_logs(stored, {log.trace_id for log in news.logs if log.trace_id})
+        self._take_logs({log.trace_id for log in news.logs if log.trace_id})
         self._take_closes(stored, intake)
         self._decide(intake.alive, now=now, is_final=is_final)
 
@@ -235,6 +192,8 @@ class _Lifecycle(_Due):
         now: float,
     ) -> None:
         trace = self.open.get(trace_id)
+        if trace is None and is_stored:
+            self.settled.add(trace_id)
         if trace is None and is_stored and not starts:
             self.due.add(trace_id)
             self.late_spans.update((trace_id, span.span_id) for span in spans)
@@ -243,7 +202,7 @@ class _Lifecycle(_Due):
             if not is_stored:
                 self.first_seen.add(trace_id)
             first_ns = min(span.start_ns for span in (*spans, *starts))
-            date = self.dates.setdefault(trace_id, _day(first_ns))
+            date = self.dates.setdefault(trace_id, day(first_ns))
             trace = self.open[trace_id] = LiveTrace(OpenTrace(trace_id, now), date)
         for span in spans:
             trace.state.end(span, now)
@@ -253,12 +212,12 @@ class _Lifecycle(_Due):
         trace.writers.update(writers)
         trace.is_touched = True
 
-    def _take_logs(self, stored: Stored, trace_ids: set[str]) -> None:
+    def _take_logs(self, trace_ids: set[str]) -> None:
         """A log of a trace that is over is as late as a span; one of a trace to come waits."""
         for trace_id in trace_ids & self.open.keys():
             self.open[trace_id].is_touched = True
-        late = stored.dates(trace_ids - self.open.keys())
-        self.dates.update(late)
+        late = (trace_ids & self.dates.keys()) - self.open.keys()
+        self.settled.update(late)
         self.due.update(late)
 
     def _take_closes(self, stored: Stored, intake: Intake) -> None:
@@ -270,9 +229,10 @@ class _Lifecycle(_Due):
                     trace.dropped_spans += close.dropped_spans
                 elif close.dropped_spans:
                     self.dropped[trace_id] = self.dropped.get(trace_id, 0) + close.dropped_spans
-        late = stored.dates(self.dropped.keys() - self.dates.keys())
-        self.dates.update(late)
-        self.due.update(self.dropped.keys() & self.dates.keys())
+        self.dates.update(stored.dates(self.dropped.keys() - self.dates.keys()))
+        late = self.dropped.keys() & self.dates.keys()
+        self.settled.update(late)
+        self.due.update(late)
 
     def _decide(self, alive: set[str], *, now: float, is_final: bool) -> None:
         for trace_id, trace in list(self.open.items()):
@@ -295,7 +255,7 @@ class _Derivation:
     def __init__(
         self,
         stored: Stored,
-        news: _News,
+        news: News,
         lifecycle: _Due,
         *,
         price: Price,
@@ -306,6 +266,7 @@ class _Derivation:
         self._lifecycle = lifecycle
         self._price = price
         self._is_closed = is_closed
+        self._days = news.days.and_on(lifecycle.dates[trace_id] for trace_id in lifecycle.due)
         self.assemblies: list[Assembly] = []
         self.superseded: list[LiveTrajectory] = []
         self.failed: set[str] = set()
@@ -314,13 +275,13 @@ class _Derivation:
 
     def _run(self) -> None:
         due = self._lifecycle.due
-        old = self._members(self._may_be_stored(due))
         traces = self._load(due)
+        old = self._members(self._may_be_stored(due))
         alone = self._each_alone(traces, _known_ids(old))
         related_traces = set() if self._is_closed else self._related(due, alone.values())
         old = self._members(self._may_be_stored(due) | related_traces) if related_traces else old
         trace_ids = due.union(related_traces, *(row.trace_ids for row in old))
-        self._lifecycle.dates.update(self._stored.dates(trace_ids - self._lifecycle.dates.keys()))
+        self._lifecycle.dates.update(self._dates(trace_ids - self._lifecycle.dates.keys()))
         more = self._load(trace_ids - due)
         known_ids = _known_ids(old)
         alone |= self._each_alone(more, known_ids)
@@ -334,27 +295,49 @@ class _Derivation:
         ]
         changed_traces = due.union(*(a.trajectory.trace_ids for a in changed)) - self.failed
         self.superseded = [row for row in old if changed_traces.intersection(row.trace_ids)]
-        taken = self._taken_ids(changed)
+        taken = self._taken_ids(changed, traces | more)
         unique = _with_unique_ids(changed, taken)
         heirs = _heirs(unique, self.superseded)
         whole = [self._with_history(a, heirs[a.trajectory.trajectory_id]) for a in unique]
         used = taken.union(heirs)
         self.assemblies = [prices.apply(_without_aliases(a, used), self._price) for a in whole]
 
-    def _taken_ids(self, changed: Iterable[Assembly]) -> set[str]:
-        """Ids that live rows keep, of those that the new rows want."""
+    def _taken_ids(self, changed: Iterable[Assembly], traces: dict[str, _Told]) -> set[str]:
+        """Ids that live rows keep, of those that the new rows want.
+
+        One that a program gave may be anybody's; one that was made of a trace is only that trace's.
+        """
         wanted = {i for a in changed for i in (a.trajectory.trajectory_id, *a.trajectory.aliases)}
+        given = wanted & {
+            str(span.attributes.get(semconv.TRAJECTORY_ID))
+            for spans, _ in traces.values()
+            for span in spans
+        }
         dead = {row.trajectory_id for row in self.superseded}
-        return set(self._stored.dates_of_trajectories(wanted)) - dead
+        taken = {
+            *self._stored.dates_of_trajectories(given),
+            *self._stored.dates_of_trajectories(wanted - given, self._days),
+        }
+        return taken - dead
+
+    def _dates(self, trace_ids: set[str]) -> dict[str, str]:
+        """Trace -> partition, of those that are stored; they lie near, or anywhere."""
+        found = self._stored.dates(trace_ids, self._days)
+        if not self._stored.is_all("spans", self._days):
+            found |= self._stored.dates(trace_ids - found.keys())
+            self._days = self._days.and_on(found.values())
+        return found
 
     def _load(self, trace_ids: set[str]) -> dict[str, _Told]:
         """All spans and logs of those traces that have spans: stored, new, and only started."""
         traces: dict[str, _Told] = {}
-        stored = self._stored.spans(self._may_be_stored(trace_ids))
+        stored = self._stored.spans(self._may_be_stored(trace_ids), self._days)
         for span in (*stored, *self._news.spans, *self._lifecycle.pending):
             if span.trace_id in trace_ids:
                 traces.setdefault(span.trace_id, ([], []))[0].append(span)
-        for log in (*self._stored.logs(trace_ids), *self._news.logs):
+        # Events may be told of a run long after it, and be here before its spans.
+        logs = self._stored.logs(trace_ids, self._days.onwards())
+        for log in (*logs, *self._news.logs):
             if log.trace_id in traces:
                 traces[log.trace_id][1].append(log)
         return traces
@@ -364,13 +347,19 @@ class _Derivation:
         return trace_ids - self._lifecycle.first_seen
 
     def _members(self, trace_ids: set[str]) -> list[LiveTrajectory]:
-        """Live trajectories of these traces and of all traces joined with them."""
+        """Live trajectories of these traces and of all traces joined with them.
+
+        One that was stitched lies where the earliest of its traces does.
+        """
+        where: Days | None = self._days
         while True:
-            members = self._stored.trajectories_of(trace_ids)
-            joined = trace_ids.union(*(row.trace_ids for row in members))
-            if joined == trace_ids:
+            members = self._stored.trajectories_of(trace_ids, where)
+            found = {trace_id for row in members for trace_id in row.trace_ids}
+            if where is not None and (trace_ids & self._lifecycle.settled) - found:
+                where = None
+            elif found <= trace_ids:
                 return members
-            trace_ids = joined
+            trace_ids |= found
 
     def _related(self, due: set[str], alone: Iterable[Alone]) -> set[str]:
         """Stored traces that may belong to one run with a trace that is due."""
@@ -381,11 +370,11 @@ class _Derivation:
         responses = set().union(*(relation.response_ids for relation in relations))
         calls = set().union(*(relation.call_ids for relation in relations))
         runs = set().union(*(relation.run_ids for relation in relations))
-        found = set(self._stored.dates(linked))
-        found |= self._stored.traces_with_responses(responses)
-        found |= self._stored.traces_with_tool_calls(runs, are_first=False)
-        found |= self._stored.traces_with_tool_calls(calls - runs, are_first=True)
-        found |= self._stored.traces_linking_to(due)
+        found = set(self._dates(linked))
+        found |= self._stored.traces_with_responses(responses, self._days)
+        found |= self._stored.traces_with_tool_calls(runs, self._days, are_first=False)
+        found |= self._stored.traces_with_tool_calls(calls - runs, self._days, are_first=True)
+        found |= self._stored.traces_linking_to(due, self._days)
         found |= self._near([relation for relation in relations if relation.may_stitch])
         return found - due
 
@@ -400,6 +389,7 @@ class _Derivation:
         calls = self._stored.calls_that_ask_or_answer(
             min(low for own in windows.values() for low, _ in own),
             max(high for own in windows.values() for _, high in own),
+            self._days,
         )
         key_of = functools.cache(_resource_key)
         return {
@@ -471,7 +461,7 @@ class _Writer:
     def __init__(
         self,
         stored: Stored,
-        news: _News,
+        news: News,
         lifecycle: _Due,
         derivation: _Derivation,
         *,
@@ -491,6 +481,7 @@ class _Writer:
             n_spans=len(self._news.spans),
             n_logs=len(self._news.logs),
             n_duplicates=self._news.n_duplicates,
+            n_conflicts=self._news.n_conflicts,
             n_late=len(self._lifecycle.late_spans),
             trajectory_ids=tuple(a.trajectory.trajectory_id for a in self._derivation.assemblies),
             failed_traces=tuple(sorted(self._derivation.failed)),
@@ -531,7 +522,7 @@ class _Writer:
                 ordered,
                 lambda log: (
                     dates.get(log.trace_id or "")
-                    or _day(log.time_ns or log.observed_ns or int(self._now * 1e9))
+                    or day(log.time_ns or log.observed_ns or int(self._now * 1e9))
                 ),
             )
         }
@@ -563,7 +554,7 @@ class _Writer:
         told = [a for assembly in self._derivation.assemblies for a in assembly.annotations]
         known = {annotation.annotation_id for annotation in self._news.annotations}
         return self._news.annotations + [
-            a for a in _new_annotations(self._stored, told) if a.annotation_id not in known
+            a for a in new_annotations(self._stored, told) if a.annotation_id not in known
         ]
 
     def _annotation_tables(self, annotations: list[Annotation]) -> dict[str, pa.Table]:
@@ -575,7 +566,7 @@ class _Writer:
             date: rows.annotations_table(group)
             for date, group in _grouped(
                 ordered,
-                lambda a: dates.get(a.trajectory_id or "") or _day(rows.to_us(a.created) * 1000),
+                lambda a: dates.get(a.trajectory_id or "") or day(rows.to_us(a.created) * 1000),
             )
         }
 
@@ -604,15 +595,6 @@ def _grouped(ordered: Iterable[_T], date_of: Callable[[_T], str]) -> Iterable[tu
     for member in ordered:
         groups[date_of(member)].append(member)
     return sorted(groups.items())
-
-
-_LAST_NS: Final = 253_402_300_799 * 10**9  # the end of year 9999, the last that has a date
-
-
-def _day(ns: int) -> str:
-    """UTC day of a time; times that no calendar has count as the first or last day there is."""
-    seconds = min(max(ns, 0), _LAST_NS) // 10**9
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
 
 
 def _resource_key(resource: str) -> str:

@@ -48,6 +48,7 @@ class SealReport:
         snapshot: Number of the newest snapshot after it.
         spans, logs, annotations: New rows.
         duplicates: Records that were stored already, or came twice.
+        conflicts: Those of them that are spans and told another thing than the one that counts.
         late: Spans that came after their trajectory was closed.
         trajectories: Ids of the trajectories that were derived, again or for the first time.
         failed_traces: Traces whose spans are stored but could not be derived.
@@ -60,6 +61,7 @@ class SealReport:
     logs: int = 0
     annotations: int = 0
     duplicates: int = 0
+    conflicts: int = 0
     late: int = 0
     trajectories: frozenset[str] = frozenset()
     failed_traces: frozenset[str] = frozenset()
@@ -74,6 +76,7 @@ class SealReport:
             logs=self.logs + later.logs,
             annotations=self.annotations + later.annotations,
             duplicates=self.duplicates + later.duplicates,
+            conflicts=self.conflicts + later.conflicts,
             late=self.late + later.late,
             trajectories=self.trajectories | later.trajectories,
             failed_traces=self.failed_traces | later.failed_traces,
@@ -89,6 +92,7 @@ class SealReport:
             logs=batch.n_logs,
             annotations=batch.n_annotations,
             duplicates=batch.n_duplicates,
+            conflicts=batch.n_conflicts,
             late=batch.n_late,
             trajectories=frozenset(batch.trajectory_ids),
             failed_traces=frozenset(batch.failed_traces),

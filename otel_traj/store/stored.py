@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,8 +13,9 @@ import pyarrow as pa
 
 from otel_traj.model import LogRecord, SpanRecord
 from otel_traj.store import rows, views
-from otel_traj.store.schema import TABLES
-from otel_traj.store.snapshot import Snapshot
+from otel_traj.store.days import Where
+from otel_traj.store.schema import SUPERSEDED, TABLES
+from otel_traj.store.snapshot import DataFile, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +53,23 @@ NOT_DERIVED: Final = frozenset(
 """Columns that depend on more than the records: on when they came, on versions, on price lists."""
 
 
+_NOT_TOLD: Final = frozenset(("ingest_seq", "ingest_time", "start_seq", "resource"))
+"""Columns of `spans` that say how a span came, not what it tells."""
+
+
 class Stored:
-    """Look-ups in one snapshot; all of them by sets of ids, none of a whole table."""
+    """Look-ups in one snapshot, by sets of ids.
+
+    Most take `where`, which files to look into; None is all of them. A store of years has thousands
+    of files, and opening one takes a third of a millisecond.
+    """
 
     def __init__(self, store: Path, snapshot: Snapshot) -> None:
         self._store = store
         self._snapshot = snapshot
         self._connection: duckdb.DuckDBPyConnection | None = None
+        self._shown: dict[str, tuple[DataFile, ...]] = {}
+        """Table -> the files that its view in schema `stored` reads now."""
 
     def __enter__(self) -> Stored:
         return self
@@ -71,61 +82,93 @@ class Stored:
         """Whether the table has any rows."""
         return bool(self._snapshot.live(table))
 
-    def span_ids(self, trace_ids: Collection[str]) -> dict[str, set[str]]:
+    def is_all(self, table: str, where: Where | None) -> bool:
+        """Whether a look-up there leaves out no file of a table."""
+        return where is None or all(map(where.holds, self._snapshot.live(table)))
+
+    def span_ids(
+        self, trace_ids: Collection[str], where: Where | None = None
+    ) -> dict[str, set[str]]:
         """Trace -> ids of its stored spans; traces without any are left out."""
         known: dict[str, set[str]] = {}
         for trace_id, span_id in self._tuples(
             "select trace_id, span_id from stored.spans semi join wanted using (trace_id)",
             "spans",
+            where,
             trace_id=trace_ids,
         ):
             known.setdefault(trace_id, set()).add(span_id)
         return known
 
-    def dates(self, trace_ids: Collection[str]) -> dict[str, str]:
+    def dates(self, trace_ids: Collection[str], where: Where | None = None) -> dict[str, str]:
         """Trace -> partition of its spans."""
         return dict(
             self._tuples(
                 'select trace_id, min("date") from stored.spans'
                 " semi join wanted using (trace_id) group by trace_id",
                 "spans",
+                where,
                 trace_id=trace_ids,
             )
         )
 
-    def spans(self, trace_ids: Collection[str]) -> list[SpanRecord]:
+    def spans(self, trace_ids: Collection[str], where: Where | None = None) -> list[SpanRecord]:
         """The stored spans of some traces."""
         table = self._arrow(
             "select * from stored.spans semi join wanted using (trace_id)",
             "spans",
+            where,
             trace_id=trace_ids,
         )
         return rows.span_records(table) if table is not None else []
 
-    def logs(self, trace_ids: Collection[str]) -> list[LogRecord]:
+    def told_otherwise(self, spans: pa.Table, where: Where | None = None) -> list[SpanRecord]:
+        """The stored spans with the keys of some rows of `spans`, where what they tell differs."""
+        if not self._is_ready("spans", where):
+            return []
+        differs = " or ".join(
+            f'g."{c.name}" is distinct from s."{c.name}"'
+            for c in TABLES["spans"].columns
+            if c.name not in _NOT_TOLD
+        )
+        connection = self._connected()
+        connection.register("given", spans)
+        found = connection.sql(
+            f"select s.* from stored.spans s join given g using (trace_id, span_id) where {differs}"
+        ).to_arrow_table()
+        return rows.span_records(found)
+
+    def logs(self, trace_ids: Collection[str], where: Where | None = None) -> list[LogRecord]:
         """The stored logs of some traces."""
-        table = self._log_table(trace_ids)
+        table = self._log_table(trace_ids, where)
         return rows.log_records(table) if table is not None else []
 
-    def log_rows(self, trace_ids: Collection[str]) -> list[dict[str, Any]]:
+    def log_rows(
+        self, trace_ids: Collection[str], where: Where | None = None
+    ) -> list[dict[str, Any]]:
         """The rows of `logs` of some traces."""
-        table = self._log_table(trace_ids)
+        table = self._log_table(trace_ids, where)
         return [] if table is None else list(table.to_pylist())
 
-    def _log_table(self, trace_ids: Collection[str]) -> pa.Table | None:
+    def _log_table(self, trace_ids: Collection[str], where: Where | None) -> pa.Table | None:
         sql = "select * from stored.logs semi join wanted using (trace_id)"
-        return self._arrow(sql, "logs", trace_id=trace_ids)
+        return self._arrow(sql, "logs", where, trace_id=trace_ids)
 
-    def traceless_log_rows(self, times_ns: Collection[int]) -> list[dict[str, Any]]:
+    def traceless_log_rows(
+        self, times_ns: Collection[int], where: Where | None = None
+    ) -> list[dict[str, Any]]:
         """The rows of `logs` without a trace, of certain times."""
         table = self._arrow(
             "select * from stored.logs semi join wanted using (time_ns) where trace_id is null",
             "logs",
+            where,
             time_ns=times_ns,
         )
         return [] if table is None else list(table.to_pylist())
 
-    def annotation_ids(self, annotation_ids: Collection[str]) -> set[str]:
+    def annotation_ids(
+        self, annotation_ids: Collection[str], where: Where | None = None
+    ) -> set[str]:
         """Those of the ids that are stored."""
         return {
             row[0]
@@ -133,11 +176,14 @@ class Stored:
                 "select annotation_id from stored.annotations"
                 " semi join wanted using (annotation_id)",
                 "annotations",
+                where,
                 annotation_id=annotation_ids,
             )
         }
 
-    def trajectories_of(self, trace_ids: Collection[str]) -> list[LiveTrajectory]:
+    def trajectories_of(
+        self, trace_ids: Collection[str], where: Where | None = None
+    ) -> list[LiveTrajectory]:
         """The live trajectories that any of the traces is part of, oldest first."""
         return self._trajectories(
             "with concerned as ("
@@ -145,6 +191,7 @@ class Stored:
             "    select trajectory_id, unnest(trace_ids) as trace_id from live.trajectories"
             "  ) semi join wanted using (trace_id)"
             f") {_LIVE_TRAJECTORY} semi join concerned using (trajectory_id)",
+            where,
             trace_id=trace_ids,
         )
 
@@ -157,8 +204,11 @@ class Stored:
             trajectory_id=trajectory_ids,
         )
 
-    def _trajectories(self, sql: str, **wanted: Collection[str]) -> list[LiveTrajectory]:
-        found = self._tuples(f"{sql} order by start_time, trajectory_id", "trajectories", **wanted)
+    def _trajectories(
+        self, sql: str, where: Where | None = None, **wanted: Collection[str]
+    ) -> list[LiveTrajectory]:
+        ordered = f"{sql} order by start_time, trajectory_id"
+        found = self._tuples(ordered, "trajectories", where, **wanted)
         return [
             LiveTrajectory(i, rev, tuple(traces), tuple(aliases), late, dropped, start, date)
             for i, rev, traces, aliases, late, dropped, start, date in found
@@ -218,18 +268,21 @@ class Stored:
                 told[trajectory_id] = hash((told.get(trajectory_id), table, number))
         return told
 
-    def dates_of_trajectories(self, trajectory_ids: Collection[str]) -> dict[str, str]:
+    def dates_of_trajectories(
+        self, trajectory_ids: Collection[str], where: Where | None = None
+    ) -> dict[str, str]:
         """Live trajectory -> its partition; ids that are none are left out."""
         return dict(
             self._tuples(
                 'select trajectory_id, "date" from live.trajectories'
                 " semi join wanted using (trajectory_id)",
                 "trajectories",
+                where,
                 trajectory_id=trajectory_ids,
             )
         )
 
-    def traces_linking_to(self, trace_ids: Collection[str]) -> set[str]:
+    def traces_linking_to(self, trace_ids: Collection[str], where: Where | None = None) -> set[str]:
         """Traces of stored spans that link to one of these."""
         return self._ids(
             "with linking as ("
@@ -237,36 +290,48 @@ class Stored:
             ") select distinct l.trace_id from linking l"
             " semi join wanted w on w.trace_id = l.link.trace_id",
             "spans",
+            where,
             trace_id=trace_ids,
         )
 
-    def traces_with_responses(self, response_ids: Collection[str]) -> set[str]:
+    def traces_with_responses(
+        self, response_ids: Collection[str], where: Where | None = None
+    ) -> set[str]:
         """Traces in which one of these model responses is told."""
         return self._ids(
             "select distinct trace_id from live.steps semi join wanted using (response_id)",
             "steps",
+            where,
             response_id=response_ids,
         )
 
-    def traces_with_tool_calls(self, call_ids: Collection[str], *, are_first: bool) -> set[str]:
+    def traces_with_tool_calls(
+        self, call_ids: Collection[str], where: Where | None = None, *, are_first: bool
+    ) -> set[str]:
         """Traces in which one of these tool calls is told.
 
         Args:
             call_ids: Ids repeat between runs where models are scripted.
+            where: Which files to look into.
             are_first: Only those that begin with it, as a tool does that lost its context.
         """
         return self._ids(
             "select distinct trace_id from live.steps semi join wanted using (tool_call_id)"
             + (" where step = 0 and kind = 'tool'" if are_first else ""),
             "steps",
+            where,
             tool_call_id=call_ids,
         )
 
-    def calls_that_ask_or_answer(self, start_ns: int, end_ns: int) -> list[tuple[str, str, int]]:
+    def calls_that_ask_or_answer(
+        self, start_ns: int, end_ns: int, where: Where | None = None
+    ) -> list[tuple[str, str, int]]:
         """Model calls of a time that may be half of a stitched run: trace, resource, start in ns.
 
         Only calls that asked for tools, or were given results, can be joined to another trace.
         """
+        if not self._is_ready("spans", where):
+            return []
         found: list[tuple[str, str, int]] = self._tuples(
             "select s.trace_id, r.resource, r.start_ns from live.steps s"
             " join stored.spans r using (trace_id, span_id)"
@@ -274,30 +339,67 @@ class Stored:
             f" and make_timestamptz({end_ns // 1000})"
             " and (s.tool_calls is not null or contains(s.new_messages, 'tool_call_response'))",
             "steps",
+            where,
         )
         return found
 
     # --- how they ask --------------------------------------------------------------------------
 
-    def _ids(self, sql: str, table: str, **wanted: Collection[str]) -> set[str]:
-        return {row[0] for row in self._tuples(sql, table, **wanted)}
+    def _ids(
+        self, sql: str, table: str, where: Where | None = None, **wanted: Collection[str]
+    ) -> set[str]:
+        return {row[0] for row in self._tuples(sql, table, where, **wanted)}
 
-    def _tuples(self, sql: str, table: str, **wanted: Collection[Any]) -> list[Any]:
-        connection = self._ready(table, wanted)
-        return [] if connection is None else connection.execute(sql).fetchall()
+    def _tuples(
+        self, sql: str, table: str, where: Where | None = None, **wanted: Collection[Any]
+    ) -> list[Any]:
+        if not all(wanted.values()) or not self._is_ready(table, where):
+            return []
+        return self._with(wanted).execute(sql).fetchall()
 
-    def _arrow(self, sql: str, table: str, **wanted: Collection[Any]) -> pa.Table | None:
-        connection = self._ready(table, wanted)
-        return None if connection is None else connection.sql(sql).to_arrow_table()
-
-    def _ready(
-        self, table: str, wanted: Mapping[str, Iterable[Any]]
-    ) -> duckdb.DuckDBPyConnection | None:
-        """The connection with the set to look for as `wanted`; None if nothing can be found."""
-        if not self.has(table) or not all(wanted.values()):
+    def _arrow(
+        self, sql: str, table: str, where: Where | None = None, **wanted: Collection[Any]
+    ) -> pa.Table | None:
+        if not all(wanted.values()) or not self._is_ready(table, where):
             return None
-        if self._connection is None:  # 20 ms that a seal without news does not pay
-            self._connection = views.connect_for_sealing(self._store, self._snapshot)
+        return self._with(wanted).sql(sql).to_arrow_table()
+
+    def _with(self, wanted: Mapping[str, Iterable[Any]]) -> duckdb.DuckDBPyConnection:
+        """The connection, the set to look for registered as `wanted`."""
+        connection = self._connected()
         for column, values in wanted.items():
-            self._connection.register("wanted", pa.table({column: list(values)}))
+            connection.register("wanted", pa.table({column: list(values)}))
+        return connection
+
+    def _connected(self) -> duckdb.DuckDBPyConnection:
+        if self._connection is None:  # 20 ms that a seal without news does not pay
+            self._connection = views.connect_for_sealing(
+                self._store, replace(self._snapshot, files={})
+            )
         return self._connection
+
+    def _is_ready(self, table: str, where: Where | None) -> bool:
+        """Point the views of a table at the files to look into; whether there are any."""
+        if not self._show(table, where):
+            return False
+        if table in views.REVISED:
+            has_dead = self._show(SUPERSEDED.name, where)  # a date's rows make rows of it dead
+            dead = " anti join stored.superseded using (trajectory_id, rev)" if has_dead else ""
+            self._connected().execute(
+                f"create or replace view live.{table} as from stored.{table}{dead}"
+            )
+        return True
+
+    def _show(self, table: str, where: Where | None) -> bool:
+        live = self._snapshot.live(table)
+        files = live if where is None else tuple(filter(where.holds, live))
+        if files and self._shown.get(table) != files:
+            rows_of_files = views.rows_of(self._snapshot, table, files, self._store)
+            try:
+                self._connected().execute(
+                    f"create or replace view stored.{table} as {rows_of_files}"
+                )
+            except (duckdb.IOException, duckdb.InvalidInputException) as error:
+                raise views.damaged(self._store, error) from error
+            self._shown[table] = files
+        return bool(files)

@@ -17,6 +17,7 @@ from otel_traj.model import Close, LogRecord, Record, SpanRecord
 from otel_traj.store import TrajectoryStore, sealing, snapshot
 from otel_traj.store.snapshot import SnapshotConflictError
 from tests.store.runs import (
+    START_NS,
     chat,
     close,
     root,
@@ -143,7 +144,7 @@ def evaluation(number: int, name: str, *, label: str) -> LogRecord:
     return LogRecord(
         trace_id(number),
         span_id(number, 0),
-        5,
+        START_NS + 5,
         None,
         semconv.EVENT_EVALUATION,
         None,
