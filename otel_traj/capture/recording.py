@@ -32,7 +32,7 @@ ListenerT = TypeVar("ListenerT", bound="Callable[[Trajectory], object]")
 
 SCOPE: Final = "otel_traj"
 
-_MAX_ATTRIBUTES: Final = 4096
+MAX_ATTRIBUTES: Final = 4096
 """Per span of a provider that we make. The SDK's 128 cut long histories, oldest messages first."""
 
 _lock = threading.RLock()  # protects `_recording`
@@ -267,8 +267,8 @@ def _tracer_provider(given: TracerProvider | None) -> TracerProvider:
     present: Any = given or trace.get_tracer_provider()
     if isinstance(present, trace.ProxyTracerProvider):
         limits = SpanLimits()
-        if not any(os.environ.get(name) for name in _ATTRIBUTE_LIMITS):
-            limits = SpanLimits(max_span_attributes=_MAX_ATTRIBUTES)
+        if not any(os.environ.get(name) for name in ATTRIBUTE_LIMITS):
+            limits = SpanLimits(max_span_attributes=MAX_ATTRIBUTES)
         present = TracerProvider(span_limits=limits)
         trace.set_tracer_provider(present)
     if not hasattr(present, "add_span_processor"):
@@ -320,7 +320,7 @@ def _is_ours(processor: Any) -> bool:
     return any(type(part).__module__.startswith("otel_traj") for part in (processor, exporter))
 
 
-_ATTRIBUTE_LIMITS: Final = ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT")
+ATTRIBUTE_LIMITS: Final = ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT")
 
 
 def _logger_provider(given: LoggerProvider | None, tracers: TracerProvider) -> LoggerProvider:

@@ -29,14 +29,11 @@ def _step_aside() -> None:
 
 def _record() -> None:
     try:
-        otel_traj = importlib.import_module("otel_traj")
+        autostart = importlib.import_module("otel_traj.capture.autostart")
     except ImportError:
         sys.stderr.write(f"otel-traj: nothing is recorded: {sys.executable} does not have it\n")
         return
-    try:
-        otel_traj.instrument()
-    except Exception as error:  # a store that cannot be written; the program runs all the same
-        sys.stderr.write(f"otel-traj: nothing is recorded: {error}\n")
+    autostart.start()
 
 
 _step_aside()
