@@ -38,6 +38,7 @@ class SealerKeeper:
         self._metrics = metrics
         self._every_s = every_s
         self._process: Process | None = None
+        self._n_seals = 0
         self._is_stopping = False
         self.is_running = False
 
@@ -45,13 +46,18 @@ class SealerKeeper:
         """Keep a sealer running, until `stop`."""
         delay_s = DELAY_S
         while not self._is_stopping:
-            self._process = await self._start()
-            n_seals = await self._follow(self._process)
-            status = await self._process.wait()
+            process = self._process = await self._start()
+            seals_before = self._n_seals
+            following = asyncio.create_task(self._follow(process))
+            status = await process.wait()
+            # Not until its output ends: a worker that it started may hold that longer.
+            await asyncio.wait([following], timeout=1)
+            following.cancel()
             self.is_running = False
             if self._is_stopping:
                 return
-            delay_s = DELAY_S if n_seals else min(2 * delay_s, LONGEST_DELAY_S)
+            has_worked = self._n_seals > seals_before
+            delay_s = DELAY_S if has_worked else min(2 * delay_s, LONGEST_DELAY_S)
             _log.warning("The sealer ended with status %s; next in %g s", status, delay_s)
             self._metrics.sealer_restarted()
             await asyncio.sleep(delay_s)
@@ -84,12 +90,10 @@ class SealerKeeper:
             os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
         return process
 
-    async def _follow(self, process: Process) -> int:
-        """Pass its reports on until it ends; how many there were."""
-        n_seals = 0
+    async def _follow(self, process: Process) -> None:
+        """Pass its reports on."""
         assert process.stdout is not None
         async for line in process.stdout:
             self.is_running = True
-            n_seals += 1
+            self._n_seals += 1
             self._metrics.sealed(json.loads(line))
-        return n_seals
