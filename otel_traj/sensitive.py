@@ -95,7 +95,7 @@ _SERVICES: Final = (
     ),
     _service(
         "github-token",
-        r"gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{22,}",
+        rf"gh[pousr]_[A-Za-z0-9]{{36,}}|github_pat_{_T}{{22,}}",
         *("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
     ),
     _service(
@@ -106,7 +106,7 @@ _SERVICES: Final = (
     ),
     _service(
         "slack-token",
-        rf"xox[abeoprs](?:\.xox[bp])?-{_T}{{10,}}|xapp-\d-{_T}{{10,}}",
+        rf"xox[abeoprs](?:\.xox[bp])?-{_T}{{10,}}|xapp-[0-9]-{_T}{{10,}}",
         *("xoxa-", "xoxb-", "xoxe-", "xoxo-", "xoxp-", "xoxr-", "xoxs-", "xapp-"),
         check=_is_random,
     ),
@@ -124,10 +124,10 @@ _SERVICES: Final = (
     Form(
         "jwt",
         re.compile(
-            rf"{_START}(?P<x>eyJ[\w-]{{10,}}\.eyJ[\w-]{{4,}}\.[\w-]*"
-            r"|eyJhbGciOi[\w-]+(?:\.[\w-]*){1,4})"
+            rf"{_START}(?P<x>eyJ{_T}{{10,}}\.eyJ{_T}{{4,}}\.{_T}*"
+            rf"|eyJhbGciOi{_T}+(?:\.{_T}*){{1,4}})"
         ),
-        re.compile(r"\.eyJ[\w-]{4,}\.|eyJhbGciOi[\w-]+\."),
+        re.compile(rf"\.eyJ{_T}{{4,}}\.|eyJhbGciOi{_T}+\."),
         (".eyJ", "eyJhbGciOi"),
     ),
     _service(
@@ -139,7 +139,7 @@ _SERVICES: Final = (
         r"|dapi[0-9a-f]{32}|do[opr]_v1_[0-9a-f]{64}|shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}"
         rf"|ntn_[A-Za-z0-9]{{40,}}|lin_api_[A-Za-z0-9]{{40}}|figd_{_T}{{40,}}"
         rf"|hv[sb]\.{_T}{{24,}}|ATATT3{_T}{{50,}}|NRAK-[A-Z0-9]{{27}}|PMAK-{_T}{{50,}}"
-        rf"|gl(?:sa|c)_{_T}{{32,}}|sntry[su]_[\w+/=-]{{40,}}|sbp_[0-9a-f]{{40}}"
+        rf"|gl(?:sa|c)_{_T}{{32,}}|sntry[su]_[A-Za-z0-9_+/=-]{{40,}}|sbp_[0-9a-f]{{40}}"
         r"|AGE-SECRET-KEY-1[0-9A-Z]{58}",
         *("sk-or-", "sk-lf-", "gsk_", "xai-", "pplx-", "tvly-", "r8_", "fw_", "pcsk_", "e2b_"),
         *("fc-", "lsv2_", "sk_", "npm_", "pypi-", "dckr_pat_", "SG.", "key-", "dapi"),
@@ -166,8 +166,9 @@ _SERVICES: Final = (
 _NOT_YET: Final = r"(?!\[redacted:)"
 _QUOTE: Final = r"""(?:\\{0,8}["'`])?"""
 _IS: Final = rf"{_QUOTE}\s{{0,4}}(?::=|=>|[:=])\s{{0,4}}"
-_ENCODED_IS: Final = r"(?:[^a-z0-9:=]|\\[nrt]|\\u[0-9a-f]{4}){0,40}[:=]"
-"""What `_IS` becomes in JSON."""
+# What quotes and white space become in lower-case JSON, encoded up to four times.
+_ENCODED_GAP: Final = r"(?:[^a-z0-9]|\\[nrt]|\\u[0-9a-f]{4}){0,200}?"
+_ENCODED_IS: Final = rf"{_ENCODED_GAP}[:=]"
 
 _NAME: Final = (
     r"(?:pass(?:word|wd|phrase|code)|(?<![A-Za-z])pwd|mnemonic"
@@ -250,22 +251,22 @@ _PLACES: Final = (
     Form(
         "url-password",
         re.compile(
-            rf"""://[^\s/@:"'<>\\]{{0,128}}:(?P<x>{_NOT_YET}[^\s/@"'<>\\]{{1,256}})@""",
+            rf"""://[^\s/@:"'<>\\]{{0,64}}:(?P<x>{_NOT_YET}[^\s/@"'<>\\]{{1,128}})@""",
         ),
-        re.compile(r"""://[^\s/@:"'<>\\]{0,128}:[^\s/@"'<>\\]{1,256}@"""),
+        re.compile(r"""://[^\s/@:"'<>]{0,384}:[^\s/@"'<>]{1,768}@"""),
         ("://",),
     ),
     Form(
         "url-signature",
-        re.compile(r"[?&](?i:(?:x-amz-|x-goog-)?sig(?:nature)?)=(?P<x>[\w%+/.~-]{8,}=*)"),
-        re.compile(r"sig(?:nature)?=[\w%+/.~-]{8}"),
+        re.compile(r"[?&](?ai:(?:x-amz-|x-goog-)?sig(?:nature)?)=(?P<x>[A-Za-z0-9_%+/.~-]{8,}=*)"),
+        re.compile(r"sig(?:nature)?=[a-z0-9_%+/.~-]{8}"),
         words=("sig",),
     ),
     Form(
         "authorization",
         re.compile(
-            rf"(?i:authorization){_IS}{_QUOTE}"
-            r"(?:(?i:bearer|basic|token|digest|apikey|bot)\s{1,4})?"
+            rf"(?ai:authorization){_IS}{_QUOTE}"
+            r"(?:(?ai:bearer|basic|token|digest|apikey|bot)\s{1,4})?"
             rf"""(?P<x>{_NOT_YET}[^\s"'`,;\\<>{{}}]{{8,}})"""
         ),
         re.compile(rf"authorization{_ENCODED_IS}"),
@@ -274,22 +275,22 @@ _PLACES: Final = (
     ),
     Form(
         "authorization",
-        re.compile(r"(?i:bearer)\s{1,4}(?P<x>[\w.~+/-]{16,}=*)"),
-        re.compile(r"bearer[^a-z0-9]{1,4}[\w.~+/-]{16}|bearer\\"),
+        re.compile(r"(?ai:bearer)\s{1,4}(?P<x>[A-Za-z0-9_.~+/-]{16,}=*)"),
+        re.compile(rf"bearer{_ENCODED_GAP}[a-z0-9_.~+/-]{{16}}"),
         words=("bearer",),
         check=_has_digit,
     ),
     Form(
         "authorization",
-        re.compile(r"(?i:basic)\s{1,4}(?P<x>[A-Za-z0-9+/]{8,}={0,2})"),
-        re.compile(r"basic\s{1,4}[a-z0-9+/]{8}|basic\\"),
+        re.compile(r"(?ai:basic)\s{1,4}(?P<x>[A-Za-z0-9+/]{8,}={0,2})"),
+        re.compile(rf"basic{_ENCODED_GAP}[a-z0-9+/]{{8}}"),
         words=("basic",),
         check=_is_basic,
     ),
     Form(
         "cookie",
         re.compile(
-            rf"(?<![A-Za-z])(?i:(?:set-)?cookie){_IS}{_QUOTE}"
+            rf"(?<![A-Za-z])(?ai:(?:set-)?cookie){_IS}{_QUOTE}"
             rf"""(?P<x>{_NOT_YET}[\w!#$%&*+.^|~-]{{1,64}}=[^\r\n"'`\\]{{8,}})"""
         ),
         re.compile(rf"cookie{_ENCODED_IS}"),
@@ -298,7 +299,7 @@ _PLACES: Final = (
     Form(
         "credential",
         re.compile(
-            rf"(?P<name>(?i:{_NAME}))(?P<is>{_IS})(?P<quote>\\{{0,8}}[\"'`])?"
+            rf"(?P<name>(?ai:{_NAME}))(?P<is>{_IS})(?P<quote>\\{{0,8}}[\"'`])?"
             rf"(?P<x>{_NOT_YET}(?(quote)(?:(?!(?P=quote))[^\r\n]){{1,2000}}(?=(?P=quote))"
             r"""|[^\s"'`,;&<>(){}\[\]|\\]{4,}))"""
         ),
@@ -351,7 +352,8 @@ _CARDS: Final = (
         "cards",
         re.compile(
             r"(?<![\w.,+/-])(?P<x>\d{14,19}|\d{4}(?P<a>[ -])\d{4}(?P=a)\d{4}(?P=a)\d{4}"
-            r"|\d{4}(?P<b>[ -])\d{6}(?P=b)\d{4,5})(?![\w/-]|[.,]\d)"
+            r"|\d{4}(?P<b>[ -])\d{6}(?P=b)\d{4,5})(?![\w/-]|[.,]\d)",
+            re.ASCII,
         ),
         re.compile(r"\d{4}[ -]?\d{4}[ -]?\d{2}"),
         check=_is_card,
@@ -364,7 +366,7 @@ FORMS: Final = {"secrets": (*_SERVICES, *_PLACES), "emails": _EMAILS, "cards": _
 # --- several forms at once -----------------------------------------------------------------------
 
 _CHUNK: Final = 4096
-_OVERLAP: Final = 512
+_OVERLAP: Final = 1536
 """More than any hint needs to match."""
 
 _MAX_CHUNKS: Final = 512
