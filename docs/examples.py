@@ -29,6 +29,7 @@ DOCUMENTS = (
     "docs/stores.md",
     "docs/exporters.md",
     "docs/moving.md",
+    "docs/receiving.md",
 )
 
 # Examples that ask a model are answered from here, on loopback.
