@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import prometheus_client
@@ -23,15 +24,23 @@ DURATIONS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 """Bounds of the histogram of requests: a sync takes a millisecond, a full disk seconds."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Worlds:
+    """Where instruments are made: one for Prometheus, one for OpenTelemetry."""
+
+    registry: prometheus_client.CollectorRegistry
+    meter: metrics.Meter
+
+
 class _Counter:
     """A sum, in both worlds."""
 
-    def __init__(
-        self, registry: prometheus_client.CollectorRegistry, name: str, text: str, *labels: str
-    ) -> None:
+    def __init__(self, worlds: _Worlds, name: str, text: str, *labels: str) -> None:
         self._labels = labels
-        self._counter = prometheus_client.Counter(_plain(name), text, labels, registry=registry)
-        self._instrument = _meter().create_counter(name, description=text)
+        self._counter = prometheus_client.Counter(
+            _plain(name), text, labels, registry=worlds.registry
+        )
+        self._instrument = worlds.meter.create_counter(name, description=text)
 
     def add(self, amount: float, *values: str) -> None:
         (self._counter.labels(*values) if values else self._counter).inc(amount)
@@ -41,11 +50,11 @@ class _Counter:
 class _Gauge:
     """A value of now, in both worlds."""
 
-    def __init__(
-        self, registry: prometheus_client.CollectorRegistry, name: str, text: str, unit: str
-    ) -> None:
-        self._gauge = prometheus_client.Gauge(_plain(name, _UNITS[unit]), text, registry=registry)
-        self._instrument = _meter().create_gauge(name, unit=unit, description=text)
+    def __init__(self, worlds: _Worlds, name: str, text: str, unit: str) -> None:
+        self._gauge = prometheus_client.Gauge(
+            _plain(name, _UNITS[unit]), text, registry=worlds.registry
+        )
+        self._instrument = worlds.meter.create_gauge(name, unit=unit, description=text)
 
     def set(self, value: float) -> None:
         self._gauge.set(value)
@@ -55,24 +64,18 @@ class _Gauge:
 class _Histogram:
     """Durations, in both worlds."""
 
-    def __init__(
-        self, registry: prometheus_client.CollectorRegistry, name: str, text: str, *labels: str
-    ) -> None:
+    def __init__(self, worlds: _Worlds, name: str, text: str, *labels: str) -> None:
         self._labels = labels
         self._histogram = prometheus_client.Histogram(
-            _plain(name, "seconds"), text, labels, buckets=DURATIONS_S, registry=registry
+            _plain(name, "seconds"), text, labels, buckets=DURATIONS_S, registry=worlds.registry
         )
-        self._instrument = _meter().create_histogram(
+        self._instrument = worlds.meter.create_histogram(
             name, unit="s", description=text, explicit_bucket_boundaries_advisory=DURATIONS_S
         )
 
     def record(self, value: float, *values: str) -> None:
         self._histogram.labels(*values).observe(value)
         self._instrument.record(value, dict(zip(self._labels, values, strict=True)))
-
-
-def _meter() -> metrics.Meter:
-    return metrics.get_meter("otel_traj.server")
 
 
 _UNITS: Final = {"By": "bytes", "s": "seconds"}
@@ -87,63 +90,66 @@ def _plain(name: str, unit: str = "") -> str:
 class Metrics:
     """The figures of one receiver and its sealer."""
 
-    def __init__(self) -> None:
-        registry = self._registry = prometheus_client.CollectorRegistry()
+    def __init__(self, meter_provider: metrics.MeterProvider | None = None) -> None:
+        """All zero; None for the global meter provider."""
+        self._registry = prometheus_client.CollectorRegistry()
+        meter = metrics.get_meter("otel_traj.server", meter_provider=meter_provider)
+        worlds = _Worlds(self._registry, meter)
         sender = ("signal", "transport")
         self._received = _Counter(
-            registry, "otel_traj.receiver.records.received", "Spans and logs that came.", *sender
+            worlds, "otel_traj.receiver.records.received", "Spans and logs that came.", *sender
         )
         self._received_bytes = _Counter(
-            registry, "otel_traj.receiver.bytes.received", "Requests as they came.", *sender
+            worlds, "otel_traj.receiver.bytes.received", "Requests as they came.", *sender
         )
         self._durable = _Counter(
-            registry,
+            worlds,
             "otel_traj.receiver.records.durable",
             "Spans and logs that were acknowledged.",
             *sender,
         )
         self._rejected = _Counter(
-            registry,
+            worlds,
             "otel_traj.receiver.records.rejected",
             "Spans and logs taken out of a request for an invalid id or time.",
             *sender,
         )
         self._refused = _Counter(
-            registry,
+            worlds,
             "otel_traj.receiver.requests.refused",
             "Requests of which nothing was taken.",
             "transport",
             "reason",
         )
         self._duration = _Histogram(
-            registry,
+            worlds,
             "otel_traj.receiver.request.duration",
             "From the last byte of a request until it is durable.",
             *sender,
         )
         self._in_flight = _Gauge(
-            registry, "otel_traj.receiver.in_flight", "Memory of requests under way.", "By"
+            worlds, "otel_traj.receiver.in_flight", "Memory of requests under way.", "By"
         )
         self._queue = _Gauge(
-            registry, "otel_traj.sealer.queue", "Log that is durable and not yet sealed.", "By"
+            worlds, "otel_traj.sealer.queue", "Log that is durable and not yet sealed.", "By"
         )
         self._sealed = _Counter(
-            registry, "otel_traj.sealer.records.sealed", "Spans and logs made rows.", "signal"
+            worlds, "otel_traj.sealer.records.sealed", "Spans and logs made rows.", "signal"
         )
         self._duplicates = _Counter(
-            registry, "otel_traj.sealer.records.duplicate", "Records that were stored already."
+            worlds, "otel_traj.sealer.records.duplicate", "Records that were stored already."
         )
         self._late = _Counter(
-            registry, "otel_traj.sealer.spans.late", "Spans of trajectories that were closed."
+            worlds, "otel_traj.sealer.spans.late", "Spans of trajectories that were closed."
         )
         self._unreadable = _Counter(
-            registry, "otel_traj.sealer.frames.unreadable", "Parts of the log that were set aside."
+            worlds, "otel_traj.sealer.frames.unreadable", "Parts of the log that were set aside."
         )
         self._restarts = _Counter(
-            registry, "otel_traj.sealer.restarts", "How often the sealer died and was replaced."
+            worlds, "otel_traj.sealer.restarts", "How often the sealer died and was replaced."
         )
         self._sealed_at = _Gauge(
-            registry, "otel_traj.sealer.last_seal", "When it last sealed, as Unix time.", "s"
+            worlds, "otel_traj.sealer.last_seal", "When it last sealed, as Unix time.", "s"
         )
 
     def received(self, signal: Signal, transport: str, checked: Checked, n_bytes: int) -> None:
