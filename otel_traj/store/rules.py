@@ -184,7 +184,7 @@ def _retention_rule(path: Path, table: Mapping[str, Any]) -> RetentionRule:
             raise ConfigurationError(f"it has no {min(unknown)!r}")
         older_than, max_bytes = table.get("older_than"), table.get("max_bytes")
         for name, kind in (("keep", int), ("outcome", str), ("agent", str)):
-            if not type(table.get(name, kind())) is kind:
+            if type(table.get(name, kind())) is not kind:
                 raise ConfigurationError(f"{name} cannot be {table[name]!r}")
         return RetentionRule(
             older_than=None if older_than is None else duration(str(older_than)),
