@@ -23,7 +23,7 @@ import os
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import partial
@@ -136,9 +136,11 @@ class Redaction:
 
     def record(self, record: _R) -> _R:
         """The record with every text in it redacted; the same object where nothing was found."""
-        if not self:
-            return record
-        return cast(_R, self._redacted(record))
+        return cast(_R, self._redacted(record)) if self and self._may_change(record) else record
+
+    def _may_change(self, record: Record) -> bool:
+        texts = None if self._is_always_asked else _texts_of(record)
+        return texts is None or self._looks.may_hold(texts)
 
     def _redacted(self, record: Record) -> Record:
         if isinstance(record, SpanRecord):
@@ -505,6 +507,35 @@ _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.D
 _JSON_BEGINS: Final = ("{", "[", '"')
 _MARK: Final = "[redacted:"
 _HASH: Final = "[sha256:"
+
+
+def _texts_of(record: Record) -> str | None:
+    """JSON of all that a record tells, which is quicker to search than its parts; None for no idea.
+
+    Ids and numbers are among it, which does no harm.
+    """
+    told: list[Any] = [getattr(record, name) for name in record.__slots__]
+    if isinstance(record, SpanRecord):
+        told = [value for value in told if value is not record.events and value is not record.links]
+        told += [(event.name, event.attributes) for event in record.events]
+        told += [link.attributes for link in record.links]
+    if isinstance(record, Annotation):
+        told.append({record.name: (record.value_text, record.value_json)})
+    try:
+        return _encode(told)
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def _foreign(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, Sequence | Set) else repr(value)
+
+
+_encode: Final = json.JSONEncoder(default=_foreign).encode
 
 
 def _is_json(text: str) -> bool:

@@ -376,6 +376,8 @@ _ESCAPED: Final = re.compile(r"\\u00[2-7]|\\/")
 """ASCII that some encoders of JSON escape: anything may be hidden so."""
 
 _SEPARATORS: Final = "-_."
+_ENDING: Final = 3
+"""Characters, the separator among them, of which no prefix has fewer."""
 
 Hinted = tuple[str, tuple[re.Pattern[str], ...]]
 
@@ -395,11 +397,10 @@ class Looks:
                 words[word] = (*words.get(word, ()), form.hint)
         # Keys are a prefix, a separator and chance: looking at what stands before each separator
         # takes a tenth of the time of looking for each prefix.
-        self._prefixes = {
-            separator: tuple(anchor for anchor in hints if anchor[-1] == separator)
-            for separator in _SEPARATORS
-        }
-        self._hints = hints
+        self._prefixes = [
+            (anchor, found) for anchor, found in hints.items() if anchor[-1] in _SEPARATORS
+        ]
+        self._ends = {anchor[-_ENDING:] for anchor, _ in self._prefixes}
         self._others = [(a, found) for a, found in hints.items() if a[-1] not in _SEPARATORS]
         self._words = [*words.items()]
         self._bare = [form.hint for form in self._forms if not (form.anchors or form.words)]
@@ -426,10 +427,10 @@ class Looks:
         return False
 
     def _may_hold(self, text: str) -> bool:
-        for separator, prefixes in self._prefixes.items():
-            at = text.find(separator) + 1 if prefixes else 0
+        for separator in _SEPARATORS if self._ends else "":
+            at = text.find(separator) + 1
             while at:
-                if text.endswith(prefixes, 0, at) and self._follows(text, at, prefixes):
+                if text[at - _ENDING : at] in self._ends and self._has_key(text, at):
                     return True
                 at = text.find(separator, at) + 1
         if _is_hinted(text, self._others):
@@ -440,13 +441,13 @@ class Looks:
             return True
         return "\\" in text and _ESCAPED.search(text) is not None
 
-    def _follows(self, text: str, at: int, prefixes: Iterable[str]) -> bool:
-        """Whether one of the prefixes that end at `at` has behind it what it should."""
+    def _has_key(self, text: str, at: int) -> bool:
+        """Whether a prefix ends at `at`, and behind it stands what should."""
         return any(
             hint.match(text, at - len(prefix))
-            for prefix in prefixes
+            for prefix, hints in self._prefixes
             if text.endswith(prefix, 0, at)
-            for hint in self._hints[prefix]
+            for hint in hints
         )
 
     def replace(self, text: str, replacement: Callable[[str], str]) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -180,6 +180,23 @@ store_option = click.option(
     help="Folder of the store.  [default: $OTEL_TRAJ_STORE, else ./traces]",
 )
 """Gives a command its `store: Path`; the option of the group is the default of every command's."""
+
+
+def _redaction(_: click.Context, __: click.Parameter, given: str | None) -> Redaction:
+    from otel_traj.redaction import choose
+
+    return choose(given)
+
+
+redact_option = click.option(
+    "--redact",
+    "redaction",
+    metavar="RULES",
+    callback=_redaction,
+    help="What is replaced: secrets, emails, cards (several with commas), on for all, off, or "
+    "MODULE:NAME of a Redaction.  [default: $OTEL_TRAJ_REDACT, else secrets]",
+)
+"""Gives a command its `redaction: Redaction`."""
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> None:

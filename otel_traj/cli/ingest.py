@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from otel_traj.cli.frame import DONE, FOUND_PROBLEMS, examples, store_option
+from otel_traj.cli.frame import DONE, FOUND_PROBLEMS, examples, redact_option, store_option
 from otel_traj.cli.safety import visible
 from otel_traj.cli.words import count
 
 if TYPE_CHECKING:
     from otel_traj.importers import Reading
     from otel_traj.model import LogRecord, SpanRecord
+    from otel_traj.redaction import Redaction
     from otel_traj.store import AppendReport
 
 NAMED_APART: Final = 3
@@ -33,7 +34,8 @@ NAMED_APART: Final = 3
 )
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @store_option
-def command(paths: tuple[str, ...], store: Path) -> int:
+@redact_option
+def command(paths: tuple[str, ...], store: Path, redaction: Redaction) -> int:
     """Read telemetry files into the store.
 
     PATH is a file, a folder (read with all that is in it) or "-" for standard input. What a file
@@ -48,6 +50,8 @@ def command(paths: tuple[str, ...], store: Path) -> int:
     (ReadableSpan) write them. One such document is held in memory whole. An id that is longer than
     OpenTelemetry's, or no hex, becomes a digest of itself.
 
+    Credentials of well-known forms are replaced on the way, see --redact.
+
     Exit status 1 means that some telemetry could not be read; everything else was.
     """
     from otel_traj import importers
@@ -56,10 +60,11 @@ def command(paths: tuple[str, ...], store: Path) -> int:
     readings = [importers.Reading(source) for source in importers.find(*paths)]
     opened = TrajectoryStore.create(store)
     with _progress(readings) as follow:
-        report = opened.append(itertools.chain.from_iterable(map(follow, readings)))
+        records = itertools.chain.from_iterable(map(follow, readings))
+        report = opened.append(map(redaction.record, records))
     _name_skipped([reading for reading in readings if reading.skipped])
     _name_flaws(readings)
-    _summarise(readings, report)
+    _summarise(readings, report, redaction)
     return FOUND_PROBLEMS if any(reading.is_damaged for reading in readings) else DONE
 
 
@@ -132,7 +137,7 @@ def _say(line: str) -> None:
     click.echo(visible(line), err=True)
 
 
-def _summarise(readings: Sequence[Reading], report: AppendReport) -> None:
+def _summarise(readings: Sequence[Reading], report: AppendReport, redaction: Redaction) -> None:
     n_skipped = sum(reading.skipped is not None for reading in readings)
     n_damaged = sum(reading.is_damaged for reading in readings)
     n_read = len(readings) - n_skipped
@@ -149,3 +154,6 @@ def _summarise(readings: Sequence[Reading], report: AppendReport) -> None:
         told = f"{count(report.conflicts, 'span')} of these told otherwise; the first one counts"
         click.echo(f"conflicts     {told}")
     click.echo(f"trajectories  {report.trajectories:,}")
+    if redacted := redaction.counts():
+        kinds = ", ".join(f"{visible(kind)} {n:,}" for kind, n in sorted(redacted.items()))
+        click.echo(f"redacted      {kinds}")
