@@ -43,7 +43,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from bench.assembly_speed import run_of  # noqa: E402
-from otel_traj import otlp, wal  # noqa: E402
+from otel_traj import otlp, wal, workers  # noqa: E402
 from otel_traj.assembly import rows as assembly_rows  # noqa: E402
 from otel_traj.assembly import tree  # noqa: E402
 from otel_traj.store import derive, files, intake, rows, sealing, snapshot, stored  # noqa: E402
@@ -244,7 +244,7 @@ PARTS: Sequence[tuple[str, Any, str]] = (
     ("DuckDB", stored.Stored, "_arrow"),
     ("dialects", tree, "read"),
     ("hashing", assembly_rows, "read_requests"),
-    ("assembly", derive, "assemble_alone"),
+    ("assembly", workers, "assemble_alone"),
     ("assembly", derive, "placed"),
     ("rows to Arrow", rows, "spans_table"),
     ("rows to Arrow", rows, "derived_table"),
@@ -268,6 +268,7 @@ def where_time_goes(folder: Path, load: Path, length: int, count: int) -> dict[s
         for name, owner, attribute in PARTS:
             watched = watches.watch(name, getattr(owner, attribute))
             stack.enter_context(mock.patch.object(owner, attribute, watched))
+        stack.enter_context(mock.patch.object(workers, "_cores", return_value=1))
         watches.watch("the rest", sealing.seal)(folder)
     return {
         name: seconds / (count * SPANS_PER_REQUEST) * 1e6

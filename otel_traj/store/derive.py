@@ -25,7 +25,6 @@ from otel_traj.assembly import (
     OpenTrace,
     Placed,
     Relations,
-    assemble_alone,
     connected,
     placed,
     resource_key,
@@ -38,6 +37,7 @@ from otel_traj.store.news import News, new_annotations
 from otel_traj.store.prices import Price
 from otel_traj.store.stored import LiveTrajectory, Stored
 from otel_traj.store.traces import LiveTrace
+from otel_traj.workers import Workers, in_pieces
 
 _log = logging.getLogger("otel_traj.store")
 _T = TypeVar("_T")
@@ -71,6 +71,7 @@ def derive(
     now: float,
     is_final: bool = False,
     price: Price,
+    workers: Workers | None = None,
 ) -> Batch:
     """Rows and open traces of snapshot `n`, the one after `stored`.
 
@@ -82,10 +83,11 @@ def derive(
         now: Seconds since 1970.
         is_final: Nothing more comes for traces without a running span: the end of an import.
         price: Costs of model calls that recorded none.
+        workers: Who derives beside this process if there is much to do; None is nobody.
     """
     news = News(stored, intake, open_traces.values())
     lifecycle = _Lifecycle(stored, open_traces, intake, news, now=now, is_final=is_final)
-    derivation = _Derivation(stored, news, lifecycle, price=price)
+    derivation = _Derivation(stored, news, lifecycle, price=price, workers=workers or Workers(0))
     return _Writer(stored, news, lifecycle, derivation, n=n, now=now).batch()
 
 
@@ -124,7 +126,9 @@ def rederive(
         key = (step.trace_id, step.span_id, step.input_tokens, step.output_tokens)
         return costs.get(key) or price(step)
 
-    derivation = _Derivation(stored, news, due, price=price_then, is_closed=is_closed)
+    derivation = _Derivation(
+        stored, news, due, price=price_then, workers=Workers(0), is_closed=is_closed
+    )
     return _Writer(stored, news, due, derivation, n=n, now=now).batch()
 
 
@@ -259,12 +263,14 @@ class _Derivation:
         lifecycle: _Due,
         *,
         price: Price,
+        workers: Workers,
         is_closed: bool = False,
     ) -> None:
         self._stored = stored
         self._news = news
         self._lifecycle = lifecycle
         self._price = price
+        self._workers = workers
         self._is_closed = is_closed
         self._days = news.days.and_on(lifecycle.dates[trace_id] for trace_id in lifecycle.due)
         self.assemblies: list[Assembly] = []
@@ -400,16 +406,12 @@ class _Derivation:
 
     def _each_alone(self, traces: dict[str, _Told], known_ids: dict[str, str]) -> dict[str, Alone]:
         """Trace -> what it tells by itself; those that assembly cannot take are left out."""
-        found = {}
-        for trace_id, (spans, logs) in traces.items():
-            try:
-                found[trace_id] = assemble_alone(
-                    spans, logs, known_ids=known_ids, open_traces=self._lifecycle.open
-                )
-            except Exception:
-                # Spans are strangers' data. One trace that assembly cannot take must not keep all
-                # others, nor its own spans, out of the store.
-                _log.warning("Cannot derive trace %s; its spans are kept", trace_id, exc_info=True)
+        pieces = in_pieces(traces, known_ids, self._lifecycle.open)
+        found: dict[str, Alone] = {}
+        for done in self._workers.derive(pieces):
+            found |= done.found
+            for trace_id, why in done.failed.items():
+                _log.warning("Cannot derive trace %s; its spans are kept: %s", trace_id, why)
                 self.failed.add(trace_id)
         return found
 
@@ -429,7 +431,7 @@ class _Derivation:
                     known_ids=known_ids,
                     open_traces=self._lifecycle.open,
                 )
-            except Exception:  # as above
+            except Exception:  # spans are strangers' data
                 _log.warning("Cannot derive %d traces as one", len(group), exc_info=True)
                 found += [one for trace_id in group for one in alone[trace_id].found]
         return [assembly for _, assembly in sorted(found, key=lambda one: one[0])]

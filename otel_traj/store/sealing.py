@@ -33,6 +33,7 @@ from otel_traj.store.prices import Price
 from otel_traj.store.snapshot import DataFile, Snapshot, SnapshotConflictError
 from otel_traj.store.stored import Stored
 from otel_traj.store.traces import LiveTrace
+from otel_traj.workers import Workers
 
 _log = logging.getLogger("otel_traj.store")
 
@@ -119,9 +120,10 @@ def seal(store: Path, *, is_final: bool = False, wait_s: float = 0.0) -> SealRep
         price = prices_of(store)
         report = SealReport(snapshot.newest(store).n)
         is_all = False
-        while not is_all:
-            done, is_all = _seal_once(store, price, is_final=is_final)
-            report = report.and_then(done)
+        with Workers() as workers:
+            while not is_all:
+                done, is_all = _seal_once(store, price, workers, is_final=is_final)
+                report = report.and_then(done)
         return report
 
 
@@ -226,12 +228,14 @@ def held(store: Path, wait_s: float) -> contextlib.AbstractContextManager[None]:
     return locks.held(store, "commit", wait_s)
 
 
-def _seal_once(store: Path, price: Price, *, is_final: bool) -> tuple[SealReport, bool]:
+def _seal_once(
+    store: Path, price: Price, workers: Workers, *, is_final: bool
+) -> tuple[SealReport, bool]:
     """Seal one batch of the log; what was done, and whether nothing is left."""
     for _ in range(ATTEMPTS):
         current = snapshot.newest(store)
         read = intake.read_log(store, current.wal)
-        batch = _derive(store, current, read, price, is_final=is_final and read.is_all)
+        batch = _derive(store, current, read, price, workers, is_final=is_final and read.is_all)
         if not _changes(current, batch, read):
             write_views(store, current, only_if_stale=True)
             _remove(store, read.covered)
@@ -249,7 +253,13 @@ def _seal_once(store: Path, price: Price, *, is_final: bool) -> tuple[SealReport
 
 
 def _derive(
-    store: Path, current: Snapshot, given: Intake, price: Price, *, is_final: bool
+    store: Path,
+    current: Snapshot,
+    given: Intake,
+    price: Price,
+    workers: Workers | None = None,
+    *,
+    is_final: bool,
 ) -> Batch:
     with reading(store, current) as stored:
         return derive.derive(
@@ -260,6 +270,7 @@ def _derive(
             now=time.time(),
             is_final=is_final,
             price=price,
+            workers=workers,
         )
 
 

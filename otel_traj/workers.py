@@ -1,0 +1,330 @@
+"""Processes that derive traces beside the sealer, which so uses more than one core.
+
+Work is cut into pieces of whole traces. The sealer does pieces itself; each worker is a
+`python -m otel_traj.workers`, which reads pieces from its standard input and answers on its
+standard output. What happens to a worker costs nothing but time: its piece is done here. Workers
+touch no store, and end when their sealer does, however it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gc
+import io
+import operator
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import traceback
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Final
+
+from otel_traj import model
+from otel_traj.assembly import DERIVE_VERSION, Alone, Relations, assemble_alone
+from otel_traj.model import LogRecord, SpanRecord
+
+PIECE_SPANS: Final = 500
+"""Spans of a piece: a tenth of a second of work, against a millisecond to send it."""
+
+_MIN_PIECES: Final = 8
+"""Fewer are done before a worker has started."""
+
+_MOST: Final = 7
+"""Workers; more than these wait for the sealer, which reads and writes what they derive."""
+
+_PATIENCE_S: Final = 60.0
+"""How long to wait for the last piece of a worker before it counts as hung."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Piece:
+    """Some traces to derive, each by itself.
+
+    Attributes:
+        traces: Trace -> its spans, of which there are some, and its logs.
+        known_ids, open_traces: As for `assemble`.
+    """
+
+    traces: Mapping[str, tuple[Sequence[SpanRecord], Sequence[LogRecord]]]
+    known_ids: Mapping[str, str]
+    open_traces: frozenset[str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Derived:
+    """What traces tell by themselves; `failed` are those that assembly cannot take, and why."""
+
+    found: dict[str, Alone]
+    failed: dict[str, str]
+
+
+def derive(piece: Piece) -> Derived:
+    """Derive a piece.
+
+    Spans are strangers' data. A trace that assembly cannot take keeps no other one from being
+    derived.
+    """
+    done = Derived({}, {})
+    for trace_id, (spans, logs) in piece.traces.items():
+        try:
+            done.found[trace_id] = assemble_alone(
+                spans, logs, known_ids=piece.known_ids, open_traces=piece.open_traces
+            )
+        except Exception:
+            done.failed[trace_id] = traceback.format_exc()
+    return done
+
+
+class Workers:
+    """The workers of one sealer: started when there is enough to do, ended by `close`."""
+
+    def __init__(self, count: int | None = None) -> None:
+        """Start nothing yet.
+
+        Args:
+            count: How many at most; None is one less than there are cores for this process.
+        """
+        self._count = min(_cores() - 1, _MOST) if count is None else count
+        self._hired: list[_Worker] = []
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End them."""
+        for worker in self._hired:
+            worker.end()
+        self._hired.clear()
+
+    def derive(self, pieces: Sequence[Piece]) -> list[Derived]:
+        """Derive pieces, some here and some by workers; results in the order of the pieces."""
+        done: dict[int, Derived] = {}
+        waiting = deque(range(len(pieces)))
+        threads = [
+            threading.Thread(target=worker.take, args=(pieces, waiting, done), daemon=True)
+            for worker in self._for(len(pieces))
+        ]
+        for thread in threads:
+            thread.start()
+        self._take_here(pieces, waiting, done)
+        for thread, worker in zip(threads, self._hired, strict=False):
+            thread.join(_PATIENCE_S)
+            if thread.is_alive():
+                worker.end()
+                thread.join()
+        self._take_here(pieces, waiting, done)  # what workers that died have left
+        self._hired = [worker for worker in self._hired if worker.is_alive]
+        return [done[index] for index in range(len(pieces))]
+
+    def _for(self, n_pieces: int) -> Sequence[_Worker]:
+        """The workers, if there is enough for them to do."""
+        if n_pieces < _MIN_PIECES:
+            return ()
+        with contextlib.suppress(OSError):  # no more processes: then without
+            while len(self._hired) < min(self._count, n_pieces):
+                self._hired.append(_Worker())
+        return self._hired
+
+    def _take_here(
+        self, pieces: Sequence[Piece], waiting: deque[int], done: dict[int, Derived]
+    ) -> None:
+        while waiting:
+            with contextlib.suppress(IndexError):  # a worker was quicker
+                index = waiting.pop()
+                done[index] = derive(pieces[index])
+
+
+def in_pieces(
+    traces: Mapping[str, tuple[Sequence[SpanRecord], Sequence[LogRecord]]],
+    known_ids: Mapping[str, str],
+    open_traces: Iterable[str],
+) -> list[Piece]:
+    """Traces in pieces of about `PIECE_SPANS`, each with what it needs to know."""
+    running = set(open_traces)
+    parts: list[list[str]] = [[]]
+    size = 0
+    for trace_id, (spans, _) in traces.items():
+        if size >= PIECE_SPANS:
+            parts.append([])
+            size = 0
+        parts[-1].append(trace_id)
+        size += len(spans)
+    return [
+        Piece(
+            {trace_id: traces[trace_id] for trace_id in part},
+            {trace_id: known_ids[trace_id] for trace_id in part if trace_id in known_ids},
+            frozenset(running.intersection(part)),
+        )
+        for part in parts
+    ]
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _Worker:
+    """One worker process, as its sealer sees it."""
+
+    def __init__(self) -> None:
+        root = str(Path(__file__).resolve().parents[1])
+        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+        self._process = subprocess.Popen(
+            # -P: the folder in which the user's program runs may hold a `json.py`.
+            [sys.executable, "-P", "-m", "otel_traj.workers"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": path, "OTEL_SDK_DISABLED": "true"},
+            start_new_session=True,  # an interrupt at the terminal is for the sealer
+        )
+        self.is_alive = True
+        self._has_greeted = False
+
+    def take(self, pieces: Sequence[Piece], waiting: deque[int], done: dict[int, Derived]) -> None:
+        """Have pieces derived until none waits, or the worker fails."""
+        while self.is_alive:
+            try:
+                index = waiting.popleft()
+            except IndexError:
+                return
+            try:
+                done[index] = self._derived(pieces[index])
+            except Exception:  # whatever it is, the piece can be done without this worker
+                waiting.append(index)
+                self.end()
+
+    def _derived(self, piece: Piece) -> Derived:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        if not self._has_greeted and _receive(self._process.stdout) != DERIVE_VERSION:
+            raise ValueError("otel-traj was updated while it runs")
+        self._has_greeted = True
+        _send(self._process.stdin, piece)
+        answer = _receive(self._process.stdout)
+        if not isinstance(answer, Derived):
+            raise TypeError(f"no answer: {answer!r:.80}")
+        return answer
+
+    def end(self) -> None:
+        """Kill it, if need be, and wait for it."""
+        self.is_alive = False
+        self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(OSError):  # what was not sent will not be
+                pipe.close()
+        self._process.wait()
+
+
+# --- messages ----------------------------------------------------------------------------------
+
+
+def _send(stream: IO[bytes], message: object) -> None:
+    packed = io.BytesIO()
+    _Pickler(packed, pickle.HIGHEST_PROTOCOL).dump(message)
+    stream.write(len(packed.getbuffer()).to_bytes(8))
+    stream.write(packed.getbuffer())
+    stream.flush()
+
+
+def _receive(stream: IO[bytes]) -> Any:
+    """The next message.
+
+    Raises:
+        EOFError: There is none any more.
+    """
+    size = stream.read(8)
+    packed = stream.read(int.from_bytes(size)) if len(size) == 8 else b""
+    return pickle.loads(packed)
+
+
+def _made(cls: type[Any], values: tuple[Any, ...]) -> Any:
+    """A frozen value of its fields, which were checked when it was made first."""
+    (made,) = _all_made(cls, (values,))
+    return made
+
+
+def _reduced(value: Any) -> tuple[Any, ...]:
+    cls = type(value)
+    return _made, (cls, _FIELDS[cls](value))
+
+
+def _all_made(cls: type[Any], values: Iterable[tuple[Any, ...]]) -> tuple[Any, ...]:
+    names = tuple(cls.__dataclass_fields__)
+    put, new = object.__setattr__, object.__new__
+    made = []
+    for own in values:
+        one = new(cls)
+        for name, value in zip(names, own, strict=True):
+            put(one, name, value)
+        made.append(one)
+    return tuple(made)
+
+
+def _assembled(
+    header: model.Trajectory,
+    steps: Iterable[tuple[Any, ...]],
+    spans: Iterable[tuple[Any, ...]],
+    annotations: tuple[model.Annotation, ...],
+) -> model.Assembly:
+    object.__setattr__(header, "steps", _all_made(model.Step, steps))
+    return model.Assembly(header, _all_made(model.TrajectorySpan, spans), annotations)
+
+
+def _reduced_assembly(assembly: model.Assembly) -> tuple[Any, ...]:
+    """Nearly all of what is sent are rows of two kinds: not one call for each of them."""
+    header = assembly.trajectory
+    return _assembled, (
+        dataclasses.replace(header, steps=()),
+        list(map(_FIELDS[model.Step], header.steps)),
+        list(map(_FIELDS[model.TrajectorySpan], assembly.spans)),
+        assembly.annotations,
+    )
+
+
+_FIELDS: Final[Mapping[type[Any], operator.attrgetter[Any]]] = {
+    cls: operator.attrgetter(*(field.name for field in dataclasses.fields(cls)))
+    for cls in (
+        *(model.SpanRecord, model.SpanEvent, model.SpanLink, model.LogRecord, model.Annotation),
+        *(model.Trajectory, model.Step, model.TrajectorySpan, model.FileChange),
+        *(model.MergedSpan, model.Repair, model.Assembly, Alone, Relations),
+    )
+}
+
+
+class _Pickler(pickle.Pickler):
+    """Writes our values as their fields, in a third of the time that dataclasses take."""
+
+    dispatch_table: Mapping[type[Any], Any] = {
+        **dict.fromkeys(_FIELDS, _reduced),
+        model.Assembly: _reduced_assembly,
+    }
+
+
+def main() -> None:
+    """Be a worker: answer pieces until the sealer is gone."""
+    pieces, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever else prints must not do so in between
+    gc.freeze()  # what was imported is no garbage
+    gc.set_threshold(20_000, 20, 20)
+    _send(answers, DERIVE_VERSION)
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            _send(answers, derive(_receive(pieces)))
+
+
+if __name__ == "__main__":
+    from otel_traj.workers import main as _main  # so that pickled classes are those of the module
+
+    _main()
