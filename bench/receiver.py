@@ -8,7 +8,7 @@ connections, each by a process of its own that sends the next request when the l
 - acknowledged: until the last request is answered, hence durable; the sealer runs beside it
 - queryable: until the last span is in a snapshot
 - request: from its first byte sent to the answer
-- memory: peak resident size of the receiver and of its sealer
+- memory, CPU: peak resident size and CPU time of the receiver and of its sealer
 - soak: for so long, requests at 80 % of the queryable rate; memory at its quarters
 """
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import multiprocessing
+import os
 import random
 import statistics
 import sys
@@ -192,6 +193,8 @@ def measure(transport: str, folder: Path, n_requests: int) -> float:
     wanted = n_requests * SPANS_PER_REQUEST
     with serving(folder) as service:
         senders = Senders(transport, service, n_requests)
+        pids = (service.process.pid, sealer_of(service))
+        started = [cpu_s(pid) for pid in pids]
         began = time.perf_counter()
         senders.begin()
         latencies = senders.latencies()
@@ -200,7 +203,8 @@ def measure(transport: str, folder: Path, n_requests: int) -> float:
             assert service.process.poll() is None
             time.sleep(0.02)
         queryable = wanted / (time.perf_counter() - began)
-        peaks = [peak_mb(pid) for pid in (service.process.pid, sealer_of(service))]
+        peaks = [peak_mb(pid) for pid in pids]
+        cpu_us = [(cpu_s(pid) - at) / wanted * 1e6 for pid, at in zip(pids, started, strict=True)]
     print(f"{transport}: acknowledged  {acknowledged:9,.0f} spans/s  (n={wanted:,})")
     print(f"{transport}: queryable     {queryable:9,.0f} spans/s  (n={wanted:,})")
     p50, p99 = statistics.median(latencies), latencies[int(len(latencies) * 0.99)]
@@ -209,6 +213,9 @@ def measure(transport: str, folder: Path, n_requests: int) -> float:
         f"  (n={len(latencies)})"
     )
     print(f"{transport}: peak memory   receiver {peaks[0]:,.0f} MB, sealer {peaks[1]:,.0f} MB")
+    print(
+        f"{transport}: CPU           receiver {cpu_us[0]:.1f} us a span, sealer {cpu_us[1]:.1f} us"
+    )
     return queryable
 
 
@@ -234,9 +241,8 @@ def soak(transport: str, folder: Path, seconds: float, spans_per_s: float) -> No
         print(
             f"  quarter {quarter + 1}: at most {receiver:,.0f} MB receiver, {sealer:,.0f} MB sealer"
         )
-    print(
-        f"  request p99 {latencies[int(len(latencies) * 0.99)] * 1e3:.1f} ms, not sealed {queue_mb:.0f} MB"
-    )
+    p99 = latencies[int(len(latencies) * 0.99)]
+    print(f"  request p99 {p99 * 1e3:.1f} ms  (n={len(latencies)}), not sealed {queue_mb:.0f} MB")
 
 
 def queryable_spans(folder: Path) -> int:
@@ -260,6 +266,12 @@ def peak_mb(pid: int) -> float:
 def resident_mb(pid: int) -> float:
     """Resident size of a process now."""
     return _memory(pid, "VmRSS")
+
+
+def cpu_s(pid: int) -> float:
+    """CPU time of a process and of its children that have ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def _memory(pid: int, key: str) -> float:
