@@ -47,7 +47,7 @@ AUDIT: Final = "traj.retention"
 """Name of the annotation that tells of a retention."""
 
 _ROUNDS: Final = 8
-"""How often it is looked whether what is left has too many bytes; each time some go."""
+"""How often it is looked whether what is left has too many bytes, which is known afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,19 +109,21 @@ def retain(
         now = datetime.now(UTC)
         with Draft(store, "retain") as draft:
             report = RetentionReport(is_dry_run=dry_run)
-            for _ in range(1 if dry_run else _ROUNDS):
+            is_estimated = any(rule.max_bytes is not None for rule in limits)
+            for _ in range(_ROUNDS if is_estimated and not dry_run else 1):
                 plan = _plan(store, draft.content, limits, now)
                 amount = removal.amount(store, draft.content, plan.doomed)
                 report = RetentionReport(
                     report.expired + plan.expired,
-                    plan.n_pinned,
-                    plan.n_running,
+                    max(report.n_pinned, plan.n_pinned),
+                    max(report.n_running, plan.n_running),
                     report.amount + amount,
                     dry_run,
                 )
-                if dry_run or not (amount.rows or plan.ended):
+                if not (amount.rows or plan.ended):
                     break
-                removal.take_out(store, draft, plan.doomed)
+                if not dry_run:
+                    removal.take_out(store, draft, plan.doomed)
             if draft.is_changed:
                 draft.add(erasure.audit(store, AUDIT, _told(limits, report)))
                 draft.publish()
