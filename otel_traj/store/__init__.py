@@ -47,6 +47,7 @@ from otel_traj.store import (
     query,
     reassembly,
     redacting,
+    repair,
     retention,
     rows,
     rules,
@@ -62,6 +63,7 @@ from otel_traj.store.erasure import ErasureReport
 from otel_traj.store.publish import PublishReport
 from otel_traj.store.reassembly import ReassemblyReport
 from otel_traj.store.redacting import RedactionReport
+from otel_traj.store.repair import RepairReport
 from otel_traj.store.retention import RetentionReport
 from otel_traj.store.rules import Rules
 from otel_traj.store.sealing import SealReport
@@ -75,6 +77,7 @@ __all__ = [
     "PublishReport",
     "ReassemblyReport",
     "RedactionReport",
+    "RepairReport",
     "RetentionReport",
     "SealReport",
     "TrajectoryStore",
@@ -280,15 +283,16 @@ class TrajectoryStore:
 
     def _header(self, cursor: duckdb.DuckDBPyConnection, trajectory_id: str) -> Trajectory:
         """The trajectory without its parts; arguments and errors are those of `trajectory`."""
-        found = self._headers(
+        named = {"id": trajectory_id}
+        # One after the other: each alone is answered from few bytes.
+        found = self._headers(cursor, "trajectory_id = $id", named) or self._headers(
             cursor,
-            "trajectory_id in (select $id union all"
-            " select trajectory_id from trajectory_aliases where alias = $id)",
-            {"id": trajectory_id},
+            "trajectory_id in (select trajectory_id from trajectory_aliases where alias = $id)",
+            named,
         )
         if not found and len(trajectory_id) >= _MIN_PREFIX:
             found = self._headers(
-                cursor, "starts_with(trajectory_id, $id) order by 1 limit 4", {"id": trajectory_id}
+                cursor, "starts_with(trajectory_id, $id) order by 1 limit 4", named
             )
         if len(found) != 1:
             raise TrajectoryNotFoundError(_not_found(cursor, trajectory_id, found))
@@ -771,6 +775,23 @@ class TrajectoryStore:
             behind, which is no damage); empty when there is nothing to say.
         """
         return check.verify(self.path, sample=sample, on_progress=on_progress)
+
+    def repair(self, *, on_progress: check.Progress = check.silently) -> RepairReport:
+        """Set damaged files aside, so that all else can be read again; nothing is deleted.
+
+        Derived rows are derived again from their spans. What cannot come again is lost: `verify`
+        names it before, and trajectories that lack spans or logs from then on are annotated with
+        `traj.damage`. A damaged snapshot is restored from the files that are there.
+
+        Args:
+            on_progress: As for `verify`.
+
+        Raises:
+            StoreError: Another process did not let the store go in time; nothing is changed.
+        """
+        report = repair.repair(self.path, on_progress=on_progress, wait_s=_IMPORT_WAIT_S)
+        publish.refresh(self.path)
+        return report
 
 
 def _in_parts(members: Iterable[_T], size: int) -> Iterator[list[_T]]:

@@ -167,6 +167,9 @@ class FileWriter:
                 compression=_CODEC,
                 compression_level=_MERGED if self._level else _SEALED,
                 write_page_checksum=True,  # `verify` finds flipped bits by them
+                # Least and greatest of a text column are two whole texts, several times over.
+                write_statistics=list(TABLES[self._table].pruned_by),
+                store_schema=False,  # 5 kB that say in Arrow's words what Parquet's say
                 bloom_filter_options={
                     column: {"ndv": self._distinct} for column in TABLES[self._table].bloom
                 },
@@ -192,6 +195,17 @@ class FileWriter:
 
 def _n_bytes(parts: list[pa.Table]) -> int:
     return sum(part.nbytes for part in parts)
+
+
+def written_s(name: str) -> float:
+    """When a file of this name was written, in seconds since 1970: the name is a ULID."""
+    ms = 0
+    for digit in name[:10]:
+        ms = ms * 32 + _CROCKFORD.get(digit, 0)
+    return ms / 1000
+
+
+_CROCKFORD: Final = {digit: i for i, digit in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")}
 
 
 def _make_folder(store: Path, relative: Path) -> None:

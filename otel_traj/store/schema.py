@@ -113,6 +113,12 @@ class Table:
     row_group: int = 122_880
     bloom: tuple[str, ...] = ()
 
+    @property
+    def pruned_by(self) -> tuple[str, ...]:
+        """Columns whose least and greatest value files tell: readers leave out parts by them."""
+        times = (c.name for c in self.columns if c.duckdb_type == "TIMESTAMP WITH TIME ZONE")
+        return tuple(dict.fromkeys((*times, *self.bloom)))
+
 
 def _text(name: str, meaning: str) -> Column:
     return Column(name, "VARCHAR", meaning)

@@ -14,8 +14,9 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias, get_args
+from typing import Final, TypeAlias, cast, get_args
 
 import duckdb
 import pyarrow as pa
@@ -55,11 +56,9 @@ def connect(
         connection.register("rows_of_tail", rows)
         connection.execute(f'create table tail."{name}" as from rows_of_tail')
         connection.unregister("rows_of_tail")
-    _run(
-        connection,
-        store,
-        script(snapshot, rules or Rules(), root=store, tail=(tail or {}).keys()),
-    )
+    _run(connection, store, _joined(_internal_views(snapshot, store, frozenset(tail or ()))))
+    said = _said(connection, snapshot, tail or {})
+    _run(connection, store, _joined(_public_views(rules or Rules(), said)))
     directory = str(store).replace("'", "''")
     connection.execute(f"set allowed_directories = ['{directory}']")
     connection.execute("set enable_external_access = false")
@@ -166,24 +165,53 @@ def script(
         root: The store's folder, or None for paths relative to it.
         tail: Tables of which more rows are in schema `tail`.
     """
-    tail = frozenset(tail)
-    has_annotations = bool(snapshot.live("annotations")) or "annotations" in tail
-    views = {
-        **_internal_views(snapshot, root, tail),
+    internal = _internal_views(snapshot, root, frozenset(tail))
+    return _joined({**internal, **_public_views(rules, _Said())})
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What sorts of annotations there may be; views without the rare ones are planned faster.
+
+    Attributes:
+        any_nameless: Some name only a trace or span.
+        any_former: Some may name a trajectory by an id that it had before.
+        any_step_reward: Some are rewards of steps.
+    """
+
+    any_nameless: bool = True
+    any_former: bool = True
+    any_step_reward: bool = True
+
+
+def _said(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, tail: Tail) -> _Said:
+    if not snapshot.live("annotations") and "annotations" not in tail:
+        return _Said(any_nameless=False, any_former=False, any_step_reward=False)
+    row = connection.execute(
+        "select exists(from stored.annotations where trajectory_id is null),"
+        " exists(from live.trajectories where len(aliases) > 0),"
+        " exists(from stored.annotations where target = 'step' and \"name\" = 'reward')"
+    ).fetchone()
+    return _Said(*cast("tuple[bool, bool, bool]", row))
+
+
+def _public_views(rules: Rules, said: _Said) -> dict[str, str]:
+    return {
         "trajectory_aliases": _ALIASES,
         "annotations": _plain("annotations"),
-        "annotations_latest": _LATEST,
+        "live.told": _told(said),
+        "live.last": _LAST,
+        "annotations_latest": _LATEST if said.any_former else "from live.last",
         "live.verdicts": _verdicts(rules),
         **({"live.said": _SAID} if rules.outcomes or rules.rewards else {}),
         "trajectories": _trajectories(rules),
-        **({"live.step_rewards": _STEP_REWARDS} if has_annotations else {}),
-        "steps": _steps(has_annotations=has_annotations),
+        **({"live.step_rewards": _STEP_REWARDS} if said.any_step_reward else {}),
+        "steps": _steps(has_rewards=said.any_step_reward),
         "spans": _SPANS,
         "logs": _plain("logs"),
         "trajectory_spans": _plain("trajectory_spans", schema="live"),
         "file_changes": _plain("file_changes", schema="live"),
     }
-    return _joined(views)
 
 
 def _internal_views(snapshot: Snapshot, root: Path | None, tail: Set[str]) -> dict[str, str]:
@@ -295,31 +323,55 @@ from stored.spans s left join live.trajectory_spans m using (trace_id, span_id)"
 _ALIASES: Final = """\
 select distinct unnest(aliases) as alias, trajectory_id from live.trajectories"""
 
-# An annotation names its trajectory by any id it ever had, or only by trace and span. What it is
-# about, for "the last word on it", leaves out the root span that a run names beside its trajectory.
-_LATEST: Final = f"""\
-with resolved as (
-    select a.* replace (
-        coalesce(al.trajectory_id, a.trajectory_id, m.trajectory_id, t.trajectory_id)
-        as trajectory_id)
-    from stored.annotations a
-    left join trajectory_aliases al on al.alias = a.trajectory_id
-    left join live.trajectory_spans m
-        on a.trajectory_id is null and m.trace_id = a.trace_id and m.span_id = a.span_id
-    left join (
-        select unnest(trace_ids) as trace_id, min_by(trajectory_id, start_time) as trajectory_id
-        from live.trajectories group by 1
-    ) t on a.trajectory_id is null and t.trace_id = a.trace_id
-), ranked as (
+# An annotation names its trajectory by any id it ever had, or only by trace and span. Written so
+# that a filter on `trajectory_id` reaches the files in every part.
+_OWN: Final = "from stored.annotations where trajectory_id is not null"
+
+_FORMER: Final = """\
+select a.* replace (al.trajectory_id as trajectory_id)
+from stored.annotations a join trajectory_aliases al on al.alias = a.trajectory_id"""
+
+_NAMELESS: Final = """\
+select a.* replace (m.trajectory_id as trajectory_id)
+from stored.annotations a join live.trajectory_spans m using (trace_id, span_id)
+where a.trajectory_id is null
+union all
+select a.* replace (t.trajectory_id as trajectory_id)
+from (
+    from stored.annotations anti join live.trajectory_spans using (trace_id, span_id)
+    where trajectory_id is null
+) a left join (
+    select unnest(trace_ids) as trace_id, min_by(trajectory_id, start_time) as trajectory_id
+    from live.trajectories group by 1
+) t using (trace_id)"""
+
+
+def _told(said: _Said) -> str:
+    parts = [_OWN]
+    if said.any_former:
+        parts.append(_FORMER)
+    if said.any_nameless:
+        parts.append(_NAMELESS)
+    return "\nunion all\n".join(parts)
+
+
+# What an annotation is about, for "the last word on it", leaves out the root span that a run names
+# beside its trajectory.
+_LAST: Final = f"""\
+with ranked as (
     select *, row_number() over (
-        partition by target, coalesce(trajectory_id, trace_id),
+        partition by trajectory_id, case when trajectory_id is null then trace_id end, target,
             case when target <> 'trajectory' then span_id end,
             case when target <> 'trajectory' then tool_call_id end, "name", source, annotator
         order by created desc, annotation_id desc
     ) as n_later_or_equal
-    from resolved
+    from live.told
 )
 select {_names("annotations")} from ranked where n_later_or_equal = 1 and not deleted"""
+
+# What was said under an earlier id stands in `live.last` under both.
+_LATEST: Final = """\
+from live.last l anti join trajectory_aliases al on al.alias = l.trajectory_id"""
 
 
 _REASONS: Final = ("failure_rationale", "error_category", "fix_applied")
@@ -349,25 +401,25 @@ select trajectory_id,
         "name" = 'reward' and value_num is not null
     ) as reward_source,
     {reasons}
-from annotations_latest
+from live.last
 where target = 'trajectory' and trajectory_id is not null
 group by trajectory_id"""
 
 
 # What rules see of evaluations and users: the last word under each name on the run as a whole.
 _SAID: Final = """\
-with last as (
+with last_words as (
     select trajectory_id, "name",
         max_by(value_num, row(created, annotation_id)) filter (value_num is not null) as score,
         max_by(value_text, row(created, annotation_id)) filter (value_text is not null) as label
-    from annotations_latest
+    from live.last
     where target = 'trajectory' and trajectory_id is not null
     group by trajectory_id, "name"
 )
 select trajectory_id,
     map_from_entries(list(row("name", score)) filter (score is not null)) as scores,
     map_from_entries(list(row("name", label)) filter (label is not null)) as labels
-from last group by trajectory_id"""
+from last_words group by trajectory_id"""
 
 
 def _trajectories(rules: Rules) -> str:
@@ -432,7 +484,7 @@ def _finite(number: str) -> str:
 _STEP_REWARDS: Final = """\
 with told as (
     select trajectory_id, span_id, tool_call_id, value_num, created, annotation_id
-    from annotations_latest
+    from live.last
     where target = 'step' and "name" = 'reward' and value_num is not null
 ), placed as (
     select s.trajectory_id, s.step, a.value_num, a.created, a.annotation_id
@@ -450,8 +502,8 @@ select trajectory_id, step, max_by(value_num, row(created, annotation_id)) as re
 from placed group by trajectory_id, step"""
 
 
-def _steps(*, has_annotations: bool) -> str:
-    if not has_annotations:
+def _steps(*, has_rewards: bool) -> str:
+    if not has_rewards:
         return f"select {_names('steps')}, duration_us / 1e6 as duration_s from live.steps"
     columns = _names("steps", "s.").replace('s."reward"', "coalesce(r.reward, s.reward) as reward")
     return (
