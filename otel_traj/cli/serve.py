@@ -10,6 +10,7 @@ import click
 
 from otel_traj.cli.frame import DONE, FOUND_PROBLEMS, examples, store_option
 from otel_traj.errors import ConfigurationError, MissingExtraError
+from otel_traj.redaction import ENVIRONMENT, choose
 
 _MIB = 1024 * 1024
 
@@ -64,6 +65,13 @@ _MIB = 1024 * 1024
     help="Its private key in PEM.",
 )
 @click.option(
+    "--redact",
+    metavar="RULES",
+    help="What is replaced before it reaches the disk: secrets, emails, cards (several with "
+    "commas), on for all, off, or MODULE:NAME of a Redaction. Fewer requests are taken in a "
+    "second, as each is decoded first.  [default: $OTEL_TRAJ_REDACT, else off]",
+)
+@click.option(
     "--seal-every",
     type=click.FloatRange(min=0.1),
     default=1.0,
@@ -96,6 +104,7 @@ def command(
     no_token: bool,
     tls_cert: Path | None,
     tls_key: Path | None,
+    redact: str | None,
     seal_every: float,
     max_body: int,
     max_memory: int,
@@ -128,6 +137,7 @@ def command(
         tls=Tls(tls_cert, tls_key) if tls_cert and tls_key else None,
         token=_token(token_file),
         is_open=no_token,
+        redaction=choose(redact or os.environ.get(ENVIRONMENT) or "off"),
         seal_every_s=seal_every,
         limits=Limits(body=max_body * _MIB, memory=max_memory * _MIB),
     )

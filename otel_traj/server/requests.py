@@ -10,13 +10,14 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, MutableSequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
 from otel_traj import otlp, wal
 from otel_traj.errors import InputError
-from otel_traj.model import is_sound
+from otel_traj.model import Record, is_sound
 from otel_traj.otlp import Signal
+from otel_traj.redaction import Redaction
 
 Encoding: TypeAlias = Literal["protobuf", "json"]
 
@@ -29,8 +30,8 @@ class Checked:
     """The part of a request that may be stored.
 
     Attributes:
-        body: The request's own bytes; written anew only where records were taken out. Empty when
-            there is nothing to store.
+        body: The request's own bytes; written anew only where records were taken out or redacted.
+            Empty when there is nothing to store.
         kind: Of the frame that takes it.
         accepted: How many spans or logs it holds.
         rejected: How many were taken out.
@@ -56,6 +57,19 @@ def check(body: bytes, signal: Signal, encoding: Encoding) -> Checked:
         InputError: It is no such request.
     """
     return (_check_protobuf if encoding == "protobuf" else _check_json)(body, signal)
+
+
+def redacted(checked: Checked, signal: Signal, encoding: Encoding, redaction: Redaction) -> Checked:
+    """The same without what a redaction finds; where it finds nothing, the request's own bytes."""
+    records: list[Record] = list(
+        otlp.records_from_protobuf(checked.body, signal)
+        if encoding == "protobuf"
+        else otlp.records_from_json(json.loads(checked.body))
+    )
+    clean = [redaction.record(record) for record in records]
+    if all(after is before for after, before in zip(clean, records, strict=True)):
+        return checked
+    return replace(checked, body=wal.encode(clean), kind="json")
 
 
 _KINDS: Final[Mapping[Signal, wal.FrameKind]] = {"traces": "otlp-traces", "logs": "otlp-logs"}

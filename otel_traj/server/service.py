@@ -13,6 +13,7 @@ from typing import Final
 
 from otel_traj import wal
 from otel_traj.errors import ConfigurationError
+from otel_traj.redaction import Redaction
 from otel_traj.server import app, otlp_grpc
 from otel_traj.server.keeper import SealerKeeper
 from otel_traj.server.listeners import Address, GrpcListener, HttpListener, Listener, Tls
@@ -38,6 +39,7 @@ class Settings:
         tls: All listeners speak it if given.
         token: What senders must show; None for nothing.
         is_open: To listen beyond loopback without a token is meant.
+        redaction: What must not reach the disk; None for nothing.
         seal_every_s: Seconds from one seal to the next.
     """
 
@@ -48,6 +50,7 @@ class Settings:
     tls: Tls | None = None
     token: str | None = None
     is_open: bool = False
+    redaction: Redaction | None = None
     seal_every_s: float = 1.0
     limits: Limits = field(default_factory=Limits)
 
@@ -91,7 +94,13 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> bool:
     """
     wal.initialise(settings.store)
     metrics = Metrics()
-    receiver = Receiver(settings.store, settings.limits, metrics, token=settings.token)
+    receiver = Receiver(
+        settings.store,
+        settings.limits,
+        metrics,
+        token=settings.token,
+        redaction=settings.redaction,
+    )
     keeper = SealerKeeper(settings.store, metrics, every_s=settings.seal_every_s)
     listeners: list[Listener] = []
     try:

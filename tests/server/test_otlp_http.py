@@ -22,6 +22,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from otel_traj import otlp, wal
+from otel_traj.redaction import Redaction
 from otel_traj.server import listeners, receiver
 from otel_traj.server.listeners import Address, HttpListener
 from otel_traj.server.metrics import Metrics
@@ -40,13 +41,18 @@ Listen = Callable[..., AbstractContextManager[str]]
 
 @contextlib.contextmanager
 def listening(
-    store: Path, *, token: str | None = None, connections: int = 100, **limits: Any
+    store: Path,
+    *,
+    token: str | None = None,
+    redaction: Redaction | None = None,
+    connections: int = 100,
+    **limits: Any,
 ) -> Iterator[str]:
     """A receiver in this process, by its address."""
     wal.initialise(store)
     with contextlib.ExitStack() as stack:
         runner = stack.enter_context(asyncio.Runner())
-        taking = Receiver(store, Limits(**limits), Metrics(), token=token)
+        taking = Receiver(store, Limits(**limits), Metrics(), token=token, redaction=redaction)
         stack.callback(taking.close)
         start = HttpListener.start(
             OtlpHttp(taking), Address("127.0.0.1", 0), None, connections=connections
@@ -289,6 +295,17 @@ def test_the_token_is_asked_for(listen: Listen, store: Path) -> None:
     assert {answer.headers["www-authenticate"] for answer in refused} == {"Bearer"}
     assert taken.status == 200
     assert sealing.seal(store).spans == 4
+
+
+def test_what_is_redacted_never_reaches_the_disk(listen: Listen, store: Path) -> None:
+    key = "sk-ant-api03-" + "x" * 20
+    with listen(redaction=Redaction()) as address:
+        post(address, otlp.traces_to_protobuf(run(1, note=f"use {key}")))
+    logged = b"".join(path.read_bytes() for path in (store / "_wal").iterdir())
+
+    assert sealing.seal(store).spans == 4
+    assert b"redacted" in logged
+    assert key.encode() not in logged
 
 
 # --- many at once ------------------------------------------------------------------------------

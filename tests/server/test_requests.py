@@ -14,7 +14,8 @@ from otel_traj import otlp, wal
 from otel_traj.errors import InputError
 from otel_traj.model import LogRecord, SpanRecord
 from otel_traj.otlp import Signal
-from otel_traj.server.requests import Checked, Encoding, check
+from otel_traj.redaction import Redaction
+from otel_traj.server.requests import Checked, Encoding, check, redacted
 from otel_traj.store import sealing
 from tests.server.mutations import mutated
 from tests.store.runs import run
@@ -201,6 +202,31 @@ def test_protobuf_that_begins_like_json_is_stored_so_that_it_is_read_as_protobuf
     checked = check(group_15 + traces(), "traces", "protobuf")
 
     assert (checked.body, checked.accepted) == (traces(), 4)
+
+
+KEY = "sk-ant-api03-" + "x" * 20
+
+
+@pytest.mark.parametrize("encoding", ["protobuf", "json"])
+def test_what_is_redacted_is_stored_without_it(encoding: Encoding) -> None:
+    spans = run(1, note=f"use {KEY}")
+    as_json = json.dumps(otlp.traces_to_json(spans)).encode()
+    body = as_json if encoding == "json" else otlp.traces_to_protobuf(spans)
+    redaction = Redaction()
+
+    stored = redacted(check(body, "traces", encoding), "traces", encoding, redaction)
+
+    assert (stored.kind, stored.accepted) == ("json", 4)
+    assert list(wal.decode(stored.body)) == [redaction.record(span) for span in spans]
+    assert KEY.encode() not in stored.body
+
+
+@pytest.mark.parametrize("encoding", ["protobuf", "json"])
+def test_where_nothing_is_redacted_the_request_is_stored_as_it_came(encoding: Encoding) -> None:
+    body = traces() if encoding == "protobuf" else json.dumps(traces_json()).encode()
+    checked = check(body, "traces", encoding)
+
+    assert redacted(checked, "traces", encoding, Redaction()) is checked
 
 
 def requests_of(seed: int) -> Iterator[tuple[bytes, Signal, Encoding]]:
