@@ -15,7 +15,7 @@ from otel_traj.cli.safety import visible
 from otel_traj.cli.words import count
 
 if TYPE_CHECKING:
-    from otel_traj.store import AbsenceReport, Problem
+    from otel_traj.store import AbsenceReport, Problem, RepairReport
 
 _SAMPLE = 100
 
@@ -25,7 +25,7 @@ _SAMPLE = 100
         "otel-traj verify --store /data/traces",
         "otel-traj verify --all",
         "otel-traj verify --absent ann@example.com --absent 4bf92f3577b34da6",
-        "otel-traj verify --repair || otel-traj verify",
+        "otel-traj verify --repair",
     )
 )
 @click.option(
@@ -47,9 +47,20 @@ _SAMPLE = 100
 @click.option(
     "--absent-regex", "patterns", metavar="REGEX", multiple=True, help="The same for a pattern."
 )
+@click.option(
+    "--repair",
+    "is_repair",
+    is_flag=True,
+    help="First set damaged files aside, and derive again what can be.",
+)
 @store_option
 def command(
-    store: Path, sample: int, is_all: bool, texts: tuple[str, ...], patterns: tuple[str, ...]
+    store: Path,
+    sample: int,
+    is_all: bool,
+    texts: tuple[str, ...],
+    patterns: tuple[str, ...],
+    is_repair: bool,
 ) -> int:
     """Check that the store is whole.
 
@@ -59,6 +70,10 @@ def command(
     ended) is no damage: it is a note, and the exit status is 0. Damage gives 1, and is named with
     what is lost by it.
 
+    A damaged file keeps all readers out. With --repair it is moved to _tmp/damaged-*, nothing is
+    deleted, and all else can be read again; derived rows are derived again from their spans. A
+    damaged snapshot is restored from the files that are there.
+
     With --absent it proves something else: that a text is in no file of the folder, whatever form
     it may have there; every byte is read. Where it is found is printed, and the exit status is 1.
     """
@@ -66,11 +81,23 @@ def command(
 
     if texts or patterns:
         return _report_absence(open_store(store).search(*texts, patterns=patterns))
+    opened = open_store(store)
     with _progress() as on_progress:
-        problems = open_store(store).verify(
-            sample=None if is_all else sample, on_progress=on_progress
-        )
+        if is_repair:
+            _tell(opened.repair(on_progress=on_progress))
+        problems = opened.verify(sample=None if is_all else sample, on_progress=on_progress)
     return report(problems)
+
+
+def _tell(done: RepairReport) -> None:
+    for path, aside in done.set_aside.items():
+        click.echo(f"{path} is now {aside}", err=True)
+    if done.rebuilt:
+        click.echo(f"{count(done.rebuilt, 'trajectory')} derived again.", err=True)
+    if done.recovered:
+        click.echo(f"{count(done.recovered, 'row')} of the lost snapshot stored again.", err=True)
+    if not done.set_aside:
+        click.echo("Nothing is damaged.", err=True)
 
 
 def _report_absence(report: AbsenceReport) -> int:

@@ -8,9 +8,10 @@ nobody reads (`tests/store/test_reassembly.py` kills it at random).
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -69,20 +70,51 @@ def reassemble(
         StoreError: Another sealer did not finish in time; nothing is changed then.
         OSError: It cannot be written; nothing is changed then.
     """
-    wal.check_format(store, "min_writer")
-    with locks.held(store, "upkeep", wait_s):
-        return _reassemble(store, trajectory_ids, wait_s=wait_s)
+    if trajectory_ids is None:
+        return _reassemble(store, _parts, is_closed=True, wait_s=wait_s)
+    named = functools.partial(_named, trajectory_ids)
+    return _reassemble(store, named, is_closed=False, wait_s=wait_s)
+
+
+def reassemble_traces(
+    store: Path, trace_ids: Collection[str], *, wait_s: float
+) -> ReassemblyReport:
+    """Derive what some traces make, as `reassemble` does for all.
+
+    Args:
+        store: The store's folder.
+        trace_ids: Traces with spans; all of those that any live trajectory of them is made of.
+        wait_s: How long to wait for another sealer to finish.
+
+    Raises:
+        StoreError: Another sealer did not finish in time; nothing is changed then.
+        OSError: It cannot be written; nothing is changed then.
+    """
+    some = functools.partial(_parts, trace_ids=frozenset(trace_ids))
+    return _reassemble(store, some, is_closed=True, wait_s=wait_s)
+
+
+_PartsOf: TypeAlias = Callable[[Snapshot, Stored], Iterator[set[str]]]
+"""Traces of a snapshot to derive, in parts that fit in memory."""
 
 
 def _reassemble(
-    store: Path, trajectory_ids: Collection[str] | None, *, wait_s: float
+    store: Path, parts_of: _PartsOf, *, is_closed: bool, wait_s: float
+) -> ReassemblyReport:
+    wal.check_format(store, "min_writer")
+    with locks.held(store, "upkeep", wait_s):
+        return _rebuild(store, parts_of, is_closed=is_closed, wait_s=wait_s)
+
+
+def _rebuild(
+    store: Path, parts_of: _PartsOf, *, is_closed: bool, wait_s: float
 ) -> ReassemblyReport:
     price = sealing.prices_of(store)
     base = _reserve(store, wait_s)
     staged = _Staged()
     try:
         with sealing.reading(store, base) as stored:
-            _stage(store, base, stored, trajectory_ids, price, staged)
+            _stage(store, base, stored, parts_of(base, stored), is_closed, price, staged)
             report = _compare(store, stored, staged)
         with sealing.held(store, wait_s):
             published = _publish(store, base, staged, price)
@@ -131,12 +163,12 @@ def _stage(
     store: Path,
     base: Snapshot,
     stored: Stored,
-    trajectory_ids: Collection[str] | None,
+    parts: Iterator[set[str]],
+    is_closed: bool,
     price: Price,
     staged: _Staged,
 ) -> None:
-    is_whole = trajectory_ids is None
-    for trace_ids in _parts(base, stored) if is_whole else _named(stored, trajectory_ids or ()):
+    for trace_ids in parts:
         batch = derive.rederive(
             stored,
             sealing.open_traces(base),
@@ -144,7 +176,7 @@ def _stage(
             n=base.n,
             now=time.time(),
             price=price,
-            is_closed=is_whole,
+            is_closed=is_closed,
         )
         for date, table in batch.tables.pop("annotations").items():
             staged.annotations[date].append(table)
@@ -157,14 +189,19 @@ def _stage(
     staged.is_everything = len(staged.replaced) == stored.n_trajectories()
 
 
-def _named(stored: Stored, trajectory_ids: Collection[str]) -> Iterator[set[str]]:
+def _named(trajectory_ids: Collection[str], base: Snapshot, stored: Stored) -> Iterator[set[str]]:
+    """The traces of some trajectories; those that they may make runs with are looked for."""
     yield {t for row in stored.trajectories(trajectory_ids) for t in row.trace_ids}
 
 
-def _parts(base: Snapshot, stored: Stored) -> Iterator[set[str]]:
-    """All traces, in parts that are derived apart: no run, and no trajectory of now, is in two."""
+def _parts(
+    base: Snapshot, stored: Stored, trace_ids: frozenset[str] | None = None
+) -> Iterator[set[str]]:
+    """All traces, or some, in parts that are derived apart: no run or trajectory is in two."""
     sizes = dict(stored.sizes_of_traces())
     sizes.update((trace_id, 0) for trace_id in base.open.keys() - sizes.keys())
+    if trace_ids is not None:
+        sizes = {trace_id: size for trace_id, size in sizes.items() if trace_id in trace_ids}
     return _in_parts(_groups(base, stored, sizes), sizes)
 
 

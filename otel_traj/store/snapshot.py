@@ -144,7 +144,7 @@ def read(store: Path, n: int) -> Snapshot:
         FileNotFoundError: There is none of this number (any more).
         StoreDamagedError: Its file cannot be read.
     """
-    path = _path(store, n)
+    path = path_of(store, n)
     try:
         return _from_json(json.loads(_unsealed(path.read_bytes())))
     except (ValueError, KeyError, TypeError) as error:
@@ -159,7 +159,7 @@ def is_seal(store: Path, n: int) -> bool:
     Raises:
         FileNotFoundError: There is none of this number (any more).
     """
-    with _path(store, n).open("rb") as file:
+    with path_of(store, n).open("rb") as file:
         return b'"op":"seal"' in file.read(_BEGINNING)
 
 
@@ -176,7 +176,7 @@ def commit(store: Path, snapshot: Snapshot) -> None:
     """
     draft = store / "_tmp" / f"{ulid()}.json"
     draft.parent.mkdir(exist_ok=True)
-    target = _path(store, snapshot.n)
+    target = path_of(store, snapshot.n)
     if not target.parent.exists():
         target.parent.mkdir(exist_ok=True)
         sync_folder(store)
@@ -216,7 +216,8 @@ def _unsealed(text: bytes) -> bytes:
     return content
 
 
-def _path(store: Path, n: int) -> Path:
+def path_of(store: Path, n: int) -> Path:
+    """The file of snapshot `n`."""
     return store / _FOLDER / f"{n:020d}.json"
 
 

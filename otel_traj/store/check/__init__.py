@@ -23,10 +23,21 @@ import duckdb
 from otel_traj.errors import StoreDamagedError
 from otel_traj.store import collection, sealing, snapshot, views
 from otel_traj.store.check import derivation, files, leftovers, relations
-from otel_traj.store.check.problem import Problem, Progress
+from otel_traj.store.check.derivation import unrepeatable
+from otel_traj.store.check.problem import DAMAGE, Problem, Progress
 from otel_traj.store.snapshot import Snapshot
 
-__all__ = ["SAMPLE", "Problem", "Progress", "silently", "verify"]
+__all__ = [
+    "DAMAGE",
+    "SAMPLE",
+    "Problem",
+    "Progress",
+    "connected",
+    "silently",
+    "unrepeatable",
+    "verify",
+    "without",
+]
 
 SAMPLE: Final = 100
 """Trajectories that are derived again unless somebody asks for others."""
@@ -73,7 +84,7 @@ def _problems(
     found = files.examine(store, current, on_progress)
     rest = without(current, found.paths)
     problems = [*leftovers.settings(store), *leftovers.log(store, current), *found.problems]
-    with _connected(store, rest) as connection, sealing.reading(store, rest) as stored:
+    with connected(store, rest) as connection, sealing.reading(store, rest) as stored:
         problems += relations.losses(connection, found.damage)
         problems += relations.contradictions(connection, found.tables, on_progress)
         days = {damage.file.date for damage in found.damage}
@@ -98,7 +109,7 @@ def without(current: Snapshot, paths: set[str]) -> Snapshot:
 
 
 @contextlib.contextmanager
-def _connected(store: Path, current: Snapshot) -> Iterator[duckdb.DuckDBPyConnection]:
+def connected(store: Path, current: Snapshot) -> Iterator[duckdb.DuckDBPyConnection]:
     """Look-ups over whole tables; what spills goes elsewhere, the store may be read-only."""
     with (
         tempfile.TemporaryDirectory(prefix="otel-traj-verify-") as spill,

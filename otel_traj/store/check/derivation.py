@@ -7,7 +7,7 @@ repeated from what is stored: those that go on, and those with spans that only s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -17,18 +17,23 @@ import pyarrow as pa
 from otel_traj.assembly import DERIVE_VERSION
 from otel_traj.store import derive, sealing, views
 from otel_traj.store.check.problem import Problem, Progress, named
+from otel_traj.store.check.relations import KNOWN_DAMAGE
 from otel_traj.store.derive import Batch
 from otel_traj.store.schema import TABLES
 from otel_traj.store.snapshot import Snapshot
 from otel_traj.store.stored import NOT_DERIVED, Stored
 
+_ALL: Final = 2**62
+
 _PART_SPANS: Final = 20_000
 """Spans derived at once; bounds memory. A larger run is still one part."""
 
-_CANDIDATES: Final = """
+_CANDIDATES: Final = f"""
 select trajectory_id, trace_ids, n_spans from live.trajectories
+anti join ({KNOWN_DAMAGE}) using (trajectory_id)
 where coalesce(n_open, 0) = 0 and derive_version = $version
     and not list_has_any(trace_ids, $open) and not list_contains($damaged, "date")
+    and ($days is null or list_contains($days, "date"))
 order by hash(trajectory_id || $seed), trajectory_id limit $sample
 """
 """Runs that can be repeated; others in another snapshot, the same ones when asked again."""
@@ -44,6 +49,13 @@ group by trace_id order by hash(trace_id || $seed), trace_id limit $sample
 
 _OTHER_RULES: Final = """
 select trajectory_id from live.trajectories where derive_version is distinct from $version
+"""
+
+
+_WITHOUT_SPANS: Final = f"""
+select distinct trajectory_id from live.trajectory_spans
+anti join stored.spans using (trace_id, span_id) anti join ({KNOWN_DAMAGE}) using (trajectory_id)
+where list_contains($days, "date")
 """
 
 
@@ -78,46 +90,27 @@ def differences(
         "open": list(current.open),
         "damaged": list(damaged_days),
         "seed": str(current.n),
-        "sample": 2**62 if sample is None else sample,
+        "sample": _ALL if sample is None else sample,
     }
-    runs = connection.execute(_CANDIDATES, chosen | {"version": DERIVE_VERSION}).fetchall()
+    of_runs = chosen | {"version": DERIVE_VERSION, "days": None}
+    runs = connection.execute(_CANDIDATES, of_runs).fetchall()
     traces = connection.execute(_UNDERIVED, chosen).fetchall()
-    parts = [
-        *_parts((run_id, trace_ids, n) for run_id, trace_ids, n in runs),
-        *_parts((None, [trace_id], n) for trace_id, n in traces),
-    ]
-    told: dict[str, str] = {}
-    missing: set[str] = set()
-    failed: set[str] = set()
-    for position, part in enumerate(parts):
-        on_progress("deriving again", position, len(parts))
-        batch = derive.rederive(
-            stored,
-            sealing.open_traces(current),
-            part.trace_ids,
-            n=current.n,
-            now=current.ts,
-            price=lambda step: None,
-            is_closed=False,
-        )
-        failed.update(batch.failed_traces)
-        whole = [i for i, own in part.runs.items() if not own & failed]
-        told |= _compare(connection, current, whole, batch)
-        if not part.runs:
-            missing.update(batch.trajectory_ids)
+    parts = [*_parts(runs), *_parts((None, [trace_id], n) for trace_id, n in traces)]
+    found = _derive_again(connection, stored, current, parts, on_progress)
+    columns = ", ".join(sorted(set(found.told.values()))[:3])
     yield from _said(
         "error",
-        f"trajectories are told otherwise than their spans tell them ({_some(told.values())})",
-        told,
+        f"trajectories are told otherwise than their spans tell them ({columns})",
+        found.told,
         "Derive them again: otel-traj reassemble",
     )
     yield from _said(
         "error",
         "spans of runs are stored, but not the runs",
-        missing,
+        found.missing,
         "Derive them: otel-traj reassemble",
     )
-    yield from _said("note", "traces that no version so far could derive runs from", failed)
+    yield from _said("note", "traces cannot be derived; their spans are kept", found.failed)
     older = connection.execute(_OTHER_RULES, {"version": DERIVE_VERSION}).fetchall()
     yield from _said(
         "note",
@@ -127,6 +120,70 @@ def differences(
     )
 
 
+def unrepeatable(
+    connection: duckdb.DuckDBPyConnection,
+    stored: Stored,
+    current: Snapshot,
+    days: Collection[str],
+) -> set[str]:
+    """Trajectories of some days that tell more than their stored spans and logs do.
+
+    Args:
+        connection: With the schemas `stored` and `live`.
+        stored: The same snapshot.
+        current: The same snapshot.
+        days: Days of which spans or logs are lost.
+    """
+    chosen = {"open": list(current.open), "damaged": [], "seed": "", "sample": _ALL}
+    of_days = chosen | {"version": DERIVE_VERSION, "days": list(days)}
+    runs = connection.execute(_CANDIDATES, of_days).fetchall()
+    found = _derive_again(connection, stored, current, [*_parts(runs)], lambda *_: None)
+    rows = connection.execute(_WITHOUT_SPANS, {"days": list(days)}).fetchall()
+    return set(found.told).union(row[0] for row in rows)
+
+
+@dataclass(slots=True)
+class _Differences:
+    """What a fresh derivation tells otherwise.
+
+    Attributes:
+        told: Runs of which any row differs -> `table.column` that differs first.
+        missing: Runs that are not stored.
+        failed: Traces that could not be derived.
+    """
+
+    told: dict[str, str] = field(default_factory=dict)
+    missing: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+
+
+def _derive_again(
+    connection: duckdb.DuckDBPyConnection,
+    stored: Stored,
+    current: Snapshot,
+    parts: Sequence[_Part],
+    on_progress: Progress,
+) -> _Differences:
+    found = _Differences()
+    for position, part in enumerate(parts):
+        on_progress("deriving again", position, len(parts))
+        batch = derive.rederive(
+            stored,
+            sealing.open_traces(current),
+            set(stored.dates(part.trace_ids)),  # of lost files nothing can be derived
+            n=current.n,
+            now=current.ts,
+            price=lambda step: None,
+            is_closed=False,
+        )
+        found.failed.update(batch.failed_traces)
+        derived = [i for i, own in part.runs.items() if not own & found.failed]
+        found.told |= _compare(connection, current, derived, batch)
+        if not part.runs:
+            found.missing.update(batch.trajectory_ids)
+    return found
+
+
 def _said(
     severity: Literal["note", "error"], what: str, found: Iterable[str], remedy: str = ""
 ) -> Iterator[Problem]:
@@ -134,10 +191,6 @@ def _said(
     if ids:
         after = f". {remedy}" if remedy else ""
         yield Problem(severity, f"{what}: {named(len(ids), ids)}{after}", ids=ids[:10])
-
-
-def _some(columns: Iterable[str]) -> str:
-    return ", ".join(sorted(set(columns))[:3])
 
 
 def _parts(runs: Iterable[tuple[str | None, Iterable[str], int]]) -> Iterator[_Part]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
+
+DAMAGE: Final = "traj.damage"
+"""Annotation on a trajectory of which spans or logs were lost with a damaged file; see `repair`."""
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Told while a long check runs: what is being done, how much of it is, how much there is."""

@@ -10,7 +10,7 @@ from typing import Final, Literal
 import duckdb
 
 from otel_traj.store.check.files import Damage
-from otel_traj.store.check.problem import Problem, Progress, named
+from otel_traj.store.check.problem import DAMAGE, Problem, Progress, named
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,11 @@ _TRACES: Final = (
     " where coalesce(n_open, 0) = 0"
 )
 """Trajectory and trace, where all spans are stored: what only started is in no table."""
+
+KNOWN_DAMAGE: Final = (
+    f"select trajectory_id from stored.annotations where \"name\" = '{DAMAGE}' and not deleted"
+)
+"""Trajectories of which a repair said that spans or logs are lost."""
 
 _RELATIONS: Final = (
     Relation(
@@ -102,8 +107,9 @@ _RELATIONS: Final = (
     Relation(
         "spans of trajectories are not stored",
         ("spans", "trajectory_spans", "superseded"),
-        "select trace_id || '/' || span_id from live.trajectory_spans"
-        " anti join stored.spans using (trace_id, span_id)",
+        f"with known as ({KNOWN_DAMAGE})"
+        " select trace_id || '/' || span_id from live.trajectory_spans"
+        " anti join stored.spans using (trace_id, span_id) anti join known using (trajectory_id)",
     ),
     Relation(
         "spans belong to several trajectories",
