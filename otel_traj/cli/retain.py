@@ -93,7 +93,8 @@ def command(
         agent=agent,
         dry_run=not yes,
     )
-    _print_expired(report.expired, format_)
+    if report.expired or format_ != "table":
+        _print_expired(report.expired, format_)
     stays = {"pinned": report.n_pinned, "still recorded": report.n_running}
     click.echo(
         f"{count(len(report.expired), 'trajectory')} {'gone' if yes else 'would go'}"
