@@ -27,6 +27,7 @@ DOCUMENTS = (
     "README.md",
     "docs/recording.md",
     "docs/stores.md",
+    "docs/erasing.md",
     "docs/exporters.md",
     "docs/moving.md",
     "docs/receiving.md",
