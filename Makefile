@@ -62,5 +62,5 @@ $(VENV)/demo.stamp: pyproject.toml | $(VENV)/base.stamp
 	@touch $@
 
 $(VENV)/dev.stamp: pyproject.toml | $(VENV)/base.stamp
-	$(BIN)/python -m pip install --quiet --editable '.[demo]' --group dev
+	$(BIN)/python -m pip install --quiet --editable '.[demo,server]' --group dev
 	@touch $(VENV)/demo.stamp $@

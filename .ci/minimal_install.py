@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -10,15 +11,19 @@ from pathlib import Path
 import otel_traj
 import otel_traj_analysis
 from otel_traj import analysis, exporters
+from otel_traj.store import TrajectoryStore
 
 COMMAND = str(Path(sysconfig.get_path("scripts")) / "otel-traj")
 SHIPPED = Path(otel_traj_analysis.__file__).parent
 OUTCOMES = (str(SHIPPED / "sql" / "outcomes.sql"), str(SHIPPED / "cases" / "outcomes.yaml"))
-OPTIONAL = ("openai", "opentelemetry-instrumentation", "pyyaml")
+OPTIONAL = ("openai", "opentelemetry-instrumentation", "pyyaml", "uvicorn", "deltalake")
+STORE = Path(tempfile.mkdtemp()) / "traces"
 
 # Command -> the extra without which it cannot work.
 NEEDS = {
     (COMMAND, "demo"): "demo",
+    (COMMAND, "serve", "--store", str(STORE)): "server",
+    (COMMAND, "publish", "--store", str(STORE)): "delta",
     (sys.executable, "-P", "-m", "otel_traj_analysis.cases", *OUTCOMES): "analysis",
 }
 
@@ -30,6 +35,7 @@ def main() -> None:
     assert otel_traj.__all__
     assert analysis.names()
     exporters.load("parquet")
+    TrajectoryStore.create(STORE)
     for arguments, extra in NEEDS.items():
         ran = subprocess.run(arguments, capture_output=True, text=True, check=False)
         assert ran.returncode == 2, ran
