@@ -8,13 +8,14 @@ there too, so that the contract (`Exporter`) is used by us first.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from otel_traj.errors import ConfigurationError, UnknownNameError
 from otel_traj.model import Trajectory
+from otel_traj.redaction import Redaction, choose
 
 if TYPE_CHECKING:
     from otel_traj.store import TrajectoryStore
@@ -40,7 +41,9 @@ class Exporter(Protocol):
 
     Options are keyword arguments of `export` with defaults, so that a wrong one is refused before
     anything is written. One named `store` is given the `TrajectoryStore` of the trajectories, or
-    None where the caller has none.
+    None where the caller has none. Trajectories come redacted, unless there is an option
+    `redaction`: then the exporter itself redacts all that it writes. One that takes `store` and not
+    `redaction` is only used by who asks for no redaction.
 
     Failure: a trajectory that the target cannot express is left out and not counted; it never ends
     the export. `InputError` and `OSError` are for what makes the whole of it impossible, and then
@@ -97,6 +100,7 @@ def export(
     path: str | Path,
     *,
     store: TrajectoryStore | None = None,
+    redact: Redaction | bool | None = None,
     **options: Any,
 ) -> int:
     """Write trajectories for another tool.
@@ -106,6 +110,7 @@ def export(
         format: One of `names()`.
         path: File or folder to write, as the exporter says; or a URL, if it is a `Sender`.
         store: Where they are from, for exporters that write more than trajectories hold.
+        redact: What is replaced on the way out, as for `otel_traj.instrument`.
         options: What the exporter takes beyond that.
 
     Returns:
@@ -113,32 +118,51 @@ def export(
 
     Raises:
         UnknownNameError: No exporter, or no option of it, has that name.
-        ConfigurationError: A URL for an exporter that only writes files, or as the exporter says.
+        ConfigurationError: A URL for an exporter that only writes files, one that cannot redact, or
+            as the exporter says.
     """
     exporter = load(format)
-    if not (isinstance(path, str) and "://" in path):
-        return exporter.export(
-            trajectories, Path(path), **_accepted(format, exporter.export, store, options)
-        )
-    if not isinstance(exporter, Sender):
-        raise ConfigurationError(f"Exporter {format!r} writes files; it cannot send to {path!r}")
-    return exporter.send(trajectories, path, **_accepted(format, exporter.send, store, options))
+    method: Callable[..., int] = exporter.export
+    target: str | Path = Path(path)
+    if isinstance(path, str) and "://" in path:
+        if not isinstance(exporter, Sender):
+            raise ConfigurationError(
+                f"Exporter {format!r} writes files; it cannot send to {path!r}"
+            )
+        method, target = exporter.send, path
+    redaction = choose(redact)
+    accepted = _accepted(format, method, options, {"store": store, "redaction": redaction})
+    if redaction and "redaction" not in accepted:
+        if "store" in accepted:
+            raise ConfigurationError(
+                f"Exporter {format!r} reads the store by itself and cannot redact. To write all as "
+                "it is stored: redact=False"
+            )
+        trajectories = _redacted(trajectories, redaction)
+    return method(trajectories, target, **accepted)
 
 
 def _accepted(
-    format: str, method: Callable[..., int], store: TrajectoryStore | None, options: dict[str, Any]
+    format: str, method: Callable[..., int], options: dict[str, Any], ours: dict[str, Any]
 ) -> dict[str, Any]:
-    """The options, all of which `method` takes, and the store if it takes that.
+    """The options, all of which `method` takes, and what it takes of ours.
 
     Raises:
         UnknownNameError: It does not take one of the options.
     """
     parameters = inspect.signature(method).parameters
     keywords = [name for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY]
+    theirs = [name for name in keywords if name not in ours]
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        for name in options.keys() - set(keywords):
-            raise UnknownNameError(f"option of exporter {format!r}", name, keywords)
-    return options | ({"store": store} if "store" in keywords else {})
+        for name in options.keys() - set(theirs):
+            raise UnknownNameError(f"option of exporter {format!r}", name, theirs)
+    return options | {name: value for name, value in ours.items() if name in keywords}
+
+
+def _redacted(trajectories: Iterable[Trajectory], redaction: Redaction) -> Iterator[Trajectory]:
+    from otel_traj_exporters.redacting import trajectory
+
+    return (trajectory(redaction, each) for each in trajectories)
 
 
 def _entry_points() -> dict[str, EntryPoint]:

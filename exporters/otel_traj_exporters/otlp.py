@@ -18,6 +18,7 @@ import duckdb
 from otel_traj import otlp
 from otel_traj.errors import ConfigurationError
 from otel_traj.model import Annotation, LogRecord, SpanRecord, Trajectory
+from otel_traj.redaction import Redaction
 from otel_traj.store import TrajectoryStore, rows
 from otel_traj_exporters.current_names import Told, translate
 
@@ -48,6 +49,7 @@ class OtlpExporter:
         *,
         store: TrajectoryStore | None = None,
         verbatim: bool = False,
+        redaction: Redaction,
     ) -> int:
         """Write a file: `*.pb` holds protobuf, any other JSON lines as the Collector writes them.
 
@@ -56,12 +58,13 @@ class OtlpExporter:
             path: The file; one that is there is replaced.
             store: Where the trajectories are from.
             verbatim: Spans and log records as they were received, and nothing else.
+            redaction: What is replaced on the way out.
 
         Raises:
             ConfigurationError: No store is given.
         """
         write_to = _protobuf_lines if path.suffix == ".pb" else _json_lines
-        return _export(trajectories, partial(write_to, path), store, verbatim=verbatim)
+        return _export(trajectories, partial(write_to, path), store, verbatim, redaction)
 
     def send(
         self,
@@ -71,6 +74,7 @@ class OtlpExporter:
         *,
         store: TrajectoryStore | None = None,
         verbatim: bool = False,
+        redaction: Redaction,
     ) -> int:
         """Send to a receiver: `http(s)://host:4318`, or `grpc://host:4317` without encryption.
 
@@ -81,6 +85,7 @@ class OtlpExporter:
             url: The receiver's base address.
             store: As for `export`.
             verbatim: As for `export`.
+            redaction: As for `export`.
 
         Raises:
             ConfigurationError: No store is given, or the address is of another kind.
@@ -92,15 +97,15 @@ class OtlpExporter:
             raise ConfigurationError(
                 f"Cannot send to {url!r}: give http://HOST:4318, https://HOST or grpc://HOST:4317"
             )
-        return _export(trajectories, partial(senders[scheme], url), store, verbatim=verbatim)
+        return _export(trajectories, partial(senders[scheme], url), store, verbatim, redaction)
 
 
 def _export(
     trajectories: Iterable[Trajectory],
     target: Callable[[], AbstractContextManager[Write]],
     store: TrajectoryStore | None,
-    *,
     verbatim: bool,
+    redaction: Redaction,
 ) -> int:
     if store is None:
         raise ConfigurationError(
@@ -114,7 +119,7 @@ def _export(
             if not told.spans:
                 continue
             spans, logs = (told.spans, told.logs) if verbatim else translate(trajectory, told)
-            write(spans, logs)
+            write([*map(redaction.record, spans)], [*map(redaction.record, logs)])
             n += 1
     return n
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +15,9 @@ import pyarrow.parquet as pq
 
 from otel_traj.errors import ConfigurationError
 from otel_traj.model import FileChange, Step, Trajectory
+from otel_traj.redaction import Redaction
 from otel_traj.store import TrajectoryStore, rows, schema
+from otel_traj_exporters import redacting
 
 BATCH: Final = 256
 """Trajectories held in memory at once."""
@@ -41,6 +44,7 @@ class ParquetExporter:
         /,
         *,
         store: TrajectoryStore | None = None,
+        redaction: Redaction,
     ) -> int:
         """Write the copy; `path` is a folder that does not exist yet.
 
@@ -57,9 +61,13 @@ class ParquetExporter:
             copy.mkdir()
             with _Files(copy) as files:
                 n = (
-                    _write_objects(trajectories, files)
+                    _write_objects(
+                        map(partial(redacting.trajectory, redaction), trajectories), files
+                    )
                     if store is None
-                    else _write_views(trajectories, store, files)
+                    else _write_views(
+                        trajectories, store, files, redacting.RedactedViews(redaction)
+                    )
                 )
             copy.rename(path)
         return n
@@ -80,12 +88,17 @@ def _write_objects(trajectories: Iterable[Trajectory], files: _Files) -> int:
     return n
 
 
-def _write_views(trajectories: Iterable[Trajectory], store: TrajectoryStore, files: _Files) -> int:
+def _write_views(
+    trajectories: Iterable[Trajectory],
+    store: TrajectoryStore,
+    files: _Files,
+    redacted: redacting.RedactedViews,
+) -> int:
     # One connection, hence one snapshot: the tables of the copy agree.
     connection = store.connection()
     ids = [trajectory.trajectory_id for trajectory in trajectories]
-    for view, columns in schema.VIEW_COLUMNS.items():
-        if any(column.name == "trajectory_id" for column in columns):
+    for view in redacted.ORDER:
+        if any(column.name == "trajectory_id" for column in schema.VIEW_COLUMNS[view]):
             condition = _CHOSEN
         else:
             condition = _OF_CHOSEN_TRACE
@@ -95,7 +108,7 @@ def _write_views(trajectories: Iterable[Trajectory], store: TrajectoryStore, fil
         )
         writer = files.writer(view, batches.schema)
         for batch in batches:
-            writer.write_batch(batch)
+            writer.write_table(redacted(view, pa.Table.from_batches([batch])))
     return len(ids)
 
 

@@ -24,9 +24,9 @@ from otel_traj.redaction import choose
 class TrajectorySpanExporter(SpanExporter):
     """Writes spans to the store `OTEL_TRAJ_STORE`, else `./traces`, redacted on the way.
 
-    `OTEL_TRAJ_REDACT` says what is replaced, credentials by default. Spans are durable when `export`
-    returns. Nothing raises into the program: what cannot be written is logged once, and the SDK is
-    told `FAILURE`.
+    `OTEL_TRAJ_REDACT` says what is replaced, credentials by default. Spans are durable when
+    `export` returns. Nothing raises into the program: what cannot be written is logged once, and
+    the SDK is told `FAILURE`.
     """
 
     def __init__(self) -> None:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from otel_traj.cli.frame import examples, store_option
+from otel_traj.cli.frame import examples, redact_option, store_option
 from otel_traj.cli.list import OUTCOMES, QUERY, STATUSES
 from otel_traj.cli.safety import visible
 from otel_traj.cli.words import count
 
 if TYPE_CHECKING:
     from otel_traj.model import Trajectory
+    from otel_traj.redaction import Redaction
     from otel_traj.store import TrajectoryStore
 
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         "otel-traj export --format parquet --outcome success good-runs",
         "otel-traj export --format otlp 4bf92f35 run.jsonl",
         "otel-traj export --format otlp --agent support http://localhost:4318",
+        "otel-traj export --format parquet --redact on all-runs",
     )
 )
 @click.argument("ids", metavar="[ID]...", nargs=-1)
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     "--limit", type=click.IntRange(min=1), metavar="N", help="At most so many, the newest."
 )
 @click.option("--verbatim", is_flag=True, help="otlp: spans as they came, in their own dialect.")
+@redact_option
 @store_option
 def command(
     ids: tuple[str, ...],
@@ -53,6 +56,7 @@ def command(
     status: str | None,
     limit: int | None,
     verbatim: bool,
+    redaction: Redaction,
     store: Path,
 ) -> None:
     """Write trajectories for other tools, or send them.
@@ -60,6 +64,9 @@ def command(
     Those of the given IDs (or beginnings of ids), else all that the filters leave, as `list` shows
     them. PATH is what the exporter writes: a new folder for parquet; for otlp a file, *.pb for
     protobuf and otherwise JSON lines, or a receiver: http(s)://HOST:4318 or grpc://HOST:4317.
+
+    Credentials that were recorded all the same are replaced on the way out, see --redact; what is
+    stored stays as it is (`otel-traj redact` changes that).
     """
     from otel_traj import exporters
     from otel_traj.store import open_store
@@ -74,6 +81,7 @@ def command(
         format_,
         path,
         store=opened,
+        redact=redaction,
         **({"verbatim": True} if verbatim else {}),
     )
     click.echo(visible(f"{count(n, 'trajectory')} -> {path}"), err=True)

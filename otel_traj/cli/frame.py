@@ -22,6 +22,9 @@ import click
 from otel_traj.cli.safety import visible_lines
 from otel_traj.errors import OtelTrajError, advice_on
 
+if TYPE_CHECKING:
+    from otel_traj.redaction import Redaction
+
 COMMANDS: Final[dict[str, str]] = {
     "demo": "Record real runs without key or network, and look at them.",
     "run": "Run a Python program with recording on, without a change to it.",

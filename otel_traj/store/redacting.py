@@ -200,7 +200,7 @@ def _rename(store: Path, draft: Draft, renamed: Mapping[str, str]) -> None:
         return
 
     def with_new_ids(rows: pa.Table) -> pa.Table:
-        return _mapped(rows, "trajectory_id", lambda i: renamed.get(i, i))
+        return mapped_texts(rows, "trajectory_id", lambda i: renamed.get(i, i))
 
     for table in (*views.REVISED, SUPERSEDED.name):
         draft.apply(rewrite.mapped(store, draft.content, table, with_new_ids))
@@ -218,7 +218,7 @@ def _derive_again(
     removal.derive_again(store, draft, trajectory_ids)
 
 
-_NOT_TEXT: Final = frozenset(
+NOT_TEXT: Final = frozenset(
     (
         *("trace_id", "span_id", "trace_ids", "root_span_id", "dialects", "derive_version"),
         *("request_hash", "system_hash", "tools_hash", "messages_hash", "params_hash"),
@@ -241,18 +241,18 @@ class _DerivedRows:
             column.name
             for column in TABLES[table].columns
             if column.duckdb_type in ("VARCHAR", "VARCHAR[]")
-            and column.name not in _NOT_TEXT
+            and column.name not in NOT_TEXT
             and column.name not in _IDENTITIES
             and column.name != "parent_trajectory_id"
         ]
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         for column in self._columns:
-            rows = _mapped(rows, column, self._text)
+            rows = mapped_texts(rows, column, self._text)
         return rows
 
 
-def _mapped(rows: pa.Table, column: str, change: Callable[[str], str]) -> pa.Table:
+def mapped_texts(rows: pa.Table, column: str, change: Callable[[str], str]) -> pa.Table:
     """Rows with the texts of a column changed; the same rows if none is."""
     cells = rows[column]
     is_list = pa.types.is_list(cells.type)

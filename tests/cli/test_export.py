@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from otel_traj.model import SpanRecord
+from otel_traj.store import TrajectoryStore
 from tests.cli.conftest import Run
 
 RUN_ID = "396f4cf8231582cd1036"  # of openai__otel-genai-openai
@@ -84,3 +86,21 @@ def test_a_receiver_that_is_not_there_is_told_in_one_line(run: Run, corpus_store
     assert (ran.status, ran.out) == (2, "")
     assert ran.err.startswith("error: ")
     assert len(ran.err.splitlines()) == 1
+
+
+def test_what_leaves_is_redacted_as_asked(run: Run, empty_store: Path, tmp_path: Path) -> None:
+    key = "sk-ant-api03-" + "x1" * 20
+    said = {"gen_ai.tool.name": "look", "gen_ai.tool.call.result": f"bob@example.com has {key}"}
+    told = SpanRecord("a" * 32, "b" * 16, None, "execute_tool look", 1, 2, attributes=said)
+    TrajectoryStore(empty_store).append([told])
+
+    for name, options in (("default", ()), ("all", ("--redact", "on")), ("off", ("--redact=off",))):
+        path = tmp_path / name
+        run("export", "--format", "otlp", *options, path, "--store", empty_store)
+
+    written = {name: (tmp_path / name).read_text() for name in ("default", "all", "off")}
+    assert {name: (key in text, "bob" in text) for name, text in written.items()} == {
+        "default": (False, True),
+        "all": (False, False),
+        "off": (True, True),
+    }

@@ -180,3 +180,58 @@ def test_another_tools_export_is_read_and_its_flaws_are_named_with_their_place(
     assert ran.err == (
         f"damaged {export}, line 1, trace 1, span 2: Not valid Jaeger JSON: KeyError: 'startTime'\n"
     )
+
+
+KEY = "sk-ant-api03-" + "x1" * 20
+
+
+@pytest.fixture
+def telling(tmp_path: Path) -> Path:
+    """A file of OTLP that tells a key and an address."""
+    attributes = [{"key": "k", "value": {"stringValue": f"alice@example.com has {KEY}"}}]
+    span = {
+        "traceId": "a" * 32,
+        "spanId": "b" * 16,
+        "name": "s",
+        "startTimeUnixNano": "1",
+        "endTimeUnixNano": "2",
+        "attributes": attributes,
+    }
+    path = tmp_path / "telling.jsonl"
+    path.write_text(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "redacted"),
+    [
+        ((), "alice@example.com has [redacted:anthropic-key]", "anthropic-key 1"),
+        (
+            ("--redact", "on"),
+            "[redacted:emails] has [redacted:anthropic-key]",
+            "anthropic-key 1, emails 1",
+        ),
+        (("--redact", "off"), f"alice@example.com has {KEY}", None),
+    ],
+)
+def test_what_is_read_is_redacted_and_counted(
+    run: Run, store: Path, telling: Path, options: tuple[str, ...], said: str, redacted: str | None
+) -> None:
+    ran = run("ingest", telling, "--store", store, *options)
+
+    stored = open_store(store).sql("select attributes->>'k' from spans").fetchall()
+    assert (ran.status, summary(ran.out).get("redacted")) == (0, redacted)
+    assert stored == [(said,)]
+    if redacted is not None:
+        files = [path for path in store.rglob("*") if path.is_file()]
+        assert not any(KEY.encode() in path.read_bytes() for path in files)
+
+
+def test_a_rule_that_there_is_not_is_refused_before_anything_is_read(
+    run: Run, store: Path, telling: Path
+) -> None:
+    ran = run("ingest", telling, "--store", store, "--redact", "secret")
+
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith("error: No redaction rule named 'secret'. There is: 'cards'")
+    assert not store.exists()

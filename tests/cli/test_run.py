@@ -62,6 +62,40 @@ def test_program_is_recorded_and_ends_as_it_does_alone(
     assert [step.tool_name for step in run.steps] == ["look"]
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ((), "bob@example.com [redacted:jwt]"),
+        (("--redact", "secrets,emails"), "[redacted:emails] [redacted:jwt]"),
+        (("--redact", "rules:OURS"), "[redacted:bob]@example.com eyJhbGciOi.e30.c2ln"),
+    ],
+)
+def test_what_is_recorded_is_redacted_as_asked(
+    otel_traj_run: Program, tmp_path: Path, options: tuple[str, ...], told: str
+) -> None:
+    (tmp_path / "rules.py").write_text(
+        "from otel_traj.redaction import Redaction\nOURS = Redaction((), {'bob': 'bob'})\n"
+    )
+    agent = AGENT.replace('"look",', '"bob@example.com eyJhbGciOi.e30.c2ln",').replace(
+        "SystemExit(3)", "SystemExit"
+    )
+
+    ran = otel_traj_run(agent, "--store", "here", *options, paths=(tmp_path,))
+
+    assert ran.returncode == 0
+    (run,) = open_store(tmp_path / "here").trajectories()
+    assert [step.tool_name for step in run.steps] == [told]
+
+
+def test_a_rule_that_there_is_not_is_refused_before_the_program_runs(
+    otel_traj_run: Program,
+) -> None:
+    ran = otel_traj_run("print('ran')", "--redact", "secret")
+
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("error: No redaction rule named 'secret'")
+
+
 def test_arguments_and_environment_are_the_program_s_own(otel_traj_run: Program) -> None:
     program = "import os, sys; print(sys.argv, 'autostart' in os.environ['PYTHONPATH'])"
 

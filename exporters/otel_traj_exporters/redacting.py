@@ -1,0 +1,176 @@
+"""What is exported, redacted on the way out: what was recorded without may leave only so.
+
+Raw spans, logs and annotations are redacted as the records they were; of derived rows every text,
+under the attribute that it came from. A step that is changed so is not graded A any more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import pyarrow as pa
+
+from otel_traj import semconv
+from otel_traj.model import FileChange, Step, Trajectory, columns
+from otel_traj.redaction import Redaction
+from otel_traj.store import edits, schema
+from otel_traj.store.redacting import NOT_TEXT, mapped_texts
+
+REASON: Final = "redacted when it was exported"
+"""Why a step is graded C that was graded A in the store."""
+
+_Row = TypeVar("_Row", Step, Trajectory, FileChange)
+
+_KEYS: Final[Mapping[str, str]] = {
+    "trajectory_id": semconv.TRAJECTORY_ID,
+    "parent_trajectory_id": semconv.TRAJECTORY_ID,
+    "aliases": semconv.TRAJECTORY_ID,
+    "alias": semconv.TRAJECTORY_ID,
+    "task": semconv.TASK,
+    "task_id": semconv.TASK_ID,
+    "agent_name": semconv.AGENT_NAME,
+    "conversation_id": semconv.CONVERSATION_ID,
+    "session_id": semconv.SESSION_ID,
+    "user_id": semconv.USER_ID,
+    "initial_state": semconv.INITIAL_STATE,
+    "failure_rationale": semconv.FAILURE_RATIONALE,
+    "fix_applied": semconv.FIX_APPLIED,
+    "error_message": "status.message",
+    "arguments": semconv.TOOL_CALL_ARGUMENTS,
+    "result": semconv.TOOL_CALL_RESULT,
+    "model_saw": semconv.TOOL_CALL_RESULT,
+    "new_messages": semconv.INPUT_MESSAGES,
+    "user_input": semconv.INPUT_MESSAGES,
+    "output": semconv.OUTPUT_MESSAGES,
+    "output_text": semconv.OUTPUT_MESSAGES,
+    "final_answer": semconv.OUTPUT_MESSAGES,
+    "tool_calls": semconv.OUTPUT_MESSAGES,
+    "reasoning": semconv.STEP_REASONING,
+    "observation": semconv.STEP_OBSERVATION,
+    "diff": semconv.FILE_DIFF,
+    "content_before": semconv.FILE_BEFORE,
+    "content_after": semconv.FILE_AFTER,
+    "path": semconv.FILE_PATH,
+    "old_path": semconv.FILE_OLD_PATH,
+}
+"""Column -> attribute that it tells; others are known by their own name."""
+
+
+_RAW: Final[Mapping[str, Any]] = {
+    "spans": edits.spans,
+    "logs": edits.logs,
+    "annotations": edits.annotations,
+    "annotations_latest": edits.annotations,
+}
+"""View of records -> how its rows are edited as records."""
+
+
+def trajectory(redaction: Redaction, given: Trajectory) -> Trajectory:
+    """A trajectory with its steps and file changes redacted; the same one if nothing is found."""
+    steps = tuple(_step(redaction, step) for step in given.steps)
+    changes = tuple(_row(redaction, change) for change in given.file_changes)
+    header = _row(redaction, given)
+    parts = zip((*steps, *changes), (*given.steps, *given.file_changes), strict=True)
+    if header is given and all(new is old for new, old in parts):
+        return given
+    grade: Any = max((step.grade for step in steps if step.grade), default=given.grade)
+    return dataclasses.replace(header, steps=steps, file_changes=changes, grade=grade)
+
+
+def _step(redaction: Redaction, step: Step) -> Step:
+    redacted = _row(redaction, step)
+    says_the_same = redacted == dataclasses.replace(step, trajectory_id=redacted.trajectory_id)
+    if says_the_same or step.grade != "A":
+        return redacted
+    return dataclasses.replace(redacted, grade="C", grade_reason=REASON)
+
+
+def _row(redaction: Redaction, row: _Row) -> _Row:
+    changed: dict[str, Any] = {}
+    for name in columns(type(row)):
+        value = getattr(row, name)
+        if isinstance(value, str | tuple) and name not in NOT_TEXT:
+            new = _text(redaction, name, value)
+            if new is not value:
+                changed[name] = new
+    return dataclasses.replace(row, **changed) if changed else row
+
+
+def _text(redaction: Redaction, column: str, value: Any) -> Any:
+    return redaction.value(_KEYS.get(column, column), value)
+
+
+class RedactedViews:
+    """Redacts rows of the public views; those of `steps` first, as others tell of their grades."""
+
+    ORDER: Final = tuple(sorted(schema.VIEW_COLUMNS, key=lambda view: view != "steps"))
+
+    def __init__(self, redaction: Redaction) -> None:
+        """Begin a copy."""
+        self._redaction = redaction
+        self._lowered: set[str] = set()
+
+    def __call__(self, view: str, rows: pa.Table) -> pa.Table:
+        """Rows of a view, redacted; the same columns."""
+        if not self._redaction or not rows.num_rows:
+            return rows
+        if view in _RAW:
+            return self._records(view, rows)
+        redacted = self._derived(rows)
+        if view == "steps":
+            changed = _changed(rows, redacted)
+            self._lowered.update(
+                i for i, is_so in zip(_ids(redacted), changed, strict=True) if is_so
+            )
+            return _lower(redacted, changed)
+        if view == "trajectories":
+            return _lower(redacted, [i in self._lowered for i in _ids(redacted)])
+        return redacted
+
+    def _records(self, view: str, rows: pa.Table) -> pa.Table:
+        own = [column.name for column in schema.TABLES[view.removesuffix("_latest")].columns]
+        redacted = _RAW[view](rows.select(own), self._redaction.record)
+        others = self._derived(rows.drop_columns(own))
+        for field in others.schema:
+            redacted = redacted.append_column(field, others[field.name])
+        return redacted.select(rows.column_names)
+
+    def _derived(self, rows: pa.Table) -> pa.Table:
+        for field in rows.schema:
+            if field.type in (pa.string(), pa.list_(pa.string())) and field.name not in NOT_TEXT:
+                rows = mapped_texts(rows, field.name, partial(_text, self._redaction, field.name))
+        return rows
+
+
+def _changed(before: pa.Table, after: pa.Table) -> list[bool]:
+    """Which rows differ, but for the name of their run."""
+    changed = [False] * before.num_rows
+    for name in before.column_names:
+        if name != "trajectory_id" and not before[name].equals(after[name]):
+            pairs = zip(before[name].to_pylist(), after[name].to_pylist(), strict=True)
+            changed = [was or new != old for was, (old, new) in zip(changed, pairs, strict=True)]
+    return changed
+
+
+def _lower(rows: pa.Table, changed: list[bool]) -> pa.Table:
+    """The rows, of which none that is changed is graded A."""
+    was = rows["grade"].to_pylist()
+    for column, value in (("grade", "C"), ("grade_reason", REASON)):
+        if column in rows.column_names:
+            cells = [
+                value if is_changed and grade == "A" else cell
+                for cell, grade, is_changed in zip(
+                    rows[column].to_pylist(), was, changed, strict=True
+                )
+            ]
+            at = rows.schema.get_field_index(column)
+            rows = rows.set_column(at, rows.schema.field(at), pa.array(cells, pa.string()))
+    return rows
+
+
+def _ids(rows: pa.Table) -> list[str]:
+    ids: list[str] = rows["trajectory_id"].to_pylist()
+    return ids
