@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import gc
 import io
 import operator
 import os
@@ -316,8 +315,6 @@ def main() -> None:
     """Be a worker: answer pieces until the sealer is gone."""
     pieces, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever else prints must not do so in between
-    gc.freeze()  # what was imported is no garbage
-    gc.set_threshold(20_000, 20, 20)
     _send(answers, DERIVE_VERSION)
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:

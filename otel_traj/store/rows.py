@@ -19,7 +19,7 @@ import hashlib
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 import pyarrow as pa
 
@@ -110,6 +110,7 @@ _FITS: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
     **{key: (column, _is_number) for column, key in _NUMBER_ATTRIBUTES.items()},
     semconv.FINISH_REASONS: ("finish_reasons", _is_texts),
 }
+_HAS_NO_COLUMN: Final[tuple[str, Callable[[Any], bool]]] = ("", lambda _: False)
 _MAY_BE_STRUCTURED: Final = frozenset(_JSON_ATTRIBUTES.values())
 _OURS: Final = (semconv.STRUCTURED, VERBATIM)
 
@@ -151,19 +152,36 @@ def spans_table(
     spans: Sequence[SpanRecord], *, ingest_seq: int = 0, ingest_time: datetime | None = None
 ) -> pa.Table:
     """Rows of `spans` for ended spans, in the order given."""
+    if not spans:
+        return table("spans", ())
     encode = _cached_dumps()
-    rows = [_span_row(span, encode) for span in spans]
-    sealed_us = None if ingest_time is None else to_us(ingest_time)
-    for row in rows:
-        row["ingest_seq"] = ingest_seq
-        row["ingest_time"] = sealed_us
-    return table("spans", rows)
+    columns, exact = _plain_columns("spans", spans)
+    columns["start_time"] = [ns // 1000 for ns in columns["start_ns"]]
+    columns["end_time"] = [None if ns is None else ns // 1000 for ns in columns["end_ns"]]
+    services = (span.resource.get(semconv.SERVICE_NAME) for span in spans)
+    columns["service"] = [service if _is_text(service) else None for service in services]
+    columns["scope_attributes"] = [encode(span.scope_attributes) for span in spans]
+    columns["resource"] = [encode(span.resource) for span in spans]
+    columns |= _parts_columns(spans, exact)
+    columns |= _attribute_columns(spans, exact)
+    columns["ingest_seq"] = [ingest_seq] * len(spans)
+    columns["ingest_time"] = [None if ingest_time is None else to_us(ingest_time)] * len(spans)
+    return _of_columns("spans", columns)
 
 
 def logs_table(logs: Sequence[LogRecord]) -> pa.Table:
     """Rows of `logs`, in the order given."""
+    if not logs:
+        return table("logs", ())
     encode = _cached_dumps()
-    return table("logs", [_log_row(log, encode) for log in logs])
+    columns, exact = _plain_columns("logs", logs)
+    columns["body"] = [None if log.body is None else values.dumps(log.body) for log in logs]
+    columns["attributes"] = [
+        values.dumps(_log_attributes(log.attributes, exact.get(row, {})))
+        for row, log in enumerate(logs)
+    ]
+    columns["resource"] = [encode(log.resource) for log in logs]
+    return _of_columns("logs", columns)
 
 
 def annotations_table(annotations: Sequence[Annotation]) -> pa.Table:
@@ -213,12 +231,18 @@ def _fields(part: Any) -> dict[str, Any]:
 
 def table(name: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Rows as mappings from column to value -> Arrow. A column that no row has is NULL."""
+    return _of_columns(
+        name, {c.name: [row.get(c.name) for row in rows] for c in TABLES[name].columns}
+    )
+
+
+def _of_columns(name: str, cells: Mapping[str, Sequence[Any]]) -> pa.Table:
     columns = TABLES[name].columns
-    arrays = [_array(column, [row.get(column.name) for row in rows]) for column in columns]
+    arrays = [_array(column, cells[column.name]) for column in columns]
     return pa.Table.from_arrays(arrays, names=[column.name for column in columns])
 
 
-def _array(column: Column, cells: list[Any]) -> pa.Array:
+def _array(column: Column, cells: Sequence[Any]) -> pa.Array:
     try:
         return pa.array(cells, type=column.arrow_type)
     except (UnicodeEncodeError, OverflowError, pa.ArrowInvalid, pa.ArrowTypeError, TypeError):
@@ -262,25 +286,59 @@ def _cached_dumps() -> Callable[[Mapping[str, Any]], str]:
     return encode
 
 
-def _span_row(span: SpanRecord, encode: Callable[[Mapping[str, Any]], str]) -> dict[str, Any]:
-    row: dict[str, Any] = {name: getattr(span, name) for name in _PLAIN_SPAN_FIELDS}
-    verbatim = _make_storable(row, "spans")
-    start_ns, end_ns = row["start_ns"], row["end_ns"]
-    row["start_time"] = start_ns // 1000
-    row["end_time"] = None if end_ns is None else end_ns // 1000
-    service = span.resource.get(semconv.SERVICE_NAME)
-    row["service"] = service if _is_text(service) else None
-    row["scope_attributes"] = encode(span.scope_attributes)
-    row["resource"] = encode(span.resource)
-    row["events"] = [_event_cell(event) for event in span.events]
-    row["links"] = [_link_cell(link) for link in span.links]
-    for name in ("events", "links"):
-        for position, part in enumerate(row[name]):
-            exact = _make_storable_part(part)
-            if exact:
-                verbatim.setdefault(name, {})[str(position)] = exact
-    row["attributes"] = values.dumps(_split_attributes(span.attributes, row, verbatim))
-    return row
+_Exact: TypeAlias = "dict[int, dict[str, Any]]"
+"""Row -> column -> the value that the column could not hold."""
+
+
+def _plain_columns(
+    table_name: str, records: Sequence[SpanRecord] | Sequence[LogRecord]
+) -> tuple[dict[str, Sequence[Any]], _Exact]:
+    """The fields that have a column of their own, each brought into what its column can hold."""
+    limits = _limits(table_name)
+    cells = zip(*map(operator.attrgetter(*limits), records), strict=True) if records else ()
+    columns: dict[str, Sequence[Any]] = dict(zip(limits, cells, strict=False))
+    exact: _Exact = {}
+    for name, given in columns.items():
+        low, high = limits[name]
+        if _all_fit(given, low, high):
+            continue
+        columns[name] = kept = [_fitting(cell, low, high) for cell in given]
+        for row, (was, now) in enumerate(zip(given, kept, strict=True)):
+            if was is not now:
+                exact.setdefault(row, {})[name] = was
+    return columns, exact
+
+
+def _all_fit(cells: Iterable[Any], low: int, high: int) -> bool:
+    """Whether a column can hold all of its cells; mostly few are distinct."""
+    try:
+        return all(_fitting(cell, low, high) is cell for cell in set(cells))
+    except TypeError:  # one is no plain value
+        return False
+
+
+def _fitting(cell: Any, low: int, high: int) -> Any:
+    """The cell itself if a column can hold it, else the nearest that it can hold."""
+    if type(cell) is str:
+        return cell if values.is_unicode(cell) else values.readable(cell)
+    if type(cell) is int and not low <= cell <= high:
+        return min(max(cell, low), high)
+    return cell
+
+
+def _parts_columns(spans: Sequence[SpanRecord], exact: _Exact) -> dict[str, list[Any]]:
+    """The columns that hold lists: events and links."""
+    columns: dict[str, list[Any]] = {
+        "events": [[_event_cell(event) for event in span.events] for span in spans],
+        "links": [[_link_cell(link) for link in span.links] for span in spans],
+    }
+    for name, cells in columns.items():
+        for row, parts in enumerate(cells):
+            for position, part in enumerate(parts):
+                lost = _make_storable_part(part)
+                if lost:
+                    exact.setdefault(row, {}).setdefault(name, {})[str(position)] = lost
+    return columns
 
 
 def _event_cell(event: SpanEvent) -> dict[str, Any]:
@@ -299,23 +357,33 @@ def _link_cell(link: SpanLink) -> dict[str, Any]:
     }
 
 
+def _attribute_columns(spans: Sequence[SpanRecord], exact: _Exact) -> dict[str, list[Any]]:
+    """The columns of attributes: what has one of its own is moved there, the rest is JSON."""
+    columns: dict[str, list[Any]] = {name: [None] * len(spans) for name in ATTRIBUTE_OF}
+    columns["attributes"] = [
+        values.dumps(_split_attributes(span.attributes, row, columns, exact.get(row, {})))
+        for row, span in enumerate(spans)
+    ]
+    return columns
+
+
 def _split_attributes(
-    attributes: Mapping[str, Any], row: dict[str, Any], verbatim: dict[str, Any]
+    attributes: Mapping[str, Any],
+    row: int,
+    columns: Mapping[str, list[Any]],
+    verbatim: dict[str, Any],
 ) -> dict[str, Any]:
-    """Move what has a column into `row`; what stays, with our two keys where they are needed."""
+    """Move what has a column there; what stays, with our two keys where they are needed."""
     rest: dict[str, Any] = {}
     structured: list[str] = []
     for key, value in attributes.items():
-        column, fits = _FITS.get(key, (None, None))
-        if column is None or fits is None:
-            if key in _OURS:
-                verbatim[key] = value
-            else:
-                rest[key] = value
-        elif fits(value):
-            row[column] = value
+        column, fits = _FITS.get(key, _HAS_NO_COLUMN)
+        if fits(value):
+            columns[column][row] = value
+        elif key in _OURS:
+            verbatim[key] = value
         elif key in _MAY_BE_STRUCTURED and isinstance(value, list | tuple | Mapping):
-            row[column] = values.dumps(value)
+            columns[column][row] = values.dumps(value)
             structured.append(key)
         else:
             rest[key] = value
@@ -326,30 +394,13 @@ def _split_attributes(
     return rest
 
 
-def _log_row(log: LogRecord, encode: Callable[[Mapping[str, Any]], str]) -> dict[str, Any]:
-    row: dict[str, Any] = {name: getattr(log, name) for name in _PLAIN_LOG_FIELDS}
-    verbatim = _make_storable(row, "logs")
-    attributes = dict(log.attributes)
+def _log_attributes(given: Mapping[str, Any], verbatim: dict[str, Any]) -> dict[str, Any]:
+    attributes = dict(given)
     if VERBATIM in attributes:
         verbatim[VERBATIM] = attributes.pop(VERBATIM)
     if verbatim:
         attributes[VERBATIM] = verbatim
-    row["body"] = None if log.body is None else values.dumps(log.body)
-    row["attributes"] = values.dumps(attributes)
-    row["resource"] = encode(log.resource)
-    return row
-
-
-def _make_storable(row: dict[str, Any], table_name: str) -> dict[str, Any]:
-    """Bring cells into what their columns can hold; returns what was changed, as it was."""
-    exact: dict[str, Any] = {}
-    for name, (low, high) in _limits(table_name).items():
-        cell = row.get(name)
-        if type(cell) is int and not low <= cell <= high:
-            exact[name], row[name] = cell, min(max(cell, low), high)
-        elif type(cell) is str and not values.is_unicode(cell):
-            exact[name], row[name] = cell, values.readable(cell)
-    return exact
+    return attributes
 
 
 def _make_storable_part(cell: dict[str, Any]) -> dict[str, Any]:
