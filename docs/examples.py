@@ -28,6 +28,7 @@ DOCUMENTS = (
     "docs/recording.md",
     "docs/stores.md",
     "docs/erasing.md",
+    "docs/engines.md",
     "docs/exporters.md",
     "docs/moving.md",
     "docs/receiving.md",

@@ -224,7 +224,8 @@ def _schema(table: str) -> pa.Schema:
         pa.field(column.name, column.arrow_type, metadata={"comment": column.meaning})
         for column in TABLES[table].columns
     ]
-    return pa.schema([*columns, pa.field(_PARTITION, pa.date32())])
+    day = pa.field(_PARTITION, pa.date32(), metadata={"comment": "UTC day of the first span"})
+    return pa.schema([*columns, day])
 
 
 def _add_columns(log: DeltaTable, table: str) -> None:
