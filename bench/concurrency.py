@@ -24,13 +24,16 @@ from typing import Final
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from otel_traj.store import TrajectoryStore, snapshot  # noqa: E402 - the checkout's
+from otel_traj.store import TrajectoryStore, collection, snapshot  # noqa: E402 - the checkout's
 from tests.store import load  # noqa: E402
 from tests.store.load import Acknowledged, Journal, Seen, lines_of, look, repeat  # noqa: E402
 
 NEWEST: Final = (
     "select trajectory_id, outcome, n_steps from trajectories order by start_time desc limit 9"
 )
+READ_S: Final = 20.0
+"""How long what was replaced can still be read; longer than any question takes."""
+
 _SHOWN: Final = 5
 
 
@@ -76,14 +79,16 @@ class _Warnings(logging.Handler):
 
 
 def compact(store: Path, journal: Journal) -> None:
-    """Compact and collect for ever, keeping what is replaced for two seconds only."""
-    from otel_traj.store import compaction
+    """Compact for ever, now and then all of it, and remove what was replaced `READ_S` ago."""
+    opened, turns = TrajectoryStore(store), itertools.count(1)
 
     def once() -> None:
         begin = time.perf_counter()
-        report = compaction.compact(store)
-        journal.note("compacted", f"{(time.perf_counter() - begin) * 1e3:.1f}", report)
-        compaction.collect(store, grace_s=2.0)
+        done = opened.compact(full=next(turns) % 4 == 0)
+        took_ms = (time.perf_counter() - begin) * 1e3
+        journal.note("compacted", f"{took_ms:.1f}", len(done.days))
+        collected = collection.collect(store, grace_s=READ_S)
+        journal.note("collected", collected.files)
 
     repeat(journal, 0.5, once)
 
@@ -149,8 +154,10 @@ def report(
     )
     print(f"commits      {spread([int(us) / 1e3 for _, us in runs], 'ms')}, 5 appends each")
     print(f"seals        n={len(told['seal']['sealed'])}")
-    compactions = [float(line[0]) for line in told["compact"]["compacted"]]
-    print(f"compactions  {spread(compactions, 'ms')}")
+    compactions = [float(ms) for ms, n_days in told["compact"]["compacted"] if int(n_days)]
+    print(f"compactions  {spread(compactions, 'ms')} that merged anything")
+    n_collected = sum(int(n) for (n,) in told["compact"]["collected"])
+    print(f"collected    {n_collected} files")
     print(f"failed       {len(failed)} (goal 0); {n_dead} processes died (goal 0)")
     print(f"acknowledged n={acknowledged.n}, lost {len(lost)} (goal 0); {n_spans} spans stored")
     live = snapshot.newest(store)

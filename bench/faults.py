@@ -23,15 +23,18 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from otel_traj import wal  # noqa: E402 - the checkout's
+from otel_traj import semconv, wal  # noqa: E402 - the checkout's
 from otel_traj.assembly import assemble  # noqa: E402
-from otel_traj.store import TrajectoryStore  # noqa: E402
+from otel_traj.store import TrajectoryStore, collection, locks, snapshot  # noqa: E402
+from otel_traj.store.schema import COLUMNS, SCHEMA_ID  # noqa: E402
+from otel_traj.store.snapshot import Snapshot  # noqa: E402
 from tests.store import load  # noqa: E402
 from tests.store.load import Acknowledged, Journal, look, repeat  # noqa: E402
 from tests.store.runs import run as records_of  # noqa: E402
@@ -42,6 +45,12 @@ ROUNDS_PER_STORE: Final = 6
 
 IMPORTED: Final = 100 * load.RUNS_PER_WRITER
 """The first run that is imported; only those are ever deleted, as no writer sends them again."""
+
+PASSING: Final = "passing"
+"""Agent of the imported runs that retention may take."""
+
+READ_S: Final = 10.0
+"""Longer than any question here takes."""
 
 
 # --- processes -----------------------------------------------------------------------------------
@@ -54,7 +63,13 @@ def import_runs(store: Path, journal: Journal, first: str) -> None:
 
     def once() -> None:
         part = [next(numbers) for _ in range(3)]
-        opened.append(record for number in part for record in records_of(number))
+        opened.append(
+            record
+            for number in part
+            for record in records_of(
+                number, **({semconv.AGENT_NAME: PASSING} if is_passing(number) else {})
+            )
+        )
         for number in part:
             journal.note("run", number)
 
@@ -81,11 +96,108 @@ def reassemble(store: Path, journal: Journal) -> None:
     repeat(journal, 0, lambda: journal.note("done", opened.reassemble()))
 
 
+def compact(store: Path, journal: Journal) -> None:
+    """Merge all files, and remove what has been replaced for a while, for ever."""
+    opened = TrajectoryStore(store)
+
+    def once() -> None:
+        journal.note("done", opened.compact(full=True))
+        collection.collect(store, grace_s=READ_S)
+
+    repeat(journal, 0, once)
+
+
+def migrate(store: Path, journal: Journal) -> None:
+    """Have files of an older version, and rewrite them, for ever."""
+    opened = TrajectoryStore(store)
+
+    def once() -> None:
+        with locks.held(store, "upkeep", 60), locks.held(store, "commit", 60):
+            snapshot.commit(store, aged(snapshot.newest(store)))
+        journal.note("done", opened.migrate())
+
+    repeat(journal, 0, once)
+
+
+def aged(current: Snapshot) -> Snapshot:
+    """The same files, said to be of a version that had another number and the same columns."""
+    files = {
+        table: tuple(replace(file, schema=SCHEMA_ID - 1) for file in own)
+        for table, own in current.files.items()
+    }
+    older = current.changed(current.files, files, "migrate")
+    return replace(older, schemas={SCHEMA_ID - 1: COLUMNS})
+
+
+def retain(store: Path, journal: Journal) -> None:
+    """Keep three of the runs that may go, for ever."""
+    opened = TrajectoryStore(store)
+    repeat(journal, 0, lambda: journal.note("done", opened.retain(agent=PASSING, keep=3)))
+
+
+def delete(store: Path, journal: Journal, journals: str) -> None:
+    """Erase imported runs, one at a time, for ever."""
+    opened = TrajectoryStore(store)
+
+    def once() -> None:
+        for number in imported(Path(journals), "going"):
+            journal.note("going", number)
+            opened.delete([trajectory_id(number)])
+            journal.note("gone", number)
+            return
+
+    repeat(journal, 0.05, once)
+
+
+def redact(store: Path, journal: Journal, journals: str) -> None:
+    """Take the task out of imported runs, one at a time, for ever."""
+    opened = TrajectoryStore(store)
+
+    def once() -> None:
+        for number in imported(Path(journals), "hiding"):
+            journal.note("hiding", number)
+            opened.redact(task_pattern(number))
+            journal.note("hidden", number)
+            return
+
+    repeat(journal, 0.05, once)
+
+
+def publish(store: Path, journal: Journal) -> None:
+    """Bring the Delta tables up to date, for ever."""
+    opened = TrajectoryStore(store)
+    repeat(journal, 0, lambda: journal.note("done", opened.publish()))
+
+
 ROLES: Final[Mapping[str, Callable[..., None]]] = {
-    "import": import_runs,
     "annotate": annotate,
+    "compact": compact,
+    "delete": delete,
+    "import": import_runs,
+    "migrate": migrate,
+    "publish": publish,
     "reassemble": reassemble,
+    "redact": redact,
+    "retain": retain,
 }
+
+
+def imported(journals: Path, done: str) -> list[int]:
+    """Runs that an import has stored for good, and with which nobody has been `done` yet."""
+    lines = load.lines_of(sorted(journals.iterdir()))
+    known = {int(number) for number, *_ in lines["run"]}
+    gone = {int(number) for kind in (done, "going") for (number,) in lines[kind]}
+    return sorted(n for n in known - gone if n >= IMPORTED and not is_passing(n))
+
+
+def task_pattern(number: int) -> str:
+    """What `redact` looks for."""
+    return rf"order-{number}\b"
+
+
+def is_passing(number: int) -> bool:
+    """Whether retention may take a run."""
+    return number >= IMPORTED and number % 2 == 0
 
 
 def trajectory_id(number: int) -> str:
@@ -139,8 +251,13 @@ class Campaign:
             f"write-{k}": (first + k * load.RUNS_PER_WRITER, 100) for k in range(WRITERS)
         }
         jobs["seal-0"] = ()
-        for role in self._chance.sample(sorted(ROLES), 2):
-            jobs[f"bench.faults:{role}-0"] = self._arguments(role, turn)
+        for role in ("import", *self._chance.sample(sorted(ROLES.keys() - {"import"}), 2)):
+            jobs[f"bench.faults:{role}-0"] = {
+                "import": (IMPORTED + turn * 10_000,),
+                "annotate": (turn,),
+                "delete": (journals,),
+                "redact": (journals,),
+            }.get(role, ())
         processes: dict[str, tuple[subprocess.Popen[bytes], Path]] = {}
         for name, arguments in jobs.items():
             role = name.rpartition("-")[0]
@@ -153,12 +270,6 @@ class Campaign:
             process, journal = processes[name]
             time.sleep(self._chance.uniform(0.0, 0.1))
             self._kill(name.rpartition(":")[2].rpartition("-")[0], process, journal)
-
-    def _arguments(self, role: str, turn: int) -> tuple[object, ...]:
-        return {
-            "import": (IMPORTED + turn * 10_000,),
-            "annotate": (turn,),
-        }.get(role, ())
 
     def _kill(self, role: str, process: subprocess.Popen[bytes], journal: Path) -> None:
         if process.poll() is not None:
@@ -176,15 +287,27 @@ class Campaign:
         lines = load.lines_of(journals)
         acknowledged = Acknowledged.of(journals)
         acknowledged.scores |= {said for said, _ in lines["annotated"]}
-        lost = acknowledged.lost(seen)
+        going = {int(number) for (number,) in lines["going"]}
+        lost = acknowledged.lost(seen, lambda number: number in going or is_passing(number))
+        back = [f"back: {n}" for (n,) in lines["gone"] if int(n) in seen.spans]
+        back += [f"copy left: {where}" for where in self._copies(opened, lines)]
         errors = [problem.what for problem in opened.verify() if problem.severity == "error"]
         self.counts["checks"] += 1
         self.counts["lost"] += len(lost)
         self.counts["half-visible"] += len(wrong)
         self.counts["verify errors"] += len(errors)
+        self.counts["erased and back"] += len(back)
         self.counts["failed"] += len(lines["failed"])
-        self.told += [*lost, *wrong, *errors, *(line[0] for line in lines["failed"])]
+        self.told += [*lost, *wrong, *back, *errors, *(line[0] for line in lines["failed"])]
         return acknowledged.n
+
+    def _copies(self, opened: TrajectoryStore, lines: Mapping[str, list[list[str]]]) -> list[str]:
+        """Where what was erased or redacted last can still be found."""
+        ids = [trajectory_id(int(number)) for (number,) in lines["gone"][-1:]]
+        patterns = [task_pattern(int(number)) for (number,) in lines["hidden"][-1:]]
+        if not ids and not patterns:
+            return []
+        return [str(finding) for finding in opened.search(*ids, patterns=patterns).findings]
 
 
 def kills(n_kills: int, seed: int) -> bool:
@@ -197,8 +320,8 @@ def kills(n_kills: int, seed: int) -> bool:
     for role, n in sorted(campaign.killed.items()):
         print(f"  {role:12}{n:5}{campaign.acting[role]:6}")
     print(f"acknowledged  n={counts['acknowledged']} runs, late spans and scores")
-    for what in ("lost", "half-visible", "verify errors", "failed"):
-        print(f"{what:14}{counts[what]} (goal 0)")
+    for what in ("lost", "half-visible", "verify errors", "erased and back", "failed"):
+        print(f"{what:16}{counts[what]} (goal 0)")
     for line in campaign.told[:20]:
         print(f"  {line}")
     return not campaign.told

@@ -17,7 +17,7 @@ import contextlib
 import math
 import time
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -25,7 +25,7 @@ import duckdb
 
 from otel_traj.errors import StoreError
 from otel_traj.store import collection, locks, rewrite, snapshot, views
-from otel_traj.store.files import FileWriter
+from otel_traj.store.files import FileWriter, written_s
 from otel_traj.store.rewrite import Change
 from otel_traj.store.schema import COLUMNS, SCHEMA_ID, SUPERSEDED
 from otel_traj.store.snapshot import DataFile, Files, Snapshot, SnapshotConflictError
@@ -40,6 +40,12 @@ FILE_BYTES: Final = 128 * 1024 * 1024
 
 INLINE_BYTES: Final = 16 * 1024 * 1024
 """What a process that only came to read merges at most; takes about a second."""
+
+INLINE_S: Final = 1.0
+"""After so long such a process begins no further merge; who comes next goes on."""
+
+SMALL_BYTES: Final = 1024 * 1024
+"""A file of a day that is alone and no longer than this is not worth being packed tighter."""
 
 QUIET_S: Final = 86_400.0
 """A day to which nothing was added for so long is merged whole."""
@@ -73,7 +79,12 @@ class CompactionReport:
 
 
 def compact(
-    store: Path, *, scope: Scope = "due", wait_s: float = 60.0, max_bytes: float = math.inf
+    store: Path,
+    *,
+    scope: Scope = "due",
+    wait_s: float = 60.0,
+    max_bytes: float = math.inf,
+    max_s: float = math.inf,
 ) -> CompactionReport:
     """Merge files; then collect what nobody can be reading any more.
 
@@ -85,6 +96,7 @@ def compact(
             they hold.
         wait_s: How long to wait for somebody else who is rewriting or sealing the store.
         max_bytes: Leave merges of more than this to somebody else.
+        max_s: Begin no merge after so long.
 
     Raises:
         StoreDamagedError: A live file cannot be read.
@@ -94,11 +106,12 @@ def compact(
     with locks.attempt(store, "upkeep", wait_s) as is_held:
         if not is_held:
             return CompactionReport(is_busy=True)
+        until = time.monotonic() + max_s
         before = snapshot.newest(store)
         days: set[str] = set()
         for _ in range(_ATTEMPTS):
             # A merge may fill the level above; after the last one everything is where it belongs.
-            done = _round(store, scope, wait_s=wait_s, max_bytes=max_bytes)
+            done = _round(store, scope, wait_s=wait_s, max_bytes=max_bytes, until=until)
             days |= done
             if not done:
                 break
@@ -118,7 +131,7 @@ def keep_up(store: Path) -> None:
     """
     with contextlib.suppress(StoreError, OSError):
         if next(_merges(snapshot.newest(store), "due", INLINE_BYTES), None) is not None:
-            compact(store, wait_s=0.1, max_bytes=INLINE_BYTES)
+            compact(store, wait_s=0.1, max_bytes=INLINE_BYTES, max_s=INLINE_S)
 
 
 def _size(content: Snapshot) -> tuple[int, int]:
@@ -126,12 +139,14 @@ def _size(content: Snapshot) -> tuple[int, int]:
     return len(files), sum(file.bytes for file in files)
 
 
-def _round(store: Path, scope: Scope, *, wait_s: float, max_bytes: float) -> set[str]:
+def _round(store: Path, scope: Scope, *, wait_s: float, max_bytes: float, until: float) -> set[str]:
     """Do every merge that is to be done now; the days concerned."""
     base = snapshot.newest(store)
-    days = set()
+    days: set[str] = set()
     for date, inputs in _merges(base, scope, max_bytes):
-        change = _merge(store, base, date, inputs)
+        if time.monotonic() > until:
+            break
+        change = _merge(store, _only(base, date), date, inputs)
         try:
             with locks.held(store, "commit", wait_s):
                 rewrite.publish(store, change, op="migrate" if scope == "older" else "compact")
@@ -163,7 +178,7 @@ def _inputs(files: Files, scope: Scope) -> Files:
         return {}
     if any(file.schema < SCHEMA_ID for file in _all(files)):
         return files if scope != "due" else _tier(files)
-    is_over = time.time() - max(map(_written, _all(files))) >= QUIET_S
+    is_over = time.time() - max(written_s(Path(f.path).name) for f in _all(files)) >= QUIET_S
     if scope == "all" or (scope == "due" and is_over):
         return {} if _is_packed(files) else files
     return _tier(files) if scope == "due" else {}
@@ -188,7 +203,7 @@ def _is_packed(files: Files) -> bool:
         return False
     return all(
         len(own) <= 1 + sum(file.bytes for file in own) // FILE_BYTES
-        and all(file.level > 0 for file in own)
+        and all(file.level > 0 or ((file,) == own and file.bytes <= SMALL_BYTES) for file in own)
         for own in files.values()
     )
 
@@ -208,18 +223,13 @@ def _tier(files: Files) -> Files:
     return {}
 
 
-_CROCKFORD: Final = {digit: i for i, digit in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")}
-
-
-def _written(file: DataFile) -> float:
-    """When a file was written, in seconds since 1970: its name is a ULID."""
-    ms = 0
-    for digit in Path(file.path).stem[:10]:
-        ms = ms * 32 + _CROCKFORD.get(digit, 0)
-    return ms / 1000
-
-
 # --- merging -----------------------------------------------------------------------------------
+
+
+def _only(base: Snapshot, date: str) -> Snapshot:
+    """What a snapshot holds of a day; a merge looks at no other, and there may be thousands."""
+    files = {table: tuple(f for f in own if f.date == date) for table, own in base.files.items()}
+    return replace(base, files=files)
 
 
 def _merge(store: Path, base: Snapshot, date: str, inputs: Files) -> Change:
