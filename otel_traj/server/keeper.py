@@ -1,4 +1,4 @@
-"""Keeps a sealer beside the receiver: a process of its own, niced, replaced when it dies."""
+"""Keeps a sealer beside the receiver: a process of its own, replaced when it dies."""
 
 from __future__ import annotations
 
@@ -15,12 +15,9 @@ from otel_traj.server.metrics import Metrics
 
 _log = logging.getLogger("otel_traj.server")
 
-NICENESS: Final = 5
-"""Acknowledging comes before sealing, where there are not enough processors for both."""
-
 DELAY_S: Final = 1.0
 LONGEST_DELAY_S: Final = 60.0
-"""How long to wait before a dead sealer is replaced: twice as long each time, up to this."""
+"""How long to wait before a dead sealer is replaced: twice as long each time, up to the second."""
 
 
 class SealerKeeper:
@@ -46,19 +43,13 @@ class SealerKeeper:
         """Keep a sealer running, until `stop`."""
         delay_s = DELAY_S
         while not self._is_stopping:
-            process = self._process = await self._start()
             seals_before = self._n_seals
-            following = asyncio.create_task(self._follow(process))
-            status = await process.wait()
-            # Not until its output ends: a worker that it started may hold that longer.
-            await asyncio.wait([following], timeout=1)
-            following.cancel()
-            self.is_running = False
+            end = await self._run_one()
             if self._is_stopping:
                 return
             has_worked = self._n_seals > seals_before
             delay_s = DELAY_S if has_worked else min(2 * delay_s, LONGEST_DELAY_S)
-            _log.warning("The sealer ended with status %s; next in %g s", status, delay_s)
+            _log.warning("The sealer %s; the next one comes in %g s", end, delay_s)
             self._metrics.sealer_restarted()
             await asyncio.sleep(delay_s)
 
@@ -74,11 +65,25 @@ class SealerKeeper:
             return False
         return self._process.returncode == 0
 
+    async def _run_one(self) -> str:
+        """Follow one sealer to its end; how that was."""
+        try:
+            process = self._process = await self._start()
+        except OSError as error:  # no process, descriptor or memory to be had
+            return f"cannot be started: {error}"
+        following = asyncio.create_task(self._follow(process))
+        status = await process.wait()
+        # Not until its output ends: a worker that it started may hold that longer.
+        await asyncio.wait([following], timeout=1)
+        following.cancel()
+        self.is_running = False
+        return f"ended with status {status}"
+
     async def _start(self) -> Process:
         package_root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
         arguments = ["otel_traj.server.sealer", str(self._store), str(self._every_s)]
-        process = await asyncio.create_subprocess_exec(
+        return await asyncio.create_subprocess_exec(
             # -P: the folder in which this runs may hold a `json.py`.
             *[sys.executable, "-P", "-m", *arguments],
             stdin=asyncio.subprocess.PIPE,
@@ -86,14 +91,13 @@ class SealerKeeper:
             env={**os.environ, "PYTHONPATH": path, "OTEL_SDK_DISABLED": "true"},
             start_new_session=True,  # Ctrl-C is for the receiver, which then stops it
         )
-        if hasattr(os, "setpriority"):
-            os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
-        return process
 
     async def _follow(self, process: Process) -> None:
         """Pass its reports on."""
         assert process.stdout is not None
         async for line in process.stdout:
+            if not line.endswith(b"\n"):
+                return  # it died in the middle
             self.is_running = True
             self._n_seals += 1
             self._metrics.sealed(json.loads(line))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import threading
 import time
@@ -24,6 +25,9 @@ _log = logging.getLogger("otel_traj.server.sealer")
 IDLE_S: Final = 5.0
 """How often to seal where nothing has come: what ends runs is also that nothing comes."""
 
+NICENESS: Final = 5
+"""Acknowledging comes before sealing, where there are not enough processors for both."""
+
 COMPACT_S: Final = 20.0
 """How often to see whether files are to be merged."""
 
@@ -35,6 +39,8 @@ def main(arguments: list[str]) -> int:
         return 2
     logging.basicConfig(format="otel-traj: sealer: %(message)s", level=logging.WARNING)
     store, every_s = Path(arguments[0]), float(arguments[1])
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
     stop = threading.Event()
     threading.Thread(target=_watch, args=(stop,), daemon=True).start()
     compactor = threading.Thread(target=_compact_until, args=(stop, store))
