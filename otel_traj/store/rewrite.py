@@ -165,10 +165,12 @@ def _filtered(
         f"select {columns} from ({views.rows_of(current, table, [file], store)})"
         f" where not coalesce(({condition}), false)"
     )
+    connection.execute("set threads = 1")  # of several, each gives its rows when it has them
     with FileWriter(store, table, file.date, level=file.level) as writer:
         for rows in batches(connection, kept, table):
             writer.add(rows)
         written = writer.close()
+    connection.execute("reset threads")
     assert written is not None  # fewer rows match than it has
     return written
 

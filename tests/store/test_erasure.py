@@ -272,6 +272,16 @@ def test_who_was_made_from_a_trajectory_that_is_gone_does_not_name_it(
     assert store.verify(sample=None) == []
 
 
+@pytest.mark.slow
+def test_the_rows_that_stay_keep_their_order(store: TrajectoryStore) -> None:
+    """Also where a file has several row groups, which are read at once."""
+    store.append(part for number in range(3_000) for part in run(number))
+
+    store.delete([ids_by_task(store)["order-7"]])
+
+    assert store.verify(sample=0) == []
+
+
 # --- conversations and users --------------------------------------------------------------------
 
 
