@@ -275,9 +275,18 @@ def test_who_was_made_from_a_trajectory_that_is_gone_does_not_name_it(
 @pytest.mark.slow
 def test_the_rows_that_stay_keep_their_order(store: TrajectoryStore) -> None:
     """Also where a file has several row groups, which are read at once."""
-    store.append(part for number in range(3_000) for part in run(number))
+    chance = random.Random(7)
+    texts = ["".join(chance.choices("abcdefgh ", k=4_000)) for _ in range(50)]
+    store.append(
+        part
+        for number in range(700)
+        for part in [
+            *(chat(number, at, note=chance.choice(texts)) for at in range(1, 15)),
+            root(number),
+        ]
+    )
 
-    store.delete([ids_by_task(store)["order-7"]])
+    store.delete([ids_by_task(store)["order-3"]])
 
     assert store.verify(sample=0) == []
 
