@@ -284,20 +284,8 @@ def _spans_of_proto(message: Any) -> Iterator[SpanRecord]:
                     status=_enum(span.status.code, STATUSES, ""),
                     status_message=span.status.message or None,
                     attributes=_proto_attributes(span.attributes),
-                    events=tuple(
-                        SpanEvent(
-                            event.time_unix_nano, event.name, _proto_attributes(event.attributes)
-                        )
-                        for event in span.events
-                    ),
-                    links=tuple(
-                        SpanLink(
-                            link.trace_id.hex(),
-                            link.span_id.hex(),
-                            _proto_attributes(link.attributes),
-                        )
-                        for link in span.links
-                    ),
+                    events=tuple(map(_proto_event, span.events)),
+                    links=tuple(map(_proto_link, span.links)),
                     resource=resource,
                     scope_name=part.scope.name or None,
                     scope_version=part.scope.version or None,
@@ -309,6 +297,14 @@ def _spans_of_proto(message: Any) -> Iterator[SpanRecord]:
                     dropped_events=span.dropped_events_count,
                     dropped_links=span.dropped_links_count,
                 )
+
+
+def _proto_event(event: Any) -> SpanEvent:
+    return SpanEvent(event.time_unix_nano, event.name, _proto_attributes(event.attributes))
+
+
+def _proto_link(link: Any) -> SpanLink:
+    return SpanLink(link.trace_id.hex(), link.span_id.hex(), _proto_attributes(link.attributes))
 
 
 def _logs_of_proto(message: Any) -> Iterator[LogRecord]:

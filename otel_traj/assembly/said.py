@@ -40,10 +40,26 @@ def annotations_of(trajectory_id: str, nodes: Iterable[Node]) -> tuple[Annotatio
 
 def _of_attributes(trajectory_id: str, node: Node) -> Iterable[Annotation]:
     own = node.span.attributes
+    if not _STATEMENTS.isdisjoint(own):
+        yield from _of_statements(trajectory_id, node)
+    for is_whole, told in evaluations_in(own):
+        about: AnnotationTarget = "trajectory" if is_whole else _target(node)
+        yield from _of_evaluation(trajectory_id, node, about, _when(node), told)
+
+
+_STATEMENTS: Final = frozenset({semconv.OUTCOME, semconv.REWARD, *_REASONS.values()})
+"""Attributes by which a program says something of its run; most spans have none."""
+
+
+def _when(node: Node) -> int:
+    return node.told_ns or node.span.end_ns or node.span.start_ns
+
+
+def _of_statements(trajectory_id: str, node: Node) -> Iterable[Annotation]:
+    own, when = node.span.attributes, _when(node)
     source = text(own.get(semconv.REWARD_SOURCE)) or "explicit"
     outcome = text(own.get(semconv.OUTCOME))
     reward = _finite(own.get(semconv.REWARD))
-    when = node.told_ns or node.span.end_ns or node.span.start_ns
     target = _target(node)
     if outcome:
         yield _annotation(
@@ -52,9 +68,6 @@ def _of_attributes(trajectory_id: str, node: Node) -> Iterable[Annotation]:
     if reward is not None:
         yield _annotation(trajectory_id, node, target, "reward", source, when, value_num=reward)
     yield from _reasons(trajectory_id, node, target, "explicit", when, own)
-    for is_whole, told in evaluations_in(own):
-        about: AnnotationTarget = "trajectory" if is_whole else target
-        yield from _of_evaluation(trajectory_id, node, about, when, told)
 
 
 def _target(node: Node) -> AnnotationTarget:

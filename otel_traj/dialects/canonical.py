@@ -206,10 +206,11 @@ def message_bodies(messages: Iterable[Message], numbering: Numbering) -> list[Bo
 
 def _piece_bytes(piece: Mapping[str, Any]) -> bytes:
     """The canonical JSON of a piece; of text, which most are, without asking what it is made of."""
-    if piece["type"] != "text":
+    if piece["type"] not in ("text", "reasoning"):
         return canonical_json(piece)
     role, text = _quoted(_clean(piece["role"])), _quoted(_clean(piece["text"]))
-    return f'{{"role":{role},"text":{text},"type":"text"}}'.encode("utf-8", "surrogatepass")
+    told = f'{{"role":{role},"text":{text},"type":"{piece["type"]}"}}'
+    return told.encode("utf-8", "surrogatepass")
 
 
 def _pieces(message: Message, numbering: Numbering) -> Iterator[dict[str, Any]]:
@@ -475,8 +476,12 @@ def _write_object(values: Mapping[Any, Any], put: _Put, depth: int) -> None:
     is_ascii = "".join(texts).isascii()
     separator = "{"
     for key in sorted(texts, key=None if is_ascii else _utf16):
-        put(f"{separator}{_quoted(key)}:")
-        _write(texts[key], put, depth)
+        value = texts[key]
+        if isinstance(value, str):
+            put(f"{separator}{_quoted(key)}:{_quoted(_clean(value))}")
+        else:
+            put(f"{separator}{_quoted(key)}:")
+            _write(value, put, depth)
         separator = ","
     put("}" if texts else "{}")
 

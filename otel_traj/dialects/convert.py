@@ -14,10 +14,10 @@ from otel_traj.dialects.reprs import from_repr
 def text(value: Any) -> str | None:
     """A name or id; quoted JSON scalars lose their quotes, "null" is nothing."""
     value = loads(value)
-    if isinstance(value, bool) or value is None:
-        return None
     if isinstance(value, str):
         return value if value.strip() and value != "null" else None
+    if isinstance(value, bool) or value is None:
+        return None
     return str(value) if isinstance(value, int | float) else None
 
 

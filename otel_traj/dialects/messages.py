@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeGuard
@@ -131,6 +132,8 @@ def loads(value: Any) -> Any:
     Plain numbers and words stay text: a tool result "42" is a text. A JSON text that was cut off
     gives all its whole values and no half one.
     """
+    if not isinstance(value, str) or value[:1] in _PLAIN_STARTS:
+        return value
     for _ in range(3):
         if not isinstance(value, str):
             return value
@@ -144,6 +147,10 @@ def loads(value: Any) -> Any:
         except RecursionError:
             return value
     return value
+
+
+_PLAIN_STARTS: Final = frozenset(string.ascii_letters + string.digits)
+"""First characters of texts that are certainly no JSON container."""
 
 
 def is_cut(value: Any) -> bool:

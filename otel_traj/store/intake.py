@@ -187,8 +187,6 @@ def _add_frame(
     for part in parts:
         try:
             records = list(_records(frame.kind, part))
-            if not all(map(is_sound, records)):
-                raise InputError("a field has the wrong type")
         except (InputError, ValueError, RecursionError):
             keep(begin, begin + len(part))
             intake.rejected += 1
@@ -200,8 +198,14 @@ def _add_frame(
 
 def _records(kind: wal.FrameKind, body: bytes) -> Iterator[Record]:
     if kind == "json":
-        yield from wal.decode(body)
+        yield from map(_sound, wal.decode(body))
     elif body.startswith(b"{"):  # in protobuf this would be field 15, which OTLP has not
-        yield from otlp.records_from_json(json.loads(body))
-    else:
+        yield from map(_sound, otlp.records_from_json(json.loads(body)))
+    else:  # has types of its own
         yield from otlp.records_from_protobuf(body, "traces" if kind == "otlp-traces" else "logs")
+
+
+def _sound(record: Record) -> Record:
+    if not is_sound(record):
+        raise InputError("a field has the wrong type")
+    return record
