@@ -225,18 +225,16 @@ def soak(transport: str, folder: Path, seconds: float, spans_per_s: float) -> No
     with serving(folder) as service:
         senders = Senders(transport, service, int(seconds * per_second) or CONNECTIONS, per_second)
         pids = (service.process.pid, sealer_of(service))
-        began = time.perf_counter()
         senders.begin()
-        seen = []
-        while not senders.is_done():
-            seen.append((time.perf_counter() - began, [resident_mb(pid) for pid in pids]))
-            time.sleep(0.25)
+        seen: list[list[float]] = []
+        while len(seen) < 4 or not senders.is_done():
+            seen.append([resident_mb(pid) for pid in pids])
+            time.sleep(min(0.25, seconds / 8))
         latencies = senders.latencies()
         queue_mb = service.metrics()["otel_traj_sealer_queue_bytes"] / 1e6
-    took = seen[-1][0]
-    print(f"{transport}: soak          {took:.0f} s at {spans_per_s:,.0f} spans/s")
+    print(f"{transport}: soak          {seconds:.0f} s at {spans_per_s:,.0f} spans/s")
     for quarter in range(4):
-        of_quarter = [mb for at, mb in seen if quarter <= 4 * at / took <= quarter + 1]
+        of_quarter = seen[quarter * len(seen) // 4 : (quarter + 1) * len(seen) // 4]
         receiver, sealer = (max(column) for column in zip(*of_quarter, strict=True))
         print(
             f"  quarter {quarter + 1}: at most {receiver:,.0f} MB receiver, {sealer:,.0f} MB sealer"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from otel_traj.capture import autostart
 from otel_traj.store import open_store
 
 COMMAND = shutil.which("opentelemetry-instrument", path=str(Path(sys.executable).parent))
@@ -140,8 +141,10 @@ def test_where_nothing_can_be_recorded_the_program_runs(
     assert ran.stderr.count("otel-traj: nothing is recorded: ") == 1
 
 
-def test_switched_off_it_records_nothing(instrument: Instrument, tmp_path: Path) -> None:
-    ran = instrument(AGENT, OTEL_PYTHON_DISTRO="otel_traj", OTEL_SDK_DISABLED="true")
+def test_switched_off_it_records_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    monkeypatch.setenv("OTEL_TRAJ_STORE", str(tmp_path / "traces"))
 
-    assert ran.returncode == 3
+    autostart.start()
+
     assert not (tmp_path / "traces").exists()
