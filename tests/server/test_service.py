@@ -289,9 +289,10 @@ def test_figures_tell_what_became_of_everything(store: Path) -> None:
 
 
 def test_a_port_that_is_taken_is_one_line(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(SystemExit) as ended:
+    with socket.create_server(("127.0.0.1", 0)) as other:
         taken = f"127.0.0.1:{other.getsockname()[1]}"
-        main(["serve", "--store", str(store), "--otlp-grpc", "off", "--otlp-http", taken])
+        with pytest.raises(SystemExit) as ended:
+            main(["serve", "--store", str(store), "--otlp-grpc", "off", "--otlp-http", taken])
 
     assert ended.value.code == 2
     assert f"Cannot listen on {taken}: Address already in use" in capsys.readouterr().err
