@@ -132,8 +132,14 @@ class CommandLine(click.Group):
             if str(error) == "Query interrupted":  # so DuckDB says that Ctrl-C was pressed
                 raise KeyboardInterrupt from error
             if type(error).__module__ == "_duckdb":  # out of memory, a file gone meanwhile
-                raise _Failed(str(error)) from error
+                raise _Failed(f"{error}{_advice_on_files(error)}") from error
             raise
+
+
+def _advice_on_files(error: Exception) -> str:
+    """What helps when the engine fails at a file; it has no class of its own for damaged ones."""
+    is_of_file = type(error).__name__ in ("Error", "IOException") or "arquet" in str(error)
+    return ". If a file of the store is damaged: otel-traj verify" if is_of_file else ""
 
 
 def _is_text(argument: str) -> bool:

@@ -279,7 +279,9 @@ class TrajectoryStore:
             TrajectoryNotFoundError: None has it, or several begin with it; the message lists some.
         """
         cursor = self.connection()
-        return next(_with_parts(cursor, [self._header(cursor, trajectory_id)]))
+        header = self._header(cursor, trajectory_id)
+        with views.reading_files(self.path):
+            return next(_with_parts(cursor, [header]))
 
     def _header(self, cursor: duckdb.DuckDBPyConnection, trajectory_id: str) -> Trajectory:
         """The trajectory without its parts; arguments and errors are those of `trajectory`."""
@@ -334,16 +336,19 @@ class TrajectoryStore:
                 },
             )
             for page in _in_parts(found, _PAGE):
-                yield from _with_parts(cursor, page)
+                with views.reading_files(self.path):
+                    whole = list(_with_parts(cursor, page))
+                yield from whole
 
     def _headers(
         self, cursor: duckdb.DuckDBPyConnection, condition: str, parameters: Mapping[str, object]
     ) -> list[Trajectory]:
-        relation = cursor.sql(
-            f"from trajectories where {condition}",
-            params=dict(parameters),
-        )
-        return [rows.trajectory(row) for row in relation.to_arrow_table().to_pylist()]
+        with views.reading_files(self.path):
+            relation = cursor.sql(
+                f"from trajectories where {condition}",
+                params=dict(parameters),
+            )
+            return [rows.trajectory(row) for row in relation.to_arrow_table().to_pylist()]
 
     # --- adding --------------------------------------------------------------------------------
 

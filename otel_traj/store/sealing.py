@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import duckdb
 import pyarrow as pa
 
 from otel_traj import wal
@@ -281,11 +280,8 @@ def reading(store: Path, current: Snapshot) -> Iterator[Stored]:
     Raises:
         StoreDamagedError: A file that it names cannot be read.
     """
-    try:
-        with Stored(store, current) as stored:
-            yield stored
-    except duckdb.IOException as error:
-        raise views.damaged(store, error) from error
+    with views.reading_files(store), Stored(store, current) as stored:
+        yield stored
 
 
 def open_traces(current: Snapshot) -> dict[str, LiveTrace]:

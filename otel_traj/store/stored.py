@@ -395,11 +395,9 @@ class Stored:
         files = live if where is None else tuple(filter(where.holds, live))
         if files and self._shown.get(table) != files:
             rows_of_files = views.rows_of(self._snapshot, table, files, self._store)
-            try:
+            with views.reading_files(self._store):
                 self._connected().execute(
                     f"create or replace view stored.{table} as {rows_of_files}"
                 )
-            except (duckdb.IOException, duckdb.InvalidInputException) as error:
-                raise views.damaged(self._store, error) from error
             self._shown[table] = files
         return bool(files)

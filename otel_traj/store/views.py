@@ -86,27 +86,38 @@ def connect_for_rewriting(store: Path, snapshot: Snapshot) -> Iterator[duckdb.Du
     """
     spill = store / "_tmp" / f"spill-{ulid()}"
     try:
-        with connect_for_sealing(store, snapshot) as connection:
+        with connect_for_sealing(store, snapshot) as connection, reading_files(store):
             connection.execute(f"set temp_directory = {_quoted(str(spill))}")
             yield connection
-    except (duckdb.IOException, duckdb.InvalidInputException) as error:
-        raise damaged(store, error) from error
     finally:
         shutil.rmtree(spill, ignore_errors=True)
 
 
-def damaged(store: Path, error: Exception) -> StoreDamagedError:
-    """A file of the store that cannot be read, and what to do."""
-    return StoreDamagedError(
-        f"A file of {str(store)!r} cannot be read: {error}. What is lost: otel-traj verify"
-    )
+@contextlib.contextmanager
+def reading_files(store: Path) -> Iterator[None]:
+    """While SQL of ours runs: an error of the engine is a file that it cannot read.
+
+    Flipped bits show as almost any class of error, down to columns that are not there.
+
+    Raises:
+        StoreDamagedError: A file that the snapshot names cannot be read.
+    """
+    try:
+        yield
+    except (duckdb.OutOfMemoryException, duckdb.InterruptException):
+        raise
+    except duckdb.Error as error:
+        if "Query interrupted" in str(error):
+            raise
+        raise StoreDamagedError(
+            f"A file of {str(store)!r} cannot be read: {error}. What is lost, and what to do:"
+            " otel-traj verify"
+        ) from error
 
 
 def _run(connection: duckdb.DuckDBPyConnection, store: Path, sql: str) -> None:
-    try:
+    with reading_files(store):
         connection.execute(sql)
-    except (duckdb.IOException, duckdb.InvalidInputException) as error:
-        raise damaged(store, error) from error
 
 
 def _engine() -> duckdb.DuckDBPyConnection:
@@ -188,7 +199,8 @@ def _said(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, tail: Tail)
     if not snapshot.live("annotations") and "annotations" not in tail:
         return _Said(any_nameless=False, any_former=False, any_step_reward=False)
     row = connection.execute(
-        "select exists(from stored.annotations where trajectory_id is null),"
+        "select exists(from stored.annotations"
+        "  where trajectory_id is null and trace_id is not null),"
         " exists(from live.trajectories where len(aliases) > 0),"
         " exists(from stored.annotations where target = 'step' and \"name\" = 'reward')"
     ).fetchone()
@@ -325,7 +337,7 @@ select distinct unnest(aliases) as alias, trajectory_id from live.trajectories""
 
 # An annotation names its trajectory by any id it ever had, or only by trace and span. Written so
 # that a filter on `trajectory_id` reaches the files in every part.
-_OWN: Final = "from stored.annotations where trajectory_id is not null"
+_OWN: Final = "from stored.annotations where trajectory_id is not null or trace_id is null"
 
 _FORMER: Final = """\
 select a.* replace (al.trajectory_id as trajectory_id)
@@ -334,12 +346,12 @@ from stored.annotations a join trajectory_aliases al on al.alias = a.trajectory_
 _NAMELESS: Final = """\
 select a.* replace (m.trajectory_id as trajectory_id)
 from stored.annotations a join live.trajectory_spans m using (trace_id, span_id)
-where a.trajectory_id is null
+where a.trajectory_id is null and a.trace_id is not null
 union all
 select a.* replace (t.trajectory_id as trajectory_id)
 from (
     from stored.annotations anti join live.trajectory_spans using (trace_id, span_id)
-    where trajectory_id is null
+    where trajectory_id is null and trace_id is not null
 ) a left join (
     select unnest(trace_ids) as trace_id, min_by(trajectory_id, start_time) as trajectory_id
     from live.trajectories group by 1

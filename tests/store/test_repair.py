@@ -205,6 +205,26 @@ def test_a_reader_is_told_what_to_do(store: TrajectoryStore) -> None:
         list(open_store(store.path).trajectories())
 
 
+def test_whatever_the_engine_says_of_a_flipped_bit_a_reader_is_told_what_to_do(
+    store: TrajectoryStore,
+) -> None:
+    path = store.path / live(store, "steps")[0].path
+    content = path.read_bytes()
+    chance = random.Random(7)
+    told = 0
+
+    for _ in range(25):
+        flip(path, chance)
+        try:
+            list(open_store(store.path).trajectories())
+        except StoreDamagedError as error:
+            assert "otel-traj verify" in str(error)
+            told += 1
+        path.write_bytes(content)
+
+    assert told > 3  # the others changed what only `verify` sees
+
+
 def test_a_run_that_goes_on_is_repaired_and_ends_as_ever(store: TrajectoryStore) -> None:
     writer = wal.WalWriter(store.path)
     writer.append(wal.encode([started(root(5)), chat(5, 1)]))

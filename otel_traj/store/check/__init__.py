@@ -118,7 +118,5 @@ def connected(store: Path, current: Snapshot) -> Iterator[duckdb.DuckDBPyConnect
         directory = spill.replace("'", "''")
         connection.execute(f"set temp_directory = '{directory}'")
         connection.execute(f"set memory_limit = '{_MEMORY}'")
-        try:
+        with views.reading_files(store):
             yield connection
-        except duckdb.IOException as error:
-            raise views.damaged(store, error) from error
