@@ -20,6 +20,7 @@ from typing import Any, Final
 import duckdb
 
 from otel_traj.errors import QueryError, QueryRefusedError
+from otel_traj.store import values
 from otel_traj.store.schema import VIEW_COLUMNS
 
 TABLE_FUNCTIONS: Final = frozenset({"unnest", "range", "generate_series"})
@@ -63,6 +64,8 @@ def check_expression(sql: str) -> None:
 
 def _only_select(sql: str) -> dict[str, Any]:
     """The tree of the only statement of a text."""
+    if not values.is_unicode(sql):
+        raise QueryError("This is no Unicode text, so no SQL: it has half of a surrogate pair")
     try:
         statements = duckdb.extract_statements(sql)
     except duckdb.Error as error:

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -185,6 +186,12 @@ def test_what_does_not_parse_is_told_in_the_engine_s_words(sql: str) -> None:
 
     assert not isinstance(caught.value, QueryRefusedError)
     assert "syntax error" in str(caught.value) or "unterminated" in str(caught.value)
+
+
+@pytest.mark.parametrize("check", [query.check, query.check_expression])
+def test_text_that_is_no_unicode_is_no_sql(check: Callable[[str], None]) -> None:
+    with pytest.raises(QueryError, match="no Unicode"):
+        check("select '\ud800'")
 
 
 def test_a_refusal_says_what_there_is() -> None:
