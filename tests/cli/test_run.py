@@ -65,9 +65,9 @@ def test_program_is_recorded_and_ends_as_it_does_alone(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ((), "bob@example.com [redacted:jwt]"),
-        (("--redact", "secrets,emails"), "[redacted:emails] [redacted:jwt]"),
-        (("--redact", "rules:OURS"), "[redacted:bob]@example.com eyJhbGciOi.e30.c2ln"),
+        ((), "bob@example.com [redacted:aws-key]"),
+        (("--redact", "secrets,emails"), "[redacted:emails] [redacted:aws-key]"),
+        (("--redact", "rules:OURS"), "[redacted:bob]@example.com AKIAIOSFODNN7EXAMPLE"),
     ],
 )
 def test_what_is_recorded_is_redacted_as_asked(
@@ -76,9 +76,8 @@ def test_what_is_recorded_is_redacted_as_asked(
     (tmp_path / "rules.py").write_text(
         "from otel_traj.redaction import Redaction\nOURS = Redaction((), {'bob': 'bob'})\n"
     )
-    agent = AGENT.replace('"look",', '"bob@example.com eyJhbGciOi.e30.c2ln",').replace(
-        "SystemExit(3)", "SystemExit"
-    )
+    name = '"bob@example.com AKIAIOSFODNN7EXAMPLE"'
+    agent = AGENT.replace('name": "look"', f'name": {name}').replace("(3)", "")
 
     ran = otel_traj_run(agent, "--store", "here", *options, paths=(tmp_path,))
 
