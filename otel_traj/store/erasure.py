@@ -13,15 +13,16 @@ Agents may record and readers read meanwhile. A reader that holds an older snaps
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import duckdb
 import pyarrow as pa
@@ -49,7 +50,7 @@ from otel_traj.store.snapshot import Snapshot
 AUDIT: Final = "traj.erasure"
 """Name of the annotation that tells of an erasure."""
 
-Fact = Literal["conversation_id", "user_id"]
+Fact: TypeAlias = Literal["conversation_id", "user_id"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +98,15 @@ def erase(
         sealing.seal(store)
         with Draft(store, "erase") as draft:
             with views.connect(store, draft.base) as connection:
-                found = _Found(connection, trajectory_ids, named)
+                found = _find(connection, draft.base, trajectory_ids, named)
             amount = removal.amount(store, draft.base, found.doomed)
             report = ErasureReport(
-                found.trajectory_ids,
-                tuple(sorted(found.unknown)),
-                len(found.open_ids),
-                amount,
-                dry_run,
+                found.trajectory_ids, found.unknown, found.n_open, amount, dry_run
             )
             if dry_run:
                 return report
-            if amount.rows or found.trajectory_ids:
-                _take_out(store, draft, found)
+            _take_out(store, draft, found)
+            if draft.is_changed:
                 counts = {"trajectories": len(report.trajectory_ids), "rows": dict(amount.rows)}
                 by = [fact.removesuffix("_id") for fact in named] or ["trajectory"]
                 draft.add(audit(store, AUDIT, {"by": by, **counts}))
@@ -144,102 +141,145 @@ def audit(store: Path, name: str, told: Mapping[str, object]) -> snapshot.Files:
 # --- what goes ---------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
 class _Found:
+    """What goes.
+
+    Attributes:
+        trajectory_ids: The trajectories, oldest first.
+        n_open: How many of them are still recorded.
+        unknown: Ids that no trajectory has.
+        doomed: All that goes with them.
+        children: Trajectories that stay and were made from one that goes.
+    """
+
+    trajectory_ids: tuple[str, ...]
+    n_open: int
+    unknown: tuple[str, ...]
+    doomed: removal.Doomed
+    children: frozenset[str]
+
+
+def _find(
+    connection: duckdb.DuckDBPyConnection,
+    base: Snapshot,
+    wanted: Collection[str],
+    named: Mapping[Fact, str],
+) -> _Found:
     """The trajectories that go, and what else names the conversation or user."""
+    known = _known(connection, wanted)
+    going = set(known.values())
+    spans: set[_Key] = set()
+    for fact, value in named.items():
+        told = f"select trajectory_id from live.trajectories where {fact} = $value"
+        going |= _ids(connection, told, value=value)
+        spans |= _naming(connection, base, fact, value)
+    owners, traces, loose_spans = _owners(connection, spans)
+    headers = connection.execute(
+        "select trajectory_id, status = 'open' from live.trajectories"
+        " where trajectory_id in (select unnest($ids)) order by start_time, trajectory_id",
+        {"ids": sorted(going | owners)},
+    ).fetchall()
+    ids = [row[0] for row in headers]
+    doomed = removal.doomed(
+        connection,
+        pa.table({"trajectory_id": pa.array(ids, pa.string())}),
+        trace_ids=traces,
+        spans=loose_spans,
+        loose_logs=" or ".join(_naming_log(*pair) for pair in named.items()) or "false",
+    )
+    children = _ids(
+        connection,
+        "select trajectory_id from live.trajectories"
+        " where parent_trajectory_id in (select unnest($gone))"
+        " and trajectory_id not in (select unnest($ids))",
+        gone=doomed.gone_ids["trajectory_id"].to_pylist(),
+        ids=ids,
+    )
+    unknown = tuple(sorted(set(wanted) - known.keys()))
+    return _Found(tuple(ids), sum(row[1] for row in headers), unknown, doomed, frozenset(children))
 
-    def __init__(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        wanted: Collection[str],
-        named: Mapping[Fact, str],
-    ) -> None:
-        known = self._known(connection, wanted)
-        self.unknown = set(wanted) - known.keys()
-        traces = {
-            t for fact, value in named.items() for t in _traces_naming(connection, fact, value)
-        }
-        going = {*known.values(), *_of_traces(connection, traces)}
-        for fact, value in named.items():
-            going |= _ids(
-                connection,
-                f"select trajectory_id from live.trajectories where {fact} = $value",
-                value=value,
-            )
-        header = connection.execute(
-            "select trajectory_id, status = 'open' from live.trajectories"
-            " where trajectory_id in (select unnest($ids)) order by start_time, trajectory_id",
-            {"ids": sorted(going)},
+
+def _known(connection: duckdb.DuckDBPyConnection, wanted: Collection[str]) -> dict[str, str]:
+    """Each of the ids or aliases that there is -> the trajectory."""
+    return dict(
+        connection.execute(
+            "select alias, trajectory_id from trajectory_aliases"
+            " where alias in (select unnest($ids))"
+            " union all select trajectory_id, trajectory_id from live.trajectories"
+            " where trajectory_id in (select unnest($ids))",
+            {"ids": list(wanted)},
         ).fetchall()
-        self.trajectory_ids = tuple(row[0] for row in header)
-        self.open_ids = {row[0] for row in header if row[1]}
-        self.doomed = removal.doomed(
-            connection,
-            pa.table({"trajectory_id": pa.array(self.trajectory_ids, pa.string())}),
-            trace_ids=traces - _traces_with_trajectory(connection, traces),
-            loose_logs=" or ".join(_naming_log(fact, value) for fact, value in named.items())
-            or "false",
-        )
-        self.children = _ids(
-            connection,
-            "select trajectory_id from live.trajectories"
-            " where parent_trajectory_id in (select unnest($ids))"
-            " and trajectory_id not in (select unnest($own))",
-            ids=self.doomed.gone_ids["trajectory_id"].to_pylist(),
-            own=list(self.trajectory_ids),
-        )
-
-    @staticmethod
-    def _known(connection: duckdb.DuckDBPyConnection, wanted: Collection[str]) -> dict[str, str]:
-        """Each of the ids or aliases that there is -> the trajectory."""
-        return dict(
-            connection.execute(
-                "select alias, trajectory_id from trajectory_aliases"
-                " where alias in (select unnest($ids))"
-                " union all select trajectory_id, trajectory_id from live.trajectories"
-                " where trajectory_id in (select unnest($ids))",
-                {"ids": list(wanted)},
-            ).fetchall()
-        )
+    )
 
 
 def _ids(connection: duckdb.DuckDBPyConnection, sql: str, **parameters: object) -> set[str]:
     return {row[0] for row in connection.execute(sql, parameters).fetchall()}
 
 
-def _of_traces(connection: duckdb.DuckDBPyConnection, trace_ids: Iterable[str]) -> set[str]:
-    return _ids(
-        connection,
-        "select distinct trajectory_id from live.trajectory_spans"
-        " where trace_id in (select unnest($ids))",
-        ids=list(trace_ids),
-    )
+_Key: TypeAlias = tuple[str, "str | None"]
+"""Trace and span; a log may have no span."""
 
 
-def _traces_with_trajectory(
-    connection: duckdb.DuckDBPyConnection, trace_ids: Iterable[str]
-) -> set[str]:
-    return _ids(
-        connection,
-        "select distinct trace_id from live.trajectory_spans"
-        " where trace_id in (select unnest($ids))",
-        ids=list(trace_ids),
-    )
-
-
-def _traces_naming(connection: duckdb.DuckDBPyConnection, fact: Fact, value: str) -> set[str]:
-    """Traces of which a span names the conversation or user, in whatever words."""
+def _naming(
+    connection: duckdb.DuckDBPyConnection, base: Snapshot, fact: Fact, value: str
+) -> set[_Key]:
+    """Spans that name the conversation or user in whatever words, themselves or in a log."""
+    logs = connection.execute(
+        "select distinct trace_id, span_id from stored.logs"
+        f" where trace_id is not null and {_naming_log(fact, value)}"
+    ).fetchall()
     [longest] = sorted(re.findall(r"[\w@. :-]+", value, re.ASCII), key=len)[-1:] or [""]
     candidates = connection.sql(
         "select * exclude (date) from stored.spans"
         " where conversation_id = $value or contains(attributes, $part)",
         params={"value": value, "part": longest},
     ).to_arrow_reader(rewrite.BATCH_ROWS)
+    ended = (
+        span for batch in candidates for span in rows.span_records(pa.Table.from_batches([batch]))
+    )
+    running = (s for trace in sealing.open_traces(base).values() for s in trace.pending)
     return {
-        span.trace_id
-        for batch in candidates
-        for span in rows.span_records(pa.Table.from_batches([batch]))
-        if getattr(dialects.read(span), fact) == value
+        *logs,
+        *(
+            (span.trace_id, span.span_id)
+            for span in itertools.chain(ended, running)
+            if getattr(dialects.read(span), fact) == value
+        ),
     }
+
+
+def _owners(
+    connection: duckdb.DuckDBPyConnection, spans: Collection[_Key]
+) -> tuple[set[str], set[str], set[_Key]]:
+    """Whose spans these are: trajectories, traces without one, spans that several may own."""
+    connection.register(
+        "naming",
+        pa.table(
+            {
+                "trace_id": pa.array([trace_id for trace_id, _ in spans], pa.string()),
+                "span_id": pa.array([span_id for _, span_id in spans], pa.string()),
+            }
+        ),
+    )
+    owners: set[str] = set()
+    traces: set[str] = set()
+    loose: set[_Key] = set()
+    for trace_id, span_id, owner, others in connection.execute(
+        "with others as (select trace_id, list(distinct trajectory_id) as ids from ("
+        "  select unnest(trace_ids) as trace_id, trajectory_id from live.trajectories"
+        "  union select trace_id, trajectory_id from live.trajectory_spans) group by 1"
+        ") select n.trace_id, n.span_id, m.trajectory_id, coalesce(o.ids, []) from naming n"
+        " left join live.trajectory_spans m using (trace_id, span_id)"
+        " left join others o using (trace_id)"
+    ).fetchall():
+        if owner is not None or len(others) == 1:
+            owners.add(owner or others[0])
+        elif not others:
+            traces.add(trace_id)
+        else:
+            loose.add((trace_id, span_id))
+    return owners, traces, loose
 
 
 def _naming_log(fact: Fact, value: str) -> str:

@@ -115,6 +115,7 @@ def doomed(
     trajectory_ids: pa.Table,
     *,
     trace_ids: Iterable[str] = (),
+    spans: Iterable[tuple[str, str | None]] = (),
     annotation_ids: Iterable[str] = (),
     loose_logs: str = "false",
 ) -> Doomed:
@@ -124,11 +125,13 @@ def doomed(
         connection: On the snapshot, with the schemas `stored` and `live`.
         trajectory_ids: The trajectories, in one column `trajectory_id`; live ones.
         trace_ids: Traces without a trajectory that go as well.
+        spans: Traces and ids of spans that belong to no trajectory and go as well.
         annotation_ids: Annotations of nothing that is stored, which go as well.
         loose_logs: SQL condition on the logs without a trace that go as well.
     """
     connection.register("doomed", trajectory_ids)
     connection.register("more_traces", _keys("gone_traces", ((t,) for t in trace_ids)))
+    connection.register("more_spans", _keys("gone_spans", spans))
     for name, sql in _SELECTIONS.items():
         connection.execute(f"create or replace temp table {name} as {sql}")
     staying = connection.execute("select trajectory_id from staying").fetchall()
@@ -162,6 +165,7 @@ _SELECTIONS: Final = {
         " semi join doomed using (trajectory_id) semi join sharing using (trace_id)"
         " anti join (select trace_id, span_id from live.trajectory_spans"
         "  semi join staying using (trajectory_id)) using (trace_id, span_id)"
+        " union select trace_id, span_id from more_spans"
     ),
     "gone_ids": (
         "select trajectory_id from doomed union select unnest(aliases) from live.trajectories"

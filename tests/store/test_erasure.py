@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from otel_traj import assembly, semconv, wal
+from otel_traj import semconv, wal
 from otel_traj.assembly import runs
 from otel_traj.errors import ConfigurationError, StoreError, TrajectoryNotFoundError
 from otel_traj.model import LogRecord, Record, SpanLink, SpanRecord
@@ -233,24 +233,22 @@ def test_runs_that_were_joined_go_under_any_of_their_ids(
     assert store.verify(sample=None) == []
 
 
-def test_dead_revisions_go_also_those_of_before_two_runs_were_joined(
+def test_dead_revisions_go_also_those_in_which_it_was_part_of_another(
     store: TrajectoryStore, older: pytest.MonkeyPatch
 ) -> None:
-    older.setattr(assembly, "_is_declared", lambda run: False)
-    for position in (1, 2, 3):
-        record(store, chat(1, position))
-    record(store, root(1), *run(2))
-    assert len(asked(store, "select 1 from trajectories")) == 2
-    dead = store.connection().execute("select count(*) from stored.superseded").fetchall()
-    assert dead != [(0,)]
+    [*children, top] = run(2)
+    record(store, *run(1), *run(3))
+    record(store, *children, replace(top, links=(SpanLink(trace_id(1), span_id(1, 0)),)))
+    assert sorted(ids_by_task(store)) == ["order-1", "order-3"]
+    older.setattr(runs, "_join_linked", lambda groups, nodes: None)
+    store.reassemble([ids_by_task(store)["order-1"]])
+    assert sorted(ids_by_task(store)) == ["order-1", "order-2", "order-3"]
 
-    store.delete([ids_by_task(store)["order-1"]])
+    store.delete([ids_by_task(store)["order-2"]])
 
-    gone = store.connection().execute(
-        "select count(*) from stored.steps where trace_id = $1", [trace_id(1)]
-    )
-    assert gone.fetchall() == [(0,)]
-    assert is_absent(store, trace_id(1))
+    assert sorted(ids_by_task(store)) == ["order-1", "order-3"]
+    assert is_absent(store, "order-2", trace_id(2))
+    assert store.verify(sample=None) == []
 
 
 def test_who_was_made_from_a_trajectory_that_is_gone_does_not_name_it(
