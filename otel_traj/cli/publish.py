@@ -18,12 +18,13 @@ from otel_traj.cli.words import count
 )
 @store_option
 def command(store: Path) -> None:
-    """Make Delta tables of the stored files, or bring them up to date.
+    """Make Delta tables of the stored files, in place.
 
-    Spark, Polars, DataFusion, Trino and other engines then read each table as the folder that it is
-    in. Nothing is copied: a log beside the files, _delta_log, says which of them count. Prints the
-    folder of each table, and the version that the newest snapshot is. From then on `otel-traj
-    compact` keeps the tables current. Needs the extra: pip install 'otel-traj[delta]'.
+    Run again, it brings them up to date. Spark, Polars, DataFusion, Trino and other engines read
+    each table as the folder that it is in. Nothing is copied: a log beside the files, _delta_log,
+    says which of them count. Prints the folder of each table, and the version that the newest
+    snapshot is. From then on `otel-traj compact` keeps them current. Needs the extra: pip install
+    'otel-traj[delta]'.
     """
     from otel_traj.store import open_store
 

@@ -50,3 +50,30 @@ def test_reading_a_damaged_store_is_an_error_without_traceback(run: Run, store: 
         ran = run(*arguments, "--store", store)
         assert (ran.status, ran.err[:7]) == (2, "error: ")
         assert "Traceback" not in ran.err
+
+
+def test_repair_sets_a_damaged_file_aside_and_derives_its_rows_again(run: Run, store: Path) -> None:
+    before = run("list", "--store", store).out
+    file = next(store.glob("trajectories/*/*.parquet"))
+    file.write_bytes(file.read_bytes()[:-10])
+
+    ran = run("verify", "--repair", "--store", store)
+
+    assert ran.status == 0
+    told = ran.err.splitlines()
+    assert told[0].startswith(f"{file.relative_to(store)} is now _tmp/damaged-trajectories-")
+    assert told[1:] == ["1 trajectory derived again.", "0 errors, 1 note: the store is whole."]
+    assert ran.out.startswith("note: a damaged file was set aside; delete _tmp/damaged-")
+    assert run("list", "--store", store).out == before
+
+
+def test_repair_of_a_whole_store_says_so(run: Run, store: Path) -> None:
+    ran = run("verify", "--repair", "--store", store)
+
+    assert (ran.status, ran.out) == (0, "")
+    assert ran.err == "Nothing is damaged.\n0 errors, 0 notes: the store is whole.\n"
+
+
+def test_all_and_sample_are_two_ways_to_check(run: Run, store: Path) -> None:
+    for option in (["--all"], ["--sample", "1"], ["--sample", "0"]):
+        assert run("verify", *option, "--store", store).status == 0
