@@ -234,7 +234,7 @@ class WalWriter:
 
     def _open(self) -> None:
         self._close()
-        name = f"{ulid()}-{os.getpid()}.wal"
+        name = f"{ulid()}-{_process()}.wal"
         self._path = self._store / "_wal" / name
         # Windows cannot rename an open file; there, nobody can unlink one either.
         draft = self._path if sys.platform == "win32" else self._path.with_name(f".{name}")
@@ -295,6 +295,17 @@ class WalWriter:
 def _head(body: bytes, kind: FrameKind) -> bytes:
     return b"#%08x %d %s\n" % (zlib.crc32(body), len(body), kind.encode())
 
+
+def _process() -> str:
+    """Name of this process among all that write: ids come again, and are 1 in every container."""
+    global _token
+    pid, token = _token
+    if pid != os.getpid():
+        pid, token = _token = (os.getpid(), secrets.token_hex(4))
+    return f"{pid}.{token}"
+
+
+_token = (0, "")
 
 _writers: weakref.WeakSet[WalWriter] = weakref.WeakSet()
 

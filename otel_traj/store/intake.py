@@ -155,7 +155,7 @@ def living_writers(store: Path) -> set[str]:
 
 
 def writer_of(segment: str) -> str:
-    """The process in the name of a segment, `<ulid>-<pid>.wal`; it may have several segments."""
+    """The process in the name of a segment, `<ulid>-<process>.wal`; it may have several segments."""
     return segment.removesuffix(".wal").rpartition("-")[2]
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from otel_traj import otlp, wal
 from otel_traj.store import TrajectoryStore, locks
-from tests.store.runs import run, started
+from tests.store.runs import run, started, trace_id
 
 pytestmark = [
     pytest.mark.slow,
@@ -147,3 +147,45 @@ def test_reader_of_a_read_only_mount_sees_what_living_agents_have_just_written(
     ]
     assert sorted(path for path in store.path.rglob("*") if path.is_file()) == before
     writer.close()
+
+
+CONTAINED = """
+import os, sys, time
+from pathlib import Path
+from otel_traj import wal
+from tests.store.runs import run, started
+
+assert os.getpid() == 1
+writer = wal.WalWriter(Path(sys.argv[1]))
+writer.append(wal.encode([started(run(int(sys.argv[2]))[-1])]))
+print("begun", flush=True)
+time.sleep(600)
+"""
+
+
+def test_containers_whose_agents_all_have_process_id_1_are_told_apart(
+    store: TrajectoryStore,
+) -> None:
+    contained = ["unshare", "-Urpf", "--kill-child"]
+    tried = subprocess.run([*contained, "true"], capture_output=True, text=True, check=False)
+    if tried.returncode:
+        pytest.skip(f"no process namespaces to be had here: {tried.stderr.strip()}")
+    agents = [
+        subprocess.Popen(
+            [*contained, sys.executable, "-c", CONTAINED, str(store.path), str(number)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            stdout=subprocess.PIPE,
+        )
+        for number in (1, 2)
+    ]
+    for agent in agents:
+        assert agent.stdout is not None
+        assert agent.stdout.readline() == b"begun\n"
+
+    agents[0].kill()
+    agents[0].communicate()
+    [note] = [problem for problem in store.verify() if "killed" in problem.what]
+
+    assert note.ids == (trace_id(1),)
+    agents[1].kill()
+    agents[1].communicate()
