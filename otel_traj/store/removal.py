@@ -300,7 +300,7 @@ def derive_again(store: Path, draft: Draft, trajectory_ids: Collection[str]) -> 
     if replaced:
         old = pa.concat_tables(replaced)
         same = "(trajectory_id, rev) in (select (trajectory_id, rev) from old)"
-        conditions = dict.fromkeys(views.REVISED, same)
+        conditions: dict[str, str] = dict.fromkeys(views.REVISED, same)
         draft.apply(rewrite.without(store, content, conditions, {"old": old}))
 
 

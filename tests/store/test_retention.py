@@ -250,6 +250,17 @@ def test_a_run_that_was_killed_long_ago_goes_like_any_other(store: TrajectorySto
     assert store.verify(sample=None) == []
 
 
+def test_a_pinned_run_that_was_killed_stays_whole(store: TrajectoryStore) -> None:
+    record(store, *aged([started(root(1)), chat(1, 1)], 90), *aged(run(2), 90))
+    store.pin(ids(store)["order-1"])
+
+    store.retain(older_than=timedelta(0))
+
+    assert asked(store, "select task, n_spans from trajectories") == [("order-1", 1)]
+    assert list(snapshot.newest(store.path).open) == [trace_id(1)]
+    assert asked(store, "select count(*) from spans") == [(1,)]
+
+
 # --- what belongs to no trajectory --------------------------------------------------------------
 
 
