@@ -36,7 +36,7 @@ from otel_traj.errors import (
     advice_on,
 )
 from otel_traj.model import Annotation, AnnotationKind, Outcome, Record, RunStatus, Trajectory
-from otel_traj.redaction import Redaction
+from otel_traj.redaction import Redaction, choose
 from otel_traj.store import (
     absence,
     check,
@@ -411,6 +411,8 @@ class TrajectoryStore:
             annotator: Person or program.
             step: Position of the step it is about, None for the trajectory.
 
+        Credentials in it are replaced, or what `OTEL_TRAJ_REDACT` says.
+
         Returns:
             Id of the annotation.
 
@@ -531,7 +533,7 @@ class TrajectoryStore:
         )
         wal.initialise(self.path)
         with closing(wal.WalWriter(self.path)) as writer:
-            writer.append(wal.encode([annotation]))
+            writer.append(wal.encode([_redacted(annotation)]))
         return annotation.annotation_id
 
     # --- upkeep --------------------------------------------------------------------------------
@@ -797,6 +799,12 @@ class TrajectoryStore:
         report = repair.repair(self.path, on_progress=on_progress, wait_s=_IMPORT_WAIT_S)
         publish.refresh(self.path)
         return report
+
+
+def _redacted(said: Annotation) -> Annotation:
+    """What is said, as the environment wants it redacted; what it is about is stored already."""
+    redacted = choose().record(said)
+    return replace(redacted, trajectory_id=said.trajectory_id, tool_call_id=said.tool_call_id)
 
 
 def _in_parts(members: Iterable[_T], size: int) -> Iterator[list[_T]]:

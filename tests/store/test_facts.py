@@ -49,6 +49,23 @@ def recording(store: TrajectoryStore) -> Iterator[Recording]:
 # --- afterwards --------------------------------------------------------------------------------
 
 
+def test_what_is_said_afterwards_is_redacted_before_it_is_written(
+    store: TrajectoryStore, stored: str
+) -> None:
+    key = "AKIA" + "IOSFODNN7EXAMPLE"
+
+    store.annotate(stored, "note", f"it used {key}")
+    store.annotate(stored, "keys", {"found": [key]})
+
+    files = [path.read_bytes() for path in store.path.rglob("*") if path.is_file()]
+    assert not any(key.encode() in content for content in files)
+    told = "select value_text, value_json->>'$.found[0]' from annotations_latest order by created"
+    assert asked(store, told) == [
+        ("it used [redacted:aws-key]", None),
+        (None, "[redacted:aws-key]"),
+    ]
+
+
 def test_a_correction_is_current_and_what_was_said_stays(
     store: TrajectoryStore, stored: str
 ) -> None:
