@@ -25,7 +25,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -163,6 +163,22 @@ class ReplayBuffer:
         with self._lock:
             self._traces[trajectory_id] = found.trace_id
         return found.trajectory
+
+    def prune_old_trajectories(self, days_old: float = 30) -> int:
+        """Let trajectories go that ended so long ago; pinned and running ones stay.
+
+        Args:
+            days_old: Age in days; 0 means now.
+
+        Returns:
+            How many went.
+
+        Raises:
+            ConfigurationError: The age is negative.
+            StoreError: Another process did not let the store go in time; nothing is changed.
+        """
+        age = timedelta(days=days_old)
+        return len(runs.opened(self.path).retain(older_than=age).expired)
 
     def _is_present(self, trajectory: Trajectory) -> bool:
         """Whether this is what the store tells of the id now; no where it cannot be read."""

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -306,6 +306,24 @@ def test_s1_04_secrets_are_replaced_before_they_are_written(
 
 
 # --- threads, processes, failures --------------------------------------------------------------
+
+
+def test_s1_10_old_trajectories_are_pruned_and_zero_means_now(buffer: ReplayBuffer) -> None:
+    """Instants count, whatever zone they are told in."""
+    now = datetime.now(UTC)
+    kiritimati = timezone(timedelta(hours=14))
+    for trajectory_id, days, zone in (("t1", 31, UTC), ("t2", 29.9, kiritimati), ("t3", 1, UTC)):
+        created = (now - timedelta(days=days)).astimezone(zone)
+        buffer.store_trajectory(
+            trajectory(trajectory_id, steps=(), created_at=created, duration_seconds=0.0)
+        )
+
+    assert buffer.prune_old_trajectories() == 1
+    assert buffer.get_trajectory("t1") is None
+    assert buffer.get_trajectory("t2") is not None
+    assert buffer.prune_old_trajectories(days_old=0) == 2
+    again = buffer.store_trajectory(trajectory("t1", steps=()))
+    assert buffer.get_trajectory(again) is not None
 
 
 def test_s1_11_there_is_one_buffer_under_threads(store: Path) -> None:
