@@ -229,7 +229,7 @@ def _kind(span: SpanRecord, attributes: Mapping[str, Any], shape: _Shape) -> Kin
         _first_match(span.name, by_override)
         or next(filter(None, by_key), None)
         or _first_match(span.name, by_name)
-        or _kind_by_facts(attributes)
+        or _kind_by_facts(attributes, shape)
     )
     if found == "agent" and attributes.get("tool.name"):
         return "tool"  # a tool that an instrumentor took for an agent, by its name
@@ -240,15 +240,15 @@ def _first_match(name: str, patterns: Iterable[tuple[re.Pattern[str], Kind]]) ->
     return next((kind for pattern, kind in patterns if pattern.fullmatch(name)), None)
 
 
-def _kind_by_facts(attributes: Mapping[str, Any]) -> Kind | None:
+_TELLING: Final = ("response_id", "output_tokens", "model", "tool_name", "arguments", "result")
+"""Facts that tell what a span is."""
+
+
+def _kind_by_facts(attributes: Mapping[str, Any], shape: _Shape) -> Kind | None:
     """A dialect that nobody listed still writes some keys that others do."""
 
     def has(fact: str) -> bool:
-        return any(
-            isinstance(source, str) and "." in source and attributes.get(source) not in (None, "")
-            for dialect in DIALECTS
-            for source in dialect.facts.get(fact, ())
-        )
+        return any(attributes[key] not in (None, "") for key in shape.telling[fact])
 
     if has("response_id") or (has("output_tokens") and has("model")):
         return "llm"
@@ -295,9 +295,18 @@ class _Shape:
         kind_keys: Keys that may tell its kind, with their values; of spoken dialects first.
         is_unlisted: It speaks no dialect but words that everybody borrows.
         has_own_words: Keys beside those words look as if they told facts.
+        telling: Fact of `_TELLING` -> keys under which any dialect tells it.
     """
 
-    __slots__ = ("_keys", "_places", "has_own_words", "is_unlisted", "kind_keys", "spoken")
+    __slots__ = (
+        "_keys",
+        "_places",
+        "has_own_words",
+        "is_unlisted",
+        "kind_keys",
+        "spoken",
+        "telling",
+    )
 
     def __init__(self, scope: str | None, keys: frozenset[str]) -> None:
         self._keys = keys
@@ -313,6 +322,9 @@ class _Shape:
             for key, kinds in dialect.kinds.items()
             if key in keys
         )
+        self.telling = {
+            fact: tuple(key for key in _keys_telling(fact) if key in keys) for fact in _TELLING
+        }
 
     def places(self, kind: Kind, has_events: bool, has_logs: bool) -> _Places:
         """Where the facts of such a span of this kind may stand."""
@@ -339,6 +351,12 @@ class _Shape:
                 return True
 
 
+@cache
+def _keys_telling(fact: str) -> tuple[str, ...]:
+    sources = (source for dialect in DIALECTS for source in dialect.facts.get(fact, ()))
+    return tuple(source for source in sources if isinstance(source, str) and "." in source)
+
+
 @lru_cache(maxsize=1024)
 def _known_shape(scope: str | None, keys: frozenset[str]) -> _Shape:
     return _Shape(scope, keys)
@@ -357,6 +375,7 @@ def forget_shapes() -> None:
     """For whoever has changed `DIALECTS`."""
     _known_shape.cache_clear()
     _plan.cache_clear()
+    _keys_telling.cache_clear()
 
 
 @cache

@@ -8,7 +8,7 @@ them, so that a web server's `POST /chat` is no model call. Nothing here knows a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -91,6 +91,47 @@ def words_of(key: str) -> Words:
     return tuple(word.lower() for word in _WORD.findall(key))
 
 
+class _Keys:
+    """Keys as words, to be found by the words in which they end; in the order of the keys."""
+
+    __slots__ = ("_by_last", "_found", "words")
+
+    def __init__(self, words: Mapping[str, Words]) -> None:
+        self.words = words
+        self._by_last: dict[str, list[str]] = {}
+        for key, own in words.items():
+            for last in own[-1:]:
+                self._by_last.setdefault(last, []).append(key)
+        self._found: dict[Words, list[str]] = {}
+
+    def ending(self, ends: Words) -> Sequence[str]:
+        """The keys that end in these words."""
+        found = self._found.get(ends)
+        if found is None:
+            same = self._by_last.get(ends[-1], ())
+            found = [key for key in same if self.words[key][-len(ends) :] == ends]
+            self._found[ends] = found
+        return found
+
+    def any_ending(self, wanted: Iterable[Words]) -> bool:
+        """Whether any key ends in any of these."""
+        return any(map(self.ending, wanted))
+
+
+_MAX_KEYS: Final = 256
+"""Of a set of keys that is remembered: those of flattened lists have no end."""
+
+
+@lru_cache(maxsize=1024)
+def _known_keys(keys: tuple[str, ...]) -> _Keys:
+    return _Keys({key: words_of(key) for key in keys})
+
+
+def _keys_of(attributes: Mapping[str, Any]) -> _Keys:
+    make = _known_keys if len(attributes) <= _MAX_KEYS else _known_keys.__wrapped__
+    return make(tuple(attributes))
+
+
 def read_unlisted(span: SpanRecord, attributes: Mapping[str, Any], kind: Kind | None) -> Facts:
     """Facts by fragments of keys.
 
@@ -102,7 +143,7 @@ def read_unlisted(span: SpanRecord, attributes: Mapping[str, Any], kind: Kind | 
     Returns:
         Facts with their own kind, `wrapper` where nothing supports another.
     """
-    keys = {key: words_of(key) for key in attributes}
+    keys = _keys_of(attributes)
     facts = _counts_and_names(attributes, keys)
     facts.kind = kind or _kind_of(span, attributes, keys, facts)
     exchange = _exchange(attributes) if kind is None and facts.kind == "wrapper" else None
@@ -143,15 +184,13 @@ def names_a_fact(key: str) -> bool:
 
 def told_by(attributes: Mapping[str, Any]) -> Facts:
     """The counts and names that a log record tells, of whatever span."""
-    return _counts_and_names(attributes, {key: words_of(key) for key in attributes})
+    return _counts_and_names(attributes, _keys_of(attributes))
 
 
 # --- what it is --------------------------------------------------------------------------------
 
 
-def _kind_of(
-    span: SpanRecord, attributes: Mapping[str, Any], keys: Mapping[str, Words], facts: Facts
-) -> Kind:
+def _kind_of(span: SpanRecord, attributes: Mapping[str, Any], keys: _Keys, facts: Facts) -> Kind:
     said = _first(attributes, keys, _KIND_KEYS)
     by_key = _kind_in(words_of(str(loads(said)))) if said is not None else None
     operation = _first(attributes, keys, _OPERATION_KEYS)
@@ -167,18 +206,14 @@ def _kind_of(
     return "wrapper"
 
 
-def _chain_named(
-    span: SpanRecord, attributes: Mapping[str, Any], keys: Mapping[str, Words]
-) -> str | None:
+def _chain_named(span: SpanRecord, attributes: Mapping[str, Any], keys: _Keys) -> str | None:
     """The name of a span that says to be a chain of steps."""
     said = (_first(attributes, keys, _KIND_KEYS), _first(attributes, keys, _OPERATION_KEYS))
     words = {word for value in said for word in words_of(str(loads(value)))}
     return span.name if words & _CHAIN_WORDS else None
 
 
-def _model_named(
-    span: SpanRecord, attributes: Mapping[str, Any], keys: Mapping[str, Words]
-) -> str | None:
+def _model_named(span: SpanRecord, attributes: Mapping[str, Any], keys: _Keys) -> str | None:
     """The name of a span that says to be a model."""
     said = _first(attributes, keys, (*_KIND_KEYS, *_WEAK_KIND_KEYS))
     return span.name if words_of(str(loads(said))) == ("model",) else None
@@ -189,16 +224,16 @@ def _is_supported(
     span: SpanRecord,
     attributes: Mapping[str, Any],
     facts: Facts,
-    keys: Mapping[str, Words],
+    keys: _Keys,
 ) -> bool:
     """Whether the facts of a span bear out what only its name or operation says that it is."""
     if kind == "llm":
         if facts.model is None or span.status == "ERROR":
-            asked = any(_ends(words, ends) for words in keys.values() for ends in _CALL_DATA)
+            asked = keys.any_ending(_CALL_DATA)
             return facts.response_id is not None or (facts.model is not None and asked)
         return facts.response_id is not None or facts.output_tokens is not None
     if kind == "tool":
-        has_data = any(_ends(words, ends) for words in keys.values() for ends in _TOOL_DATA)
+        has_data = keys.any_ending(_TOOL_DATA)
         own_name = _first(attributes, keys, (("name",),))
         is_named = facts.tool_name is not None or own_name in (attributes.get("name"), span.name)
         return is_named and own_name != "" and has_data
@@ -237,9 +272,9 @@ def _exchange(attributes: Mapping[str, Any]) -> Facts | None:
 # --- single facts ------------------------------------------------------------------------------
 
 
-def _counts_and_names(attributes: Mapping[str, Any], keys: Mapping[str, Words]) -> Facts:
+def _counts_and_names(attributes: Mapping[str, Any], keys: _Keys) -> Facts:
     facts = Facts()
-    for key, words in keys.items():
+    for key, words in keys.words.items():
         fact = _fact_of(words)
         if fact is None or getattr(facts, fact) is not None:
             continue
@@ -250,7 +285,7 @@ def _counts_and_names(attributes: Mapping[str, Any], keys: Mapping[str, Words]) 
     usage = structured(_first(attributes, keys, _USAGE))
     if facts.output_tokens is None and isinstance(usage, Mapping):
         counted = {str(key): ("usage", *words_of(str(key))) for key in usage}
-        facts.fill(_counts_and_names(usage, counted))
+        facts.fill(_counts_and_names(usage, _Keys(counted)))
     _read_failure(facts, attributes, keys)
     cached = (facts.cache_read_tokens or 0) + (facts.cache_write_tokens or 0)
     if facts.input_tokens is not None and cached > facts.input_tokens:
@@ -262,13 +297,12 @@ _FAILED: Final[Mapping[Words, bool]] = {("is", "error"): True, ("success",): Fal
 """Flags, and what they say of a call that failed."""
 
 
-def _read_failure(facts: Facts, attributes: Mapping[str, Any], keys: Mapping[str, Words]) -> None:
+def _read_failure(facts: Facts, attributes: Mapping[str, Any], keys: _Keys) -> None:
     facts.error_message = _error_text(_first(attributes, keys, (("error", "message"), ("error",))))
     facts.failed = any(
         flag(attributes[key]) is meaning
-        for key, words in keys.items()
         for ends, meaning in _FAILED.items()
-        if _ends(words, ends)
+        for key in keys.ending(ends)
     )
 
 
@@ -348,13 +382,11 @@ def _ends(words: Words, ends: Words) -> bool:
     return words[-len(ends) :] == ends
 
 
-def _first(
-    attributes: Mapping[str, Any], keys: Mapping[str, Words], wanted: Iterable[Words]
-) -> Any:
+def _first(attributes: Mapping[str, Any], keys: _Keys, wanted: Iterable[Words]) -> Any:
     """The value of the first key that ends in one of the word sequences, best sequence first."""
     for ends in wanted:
-        for key, words in keys.items():
-            if _ends(words, ends) and attributes[key] not in (None, ""):
+        for key in keys.ending(ends):
+            if attributes[key] not in (None, ""):
                 return attributes[key]
     return None
 
@@ -366,14 +398,12 @@ _TOOL_OUTPUTS: Final[tuple[Words, ...]] = (("result",), ("tool", "output"), *_OU
 _TOOL_DATA: Final = (*_TOOL_INPUTS, *_TOOL_OUTPUTS)
 
 
-def _read_tool(
-    facts: Facts, span: SpanRecord, attributes: Mapping[str, Any], keys: Mapping[str, Words]
-) -> None:
+def _read_tool(facts: Facts, span: SpanRecord, attributes: Mapping[str, Any], keys: _Keys) -> None:
     facts.tool_name = facts.tool_name or text(attributes.get("name")) or _tool_in(span.name)
     facts.arguments = arguments(_first(attributes, keys, _TOOL_INPUTS))
     facts.result = _first(attributes, keys, _TOOL_OUTPUTS)
     for event in span.events:
-        inner = {key: words_of(key) for key in event.attributes}
+        inner = _keys_of(event.attributes)
         if facts.result is None and event.name != "exception":
             facts.result = _first(event.attributes, inner, _TOOL_OUTPUTS)
 
@@ -400,7 +430,7 @@ _ANSWER_WORDS: Final = frozenset({"output", "completion", "response"})
 
 
 def _read_messages(
-    facts: Facts, span: SpanRecord, attributes: Mapping[str, Any], keys: Mapping[str, Words]
+    facts: Facts, span: SpanRecord, attributes: Mapping[str, Any], keys: _Keys
 ) -> None:
     facts.tool_name = facts.tool_call_id = None  # of the calls in its answer
     events = [value for value in attributes.values() if _lists_events(value)]
@@ -408,7 +438,9 @@ def _read_messages(
         facts.fill(read_events(span, (), events))
     facts.input = facts.input or _flattened(attributes, ("input", "prompt", "request"))
     facts.output = facts.output or _flattened(attributes, ("output", "completion", "response"))
-    asked = {key: words for key, words in keys.items() if not _ANSWER_WORDS.intersection(words)}
+    asked = _Keys(
+        {k: words for k, words in keys.words.items() if not _ANSWER_WORDS.intersection(words)}
+    )
     for ends in _INPUTS:
         value = _first(attributes, asked, (ends,))
         if value is None:
