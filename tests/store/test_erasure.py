@@ -16,12 +16,14 @@ from typing import Any
 import duckdb
 import pytest
 
-from otel_traj import semconv, wal
+from otel_traj import importers, semconv, wal
 from otel_traj.assembly import runs
 from otel_traj.errors import ConfigurationError, StoreError, TrajectoryNotFoundError
 from otel_traj.model import LogRecord, Record, SpanLink, SpanRecord
 from otel_traj.store import TrajectoryStore, erasure, snapshot
 from tests.store.runs import chat, close, root, run, span, span_id, started, tool, trace_id
+
+CORPUS = Path(__file__).parents[1] / "data" / "corpus"
 
 ROWS = {
     "trajectories": "select * from trajectories order by all",
@@ -349,6 +351,24 @@ def test_any_text_may_name_a_user(store: TrajectoryStore, user: str) -> None:
     assert len(store.delete(user=user).trajectory_ids) == 1
 
     assert is_absent(store, user)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [0, -1])
+def test_of_runs_that_real_frameworks_told_one_goes(store: TrajectoryStore, at: int) -> None:
+    store.append(importers.read(CORPUS))
+    by_size = asked(
+        store, "select trajectory_id, trace_ids from trajectories order by n_spans, trajectory_id"
+    )
+    doomed, trace_ids = by_size[at]
+    others = "select * from steps where trajectory_id <> $doomed order by all"
+    before = asked(store, others, doomed=doomed)
+
+    store.delete([doomed])
+
+    assert asked(store, others, doomed=doomed) == before
+    assert is_absent(store, doomed, *trace_ids)
+    assert [p for p in store.verify(sample=None) if p.severity == "error"] == []
 
 
 # --- while it is recorded -----------------------------------------------------------------------

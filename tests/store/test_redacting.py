@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 
-from otel_traj import assembly, semconv, wal
+from otel_traj import assembly, importers, semconv, wal
 from otel_traj.assembly import runs
 from otel_traj.errors import ConfigurationError, UnknownNameError
 from otel_traj.model import LogRecord, Record, SpanEvent, SpanLink
 from otel_traj.store import TrajectoryStore, erasure, removal, snapshot
 from tests.store.runs import chat, root, run, span_id, started, tool, trace_id
 
+CORPUS = Path(__file__).parents[1] / "data" / "corpus"
 ANN = "ann@example.com"
 PATTERN = r"ann@example\.com"
 
@@ -142,6 +143,25 @@ def test_what_runs_say_of_themselves_is_said_once(full: TrajectoryStore) -> None
     assert asked(full, "select * from annotations order by all") == before
     names = "select name, count(*) from annotations where source = 'explicit' group by 1 order by 1"
     assert asked(full, names) == [("failure_rationale", 1), ("note", 1), ("outcome", 1)]
+
+
+@pytest.mark.slow
+def test_of_runs_that_real_frameworks_told_a_word_is_replaced(store: TrajectoryStore) -> None:
+    store.append(importers.read(CORPUS))
+    counts = "select trajectory_id, n_spans, n_steps, status from trajectories order by 1"
+    before = asked(store, counts)
+    [(word,)] = asked(
+        store,
+        "select w from (select unnest(regexp_extract_all(output_text, '[A-Za-z]{6,}')) as w"
+        " from steps) group by w order by count(*) desc, w limit 1",
+    )
+
+    report = store.redact(rf"(?i){word}")
+
+    assert report.trajectories > 0
+    assert store.search(patterns=[rf"(?i){word}"]).findings == ()
+    assert asked(store, counts) == before
+    assert [p for p in store.verify(sample=None) if p.severity == "error"] == []
 
 
 def test_an_audit_tells_how_much_and_not_what(full: TrajectoryStore) -> None:
