@@ -682,7 +682,7 @@ class TrajectoryStore:
         if user is not None:
             named["user_id"] = user
         given = list(trajectories)
-        if not given and not any(named.values()):
+        if not (given or named) or "" in named.values():
             raise ConfigurationError("Name what to delete: trajectories, a conversation or a user")
         wal.initialise(self.path)
         cursor = self.connection()
