@@ -41,3 +41,21 @@ def test_reads_beside_writers_a_sealer_and_compaction_are_consistent(root: Path)
     told = measured(root, "concurrency.py", "--seconds", "4", "--writers", "2", "--readers", "1")
 
     assert "inconsistent 0" in told
+
+
+def test_all_that_comes_in_is_acknowledged_and_queryable(root: Path) -> None:
+    told = measured(
+        root, "ingest.py", *("--seconds", "0.2", "--spans", "5000", "--commits", "20"),
+        *("--profile", "500", "--days", "3", "--spans-per-day", "40"),
+    )  # fmt: skip
+
+    assert "sustained to SQL" in told
+    assert "(n=5,000)" in told
+    assert "seal into 3 days with 120 spans" in told
+
+
+def test_assembly_is_measured_in_its_parts(root: Path) -> None:
+    told = measured(root, "assembly_speed.py", "--spans", "100", "--longest", "200")
+
+    for part in ("decoding", "hashing", "assembly"):
+        assert part in told
