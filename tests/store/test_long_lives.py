@@ -1,0 +1,132 @@
+"""Long lives: stores of very many days, runs that do not end, what is told a week later.
+
+That work on one day looks at no other is proved by making all others unreadable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from otel_traj import wal
+from otel_traj.model import LogRecord, SpanRecord
+from otel_traj.store import (
+    TrajectoryStore,
+    collection,
+    compaction,
+    days,
+    sealing,
+    snapshot,
+    traces,
+)
+from tests.store.runs import START_NS, close, run, span_id, started, tool, trace_id
+
+N_DAYS = 12
+DAY_NS = 86_400 * 10**9
+
+
+def of_day(day: int, spans: list[SpanRecord]) -> list[SpanRecord]:
+    """The same spans so many days after the first."""
+    shift = day * DAY_NS
+    return [replace(s, start_ns=s.start_ns + shift, end_ns=(s.end_ns or 0) + shift) for s in spans]
+
+
+def date_of(day: int) -> str:
+    return days.day(START_NS + day * DAY_NS)
+
+
+@pytest.fixture
+def last_day_only(store: TrajectoryStore) -> TrajectoryStore:
+    """A store of many days, of which only the last can be read."""
+    store.append(span for day in range(N_DAYS) for span in of_day(day, run(day + 1)))
+    for file in store.path.glob("*/date=*/*.parquet"):
+        if file.parent.name < f"date={date_of(N_DAYS - 2)}":
+            file.write_bytes(b"no Parquet")
+    return store
+
+
+def test_new_runs_and_late_spans_touch_no_other_day(last_day_only: TrajectoryStore) -> None:
+    report = last_day_only.append(of_day(N_DAYS - 1, [*run(900), tool(N_DAYS, 4)]))
+
+    assert (report.spans, report.trajectories) == (5, 2)
+
+
+def test_compaction_of_a_day_touches_no_other_day(
+    last_day_only: TrajectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "FAN_IN", 3)
+    before = snapshot.newest(last_day_only.path)
+    for number in (900, 901):
+        last_day_only.append(of_day(N_DAYS - 1, run(number)))
+
+    compaction.compact(last_day_only.path)
+
+    after = snapshot.newest(last_day_only.path)
+    assert [f.date for f in after.live("spans") if f.level] == [date_of(N_DAYS - 1)]
+    assert len(after.live("spans")) == len(before.live("spans"))
+
+
+def test_what_comes_days_later_leaves_one_current_row_and_all_that_was_said(
+    store: TrajectoryStore,
+) -> None:
+    store.append([*run(1), *run(2)])
+    [(run_id,)] = store.sql(
+        "select trajectory_id from trajectories where task = 'order-1'"
+    ).fetchall()
+    store.annotate(run_id, "outcome", "success")
+    store.compact(full=True)
+    collection.collect(store.path, grace_s=0)
+
+    store.append([tool(1, 4)])
+    store.annotate(run_id, "outcome", "failure", annotator="mona")
+    store.append([evaluation(1, 0.25), evaluation(1, 0.25)])
+    store.compact(full=True)
+    collection.collect(store.path, grace_s=0)
+
+    told = "select n_spans, n_late, outcome from trajectories where trajectory_id = $id"
+    assert store.sql(told, {"id": run_id}).fetchall() == [(5, 1, "failure")]
+    said = store.sql("select name, value_text, value_num from annotations order by created")
+    assert sorted(said.fetchall(), key=str) == [
+        ("outcome", "failure", None),
+        ("outcome", "success", None),
+        ("relevance", None, 0.25),
+    ]
+    assert store.verify() == []
+
+
+def evaluation(number: int, score: float) -> LogRecord:
+    """The event of an evaluator that looked at a run a week after it."""
+    return LogRecord(
+        trace_id(number),
+        span_id(number, 0),
+        START_NS + 7 * DAY_NS,
+        None,
+        "gen_ai.evaluation.result",
+        None,
+        None,
+        attributes={"gen_ai.evaluation.name": "relevance", "gen_ai.evaluation.score.value": score},
+    )
+
+
+@pytest.mark.slow
+def test_run_without_end_is_derived_at_doubling_lengths_only(
+    store: TrajectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(traces, "MANY_SPANS", 10)
+    writer = wal.WalWriter(store.path, durability="os")
+    writer.append(wal.encode([started(run(1)[-1])]))
+
+    derived_at = []
+    for n_spans in range(5, 45, 5):
+        writer.append(wal.encode([tool(1, position) for position in range(1, n_spans + 1)]))
+        if sealing.seal(store.path).trajectories:
+            derived_at.append(n_spans)
+
+    assert derived_at == [5, 10, 20, 40]
+    writer.append(wal.encode([run(1)[-1], close(1)]))
+    sealing.seal(store.path)
+    assert store.sql("select n_spans, status from trajectories").fetchall() == [
+        (n_spans + 1, "completed")
+    ]
+    writer.close()
