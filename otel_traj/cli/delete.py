@@ -16,7 +16,7 @@ from otel_traj.cli.words import count
     epilog=examples(
         "otel-traj delete 4bf92f35",
         "otel-traj delete 4bf92f35 5c10a9d2 --yes",
-        "otel-traj delete --user 8812 --yes && otel-traj verify --absent 8812",
+        "otel-traj delete --user 8812 --yes",
     )
 )
 @click.argument("trajectory_ids", metavar="[ID]...", nargs=-1)
