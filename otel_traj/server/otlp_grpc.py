@@ -16,7 +16,7 @@ import grpc  # type: ignore[import-untyped]
 
 from otel_traj.otlp import Signal
 from otel_traj.server import refusals
-from otel_traj.server.receiver import Receiver
+from otel_traj.server.receiver import Receiver, Request
 from otel_traj.server.refusals import Refusal
 from otel_traj.server.responses import response_of
 
@@ -27,6 +27,8 @@ SERVICES: Final[Mapping[Signal, str]] = {
     "logs": "opentelemetry.proto.collector.logs.v1.LogsService",
 }
 
+READ_AHEAD_BYTES: Final = 256 * 1024
+
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 _END: Final[Any] = grpc.aio.EOF  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -34,12 +36,15 @@ _END: Final[Any] = grpc.aio.EOF  # pyright: ignore[reportAttributeAccessIssue]
 def server(receiver: Receiver) -> Any:
     """A `grpc.aio` server that hands calls to `receiver`; it listens nowhere yet."""
     made = grpc.aio.server(
-        maximum_concurrent_rpcs=receiver.limits.connections,
+        maximum_concurrent_rpcs=receiver.limits.calls,
         options=[
             # Holds for what a message unpacks to as well.
             ("grpc.max_receive_message_length", receiver.limits.body),
             ("grpc.max_metadata_size", 64 * 1024),
             ("grpc.so_reuseport", 0),
+            # What is read ahead of a call that waits for room; probing would let it grow to megabytes.
+            ("grpc.http2.bdp_probe", 0),
+            ("grpc.http2.lookahead_bytes", READ_AHEAD_BYTES),
             # Agents keep a channel for hours, and some ping it more often than gRPC likes.
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.max_ping_strikes", 0),
@@ -80,7 +85,8 @@ async def _exported(receiver: Receiver, signal: Signal, context: Any) -> bytes:
         await hold.resize(receiver.limits.body)
         body = await _message(receiver, context)
         await hold.resize(len(body))
-        checked = await receiver.take(body, signal, "protobuf", "identity", "grpc")
+        came = Request(body, signal, "protobuf", "identity", "grpc")
+        checked = await receiver.take(came, hold)
     return response_of(signal, checked).SerializeToString()
 
 

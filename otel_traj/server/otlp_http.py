@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from otel_traj.otlp import Signal
 from otel_traj.server import encodings, refusals
 from otel_traj.server.receiver import Hold, Receiver
+from otel_traj.server.receiver import Request as Export
 from otel_traj.server.refusals import Refusal
 from otel_traj.server.requests import Checked, Encoding
 from otel_traj.server.responses import response_of
@@ -67,21 +68,27 @@ class OtlpHttp:
             raise Refusal(refusals.WRONG_TYPE, f"Unknown Content-Encoding {packing!r}")
         with self._receiver.hold() as hold:
             body = await self._body(request, hold)
-            checked = await self._receiver.take(body, signal, encoding, coding, "http")
+            came = Export(body, signal, encoding, coding, "http")
+            checked = await self._receiver.take(came, hold)
         return Response(_success(signal, checked, encoding), media_type=_TYPES[encoding])
 
     async def _body(self, request: Request, hold: Hold) -> bytes:
         """The body as it comes, within the limits of size, memory and time."""
         limits = self._receiver.limits
-        if int(request.headers.get("content-length", 0)) > limits.body:
+        announced = int(request.headers.get("content-length", 0))
+        if announced > limits.body:
             raise encodings.too_large(limits.body)
+        # All of it at once: requests that each had a part of the room would wait for one another.
+        await hold.resize(announced)
         chunks: list[bytes] = []
+        size = 0
         try:
             async with asyncio.timeout(limits.slow_s):
                 async for chunk in request.stream():
-                    await hold.resize(hold.bytes + len(chunk))
-                    if hold.bytes > limits.body:
+                    size += len(chunk)
+                    if size > limits.body:
                         raise encodings.too_large(limits.body)
+                    await hold.resize(max(size, announced))
                     chunks.append(chunk)
         except TimeoutError:
             raise Refusal(

@@ -1,8 +1,9 @@
 """What both transports do with a request: keep it in bounds, check it, make it durable.
 
-Memory is bounded by `Limits`: the bytes of all requests under way by `memory`, what one of them may
-unpack to by `body`; at most `WORKERS` are being unpacked and parsed at a time, which takes about
-`PARSING` times their size. Who finds no room is told to come again, before it is read.
+Memory is bounded by `Limits`: the bytes of all requests under way by `memory`, those of one by
+`body`. At most `WORKERS` are unpacked and parsed at a time, which takes about five times their size
+(JSON made to be dear: twenty times). A request gets its room before it is read; who finds none
+waits a little, and is then told to come again.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import asyncio
 import contextlib
 import hmac
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 from otel_traj.errors import InputError
 from otel_traj.otlp import Signal
@@ -41,6 +42,9 @@ DISK_RETRY_S: Final = 5
 
 _MIB: Final = 1024 * 1024
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -50,13 +54,15 @@ class Limits:
         body: Bytes of one request, as it came and unpacked.
         memory: Bytes of all requests under way.
         slow_s: Seconds that a request may take to arrive.
-        connections: At most so many over HTTP, and so many calls over gRPC.
+        connections: So many over HTTP at most, on each port.
+        calls: So many over gRPC at a time at most.
     """
 
     body: int = 64 * _MIB
     memory: int = 512 * _MIB
     slow_s: float = 30.0
     connections: int = 4096
+    calls: int = 1024
 
 
 class Room:
@@ -125,6 +131,25 @@ class Hold:
         self.bytes = n_bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An export request as it came.
+
+    Attributes:
+        body: Its bytes.
+        signal: What it exports.
+        encoding: How it is written.
+        coding: How it is packed.
+        transport: `grpc` or `http`.
+    """
+
+    body: bytes
+    signal: Signal
+    encoding: Encoding
+    coding: Coding
+    transport: str
+
+
 class Receiver:
     """Takes export requests for a store; used from one event loop."""
 
@@ -152,6 +177,7 @@ class Receiver:
         self._room = Room(limits, metrics)
         self._journal = Journal(store)
         self._workers = ThreadPoolExecutor(WORKERS, "otel-traj-parse")
+        self._unpacking = asyncio.Semaphore(WORKERS)
         self._expected = None if token is None else f"Bearer {token}".encode()
         self._redaction = redaction
         self.is_stopping = False
@@ -176,30 +202,24 @@ class Receiver:
         """Room for one request."""
         return self._room.hold()
 
-    async def take(
-        self, body: bytes, signal: Signal, encoding: Encoding, coding: Coding, transport: str
-    ) -> Checked:
+    async def take(self, request: Request, hold: Hold) -> Checked:
         """Store a request; what is accepted of it is durable when this returns.
 
         Args:
-            body: As it came.
-            signal: What it exports.
-            encoding: How it is written.
-            coding: How it is packed.
-            transport: For the metrics: `grpc` or `http`.
+            request: As it came.
+            hold: The room that it takes; becomes what it takes unpacked.
 
         Raises:
             Refusal: It is no such request, or cannot be stored now.
         """
         began = time.perf_counter()
-        loop = asyncio.get_running_loop()
-        checked = await loop.run_in_executor(
-            self._workers, self._checked, body, signal, encoding, coding
-        )
-        self.metrics.received(signal, transport, checked, len(body))
+        body = await self._unpacked(request, hold)
+        checked = await self._work(self._checked, body, request)
+        sender = (request.signal, request.transport)
+        self.metrics.received(*sender, checked, len(request.body))
         if checked.body:
             await self._append(checked)
-        self.metrics.durable(signal, transport, checked, time.perf_counter() - began)
+        self.metrics.durable(*sender, checked, time.perf_counter() - began)
         return checked
 
     def close(self) -> None:
@@ -207,14 +227,29 @@ class Receiver:
         self._workers.shutdown()
         self._journal.close()
 
-    def _checked(self, body: bytes, signal: Signal, encoding: Encoding, coding: Coding) -> Checked:
-        """Unpack, check, redact; on a thread of `_workers`."""
+    async def _unpacked(self, request: Request, hold: Hold) -> bytes:
+        if request.coding == "identity":
+            return request.body
+        async with self._unpacking:  # what was unpacked finds room before the next one is
+            body = await self._work(
+                encodings.unpack, request.body, request.coding, self.limits.body
+            )
+            await hold.resize(len(body))
+        return body
+
+    def _checked(self, body: bytes, request: Request) -> Checked:
+        """Check and redact; on a thread of `_workers`."""
+        signal, encoding = request.signal, request.encoding
+        checked = requests.check(body, signal, encoding)
+        if self._redaction and checked.body:
+            return requests.redacted(checked, signal, encoding, self._redaction)
+        return checked
+
+    async def _work(self, function: Callable[_P, _T], *args: _P.args, **_: _P.kwargs) -> _T:
+        """Call a function on a thread of `_workers`."""
+        loop = asyncio.get_running_loop()
         try:
-            unpacked = encodings.unpack(body, coding, self.limits.body)
-            checked = requests.check(unpacked, signal, encoding)
-            if self._redaction and checked.body:
-                checked = requests.redacted(checked, signal, encoding, self._redaction)
-            return checked
+            return await loop.run_in_executor(self._workers, function, *args)
         except InputError as error:
             raise Refusal(refusals.MALFORMED, str(error)) from error
 

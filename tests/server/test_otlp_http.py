@@ -318,7 +318,7 @@ def test_without_room_requests_are_told_when_to_come_again(
     with listen(body=10_000, memory=10_000) as address:
         host, port = address.split(":")
         with socket.create_connection((host, int(port)), timeout=20) as holding:
-            holding.sendall(HEAD + b"Content-Length: 9900\r\n\r\n" + bytes(9_800))
+            holding.sendall(HEAD + b"Content-Length: 9900\r\n\r\n" + bytes(10))
             answers = [post(address, GOOD) for _ in range(3)]
 
         assert [answer.status for answer in answers] == [503] * 3
