@@ -42,7 +42,7 @@ def server(receiver: Receiver) -> Any:
             ("grpc.max_receive_message_length", receiver.limits.body),
             ("grpc.max_metadata_size", 64 * 1024),
             ("grpc.so_reuseport", 0),
-            # So much is read ahead of a call that waits for room; probing lets it grow to megabytes.
+            # Read ahead of calls that wait for room; probing would let it grow to megabytes each.
             ("grpc.http2.bdp_probe", 0),
             ("grpc.http2.lookahead_bytes", READ_AHEAD_BYTES),
             # Agents keep a channel for hours, and some ping it more often than gRPC likes.
