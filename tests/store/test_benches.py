@@ -32,9 +32,9 @@ def measured(root: Path, script: str, *arguments: str) -> str:
 
 
 def test_killed_at_random_instants_a_store_loses_nothing(root: Path) -> None:
-    told = measured(root, "faults.py", "--kills", "7", "--cuts", "300")
+    told = measured(root, "faults.py", "--kills", "8", "--cuts", "300")
 
-    assert "kills         n=7" in told
+    assert "kills         n=8" in told
 
 
 def test_reads_beside_writers_a_sealer_and_compaction_are_consistent(root: Path) -> None:
