@@ -145,7 +145,10 @@ def command(
     if warning := service.check(settings):
         _say(f"warning: {warning}")
     _say(f"store     {store}")
-    return DONE if asyncio.run(service.serve(settings, _say)) else FOUND_PROBLEMS
+    if asyncio.run(service.serve(settings, _say)):
+        return DONE
+    _say("warning: not all that came is sealed; whoever reads the store next does it")
+    return FOUND_PROBLEMS
 
 
 def _token(file: Path | None) -> str | None:

@@ -165,9 +165,8 @@ async def _signalled() -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     stopping = (signal.SIGTERM, signal.SIGINT)
-    for number in stopping:
-        loop.add_signal_handler(number, stop.set)
+    for number in stopping:  # not the loop's own handlers, which Windows lacks
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
     await stop.wait()
     for number in stopping:
-        loop.remove_signal_handler(number)
         signal.signal(number, signal.SIG_DFL)
