@@ -69,15 +69,15 @@ def _unpacked_zlib(body: bytes, limit: int) -> bytes:
 
 def _unpacked_zstd(body: bytes, limit: int) -> bytes:
     unpacked = bytearray()
-    while body and len(unpacked) <= limit:  # so may frames
+    position = 0
+    while position < len(body) and len(unpacked) <= limit:  # so may frames
         decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES).decompressobj()
-        for start in range(0, len(body), _SLICE_BYTES):
-            unpacked += decompressor.decompress(body[start : start + _SLICE_BYTES])
-            if decompressor.eof or len(unpacked) > limit:
-                break
-        if not decompressor.eof and len(unpacked) <= limit:
-            raise EOFError("it is cut off")
-        body = decompressor.unused_data + body[start + _SLICE_BYTES :]
+        while not decompressor.eof and len(unpacked) <= limit:
+            if position >= len(body):
+                raise EOFError("it is cut off")
+            unpacked += decompressor.decompress(body[position : position + _SLICE_BYTES])
+            position = min(position + _SLICE_BYTES, len(body))
+        position -= len(decompressor.unused_data)
     return bytes(unpacked)
 
 

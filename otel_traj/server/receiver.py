@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hmac
 import time
 from collections.abc import Callable, Iterator
@@ -245,11 +246,11 @@ class Receiver:
             return requests.redacted(checked, signal, encoding, self._redaction)
         return checked
 
-    async def _work(self, function: Callable[_P, _T], *args: _P.args, **_: _P.kwargs) -> _T:
+    async def _work(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Call a function on a thread of `_workers`."""
-        loop = asyncio.get_running_loop()
+        call = functools.partial(function, *args, **kwargs)
         try:
-            return await loop.run_in_executor(self._workers, function, *args)
+            return await asyncio.get_running_loop().run_in_executor(self._workers, call)
         except InputError as error:
             raise Refusal(refusals.MALFORMED, str(error)) from error
 

@@ -53,7 +53,8 @@ def refused(channel: Any, body: bytes, **options: Any) -> tuple[str, str]:
     """Code and reason."""
     with pytest.raises(grpc.RpcError) as caught:
         export(channel, body, **options)
-    return caught.value.code().name, caught.value.details()
+    error: Any = caught.value
+    return error.code().name, error.details()
 
 
 def test_an_answer_without_content_says_that_all_is_stored(channel: Any) -> None:
@@ -167,8 +168,9 @@ def test_without_room_a_call_is_told_when_to_come_again(store: Path) -> None:
 
         assert export(channel, GOOD) == b""
 
-    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    trailers = dict(caught.value.trailing_metadata())
+    error: Any = caught.value
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    trailers = dict(error.trailing_metadata())
     told = RetryInfo()
     [packed] = Status.FromString(trailers["grpc-status-details-bin"]).details
     assert packed.Unpack(told)
