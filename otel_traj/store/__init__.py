@@ -752,8 +752,8 @@ class TrajectoryStore:
     def publish(self) -> PublishReport:
         """Make Delta tables of the stored files, or bring them up to date; see `docs/engines.md`.
 
-        Nothing is copied, but days with revisions that a newer one replaced are merged before,
-        because readers of Delta would count those. From then on `compact`, `migrate`, `retain`,
+        Nothing is copied, but files of derived tables with revisions that a newer one replaced are
+        rewritten without them, because readers of Delta would count those. From then on `compact`, `migrate`, `retain`,
         `delete` and `redact` bring the tables up to date, and `publish` does after new runs.
 
         Raises:

@@ -6,9 +6,10 @@ and others read it as it is. The kept library deltalake writes it (`docs/decisio
 
 A snapshot is one commit for all tables, Delta has one log per table: the raw tables are published
 first and `trajectories` last, so that what a header speaks of is there. Readers of Delta know
-nothing of dead revisions, so these are compacted away before. A death at any point leaves tables
-of two snapshots, each of them whole; the next `publish` compares every log with the snapshot and
-commits what differs. What the logs name is kept for their readers (`otel_traj.store.published`).
+nothing of dead revisions, so files that have some are rewritten without them before. A death at any
+point leaves tables of two snapshots, each of them whole; the next `publish` compares every log with
+the snapshot and commits what differs. What the logs name is kept for their readers
+(`otel_traj.store.published`).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import pyarrow as pa
 
 from otel_traj import wal
 from otel_traj.errors import MissingExtraError, StoreError
-from otel_traj.store import compaction, files, locks, published, rewrite, snapshot, views
+from otel_traj.store import files, locks, published, rewrite, snapshot, views
 from otel_traj.store.schema import SUPERSEDED, TABLES
 from otel_traj.store.snapshot import DataFile, Snapshot
 
@@ -129,20 +130,29 @@ def require() -> None:
 
 
 def _without_dead_revisions(store: Path, wait_s: float) -> Snapshot:
-    """The newest snapshot, once every stored row lives; the caller holds the lock `upkeep`."""
-    if snapshot.newest(store).live(SUPERSEDED.name):
-        compaction.compact(store, scope="all", wait_s=wait_s)
+    """The newest snapshot, once every stored row lives; the caller holds the lock `upkeep`.
+
+    Most of the work is done while sealers seal. A run that goes on is derived at every seal, so
+    what has died meanwhile is left out while they wait.
+    """
+    _leave_dead_out(store, wait_s)
+    with locks.held(store, "commit", wait_s):
+        return _leave_dead_out(store, wait_s)
+
+
+def _leave_dead_out(store: Path, wait_s: float) -> Snapshot:
     current = snapshot.newest(store)
     if not current.live(SUPERSEDED.name):
         return current
-    # A run that goes on is derived at every seal: wait for no moment without, but make one.
-    with locks.held(store, "commit", wait_s):
-        current = snapshot.newest(store)
-        dead = "(trajectory_id, rev) in (select (trajectory_id, rev) from stored.superseded)"
-        change = rewrite.without(
-            store, current, {**dict.fromkeys(views.REVISED, dead), SUPERSEDED.name: "true"}
-        )
-        return rewrite.publish(store, change, op="compact")
+    dead = "(trajectory_id, rev) in (select (trajectory_id, rev) from stored.superseded)"
+    doomed = {**dict.fromkeys(views.REVISED, dead), SUPERSEDED.name: "true"}
+    change = rewrite.without(store, current, doomed)
+    try:
+        with locks.held(store, "commit", wait_s):
+            return rewrite.publish(store, change, op="compact")
+    except BaseException:
+        rewrite.discard(store, change.add)
+        raise
 
 
 # --- one table ---------------------------------------------------------------------------------

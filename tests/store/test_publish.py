@@ -213,24 +213,42 @@ def test_a_run_that_goes_on_is_published_as_far_as_it_is(store: TrajectoryStore)
     assert status == "completed"
 
 
-def test_a_revision_that_died_after_compaction_is_not_published(
+def test_a_revision_that_dies_while_others_are_left_out_is_not_published(
     store: TrajectoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.append(run(1))
     store.append([tool(1, 4)])
-    real = compaction.compact
+    real = rewrite.without
+    late = [tool(1, 5)]
 
-    def then_a_late_span(path: Path, **options: Any) -> Any:
-        report = real(path, **options)
-        store.append([tool(1, 5)])
-        return report
+    def with_a_late_span(*arguments: Any) -> Any:
+        change = real(*arguments)
+        if late:
+            store.append([late.pop()])
+        return change
 
-    monkeypatch.setattr(compaction, "compact", then_a_late_span)
+    monkeypatch.setattr(rewrite, "without", with_a_late_span)
 
     store.publish()
 
     assert_published(store)
     assert [len(live(store, "trajectories")), len(live(store, "spans"))] == [1, 6]
+
+
+def test_spans_and_days_without_dead_revisions_are_not_rewritten(store: TrajectoryStore) -> None:
+    store.append([*run(1), *run(2)])
+    before = {table: snapshot.newest(store.path).live(table) for table in publish.ORDER}
+    store.append([tool(1, 4)])
+
+    store.publish()
+
+    after = {table: snapshot.newest(store.path).live(table) for table in publish.ORDER}
+    assert {t for t in publish.ORDER if not set(before[t]) <= set(after[t])} == {
+        "trajectories",
+        "steps",
+        "trajectory_spans",
+    }
+    assert_published(store)
 
 
 def test_a_column_of_a_newer_version_is_added(
