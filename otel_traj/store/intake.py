@@ -99,36 +99,49 @@ def read_log(store: Path, offsets: Mapping[str, int], *, keep_damage: bool = Tru
     """
     keep = quarantine if keep_damage else _ignore
     intake = Intake()
-    segments = wal.segments(store)
     # Asked before reading: a writer that dies in between has written all that will be read.
-    abandoned = {path.name: wal.is_abandoned(path) for path in segments}
-    intake.alive = {writer_of(path.name) for path in segments if not abandoned[path.name]}
+    abandoned: dict[Path, bool] = {}
+    for path in wal.segments(store):
+        # A writer removes a segment whose first frame could not be written, a sealer covered ones.
+        with contextlib.suppress(FileNotFoundError):
+            abandoned[path] = wal.is_abandoned(path)
+    intake.alive = {writer_of(path.name) for path, is_over in abandoned.items() if not is_over}
     n_bytes = 0
-    for path in segments:
+    for path, is_over in abandoned.items():
         start = offsets.get(path.name, 0)
         if n_bytes >= BATCH_BYTES:
             intake.offsets[path.name] = start
             intake.is_all = False
             continue
-        end = start
-        for frame in wal.frames(path, start, is_over=abandoned[path.name]):
-            if isinstance(frame, wal.Damage):
-                keep(store, path, frame.start, frame.end)
-                intake.rejected += 1
-            else:
-                _add_frame(
-                    frame, intake, writer_of(path.name), functools.partial(keep, store, path)
-                )
-            end = frame.end
-        n_bytes += end - start
-        intake.offsets[path.name] = end
-        if abandoned[path.name]:
-            intake.covered.append(path)
-            size = path.stat().st_size
-            if end < size:
-                intake.torn.append(path)
-                keep(store, path, end, size)
+        with contextlib.suppress(FileNotFoundError):
+            _read_segment(path, start, intake, functools.partial(keep, store, path), is_over)
+            n_bytes += intake.offsets[path.name] - start
     return intake
+
+
+def _read_segment(
+    path: Path, start: int, intake: Intake, keep: Callable[[int, int], None], is_over: bool
+) -> None:
+    """Add what a segment holds from `start` on.
+
+    Raises:
+        FileNotFoundError: It has been removed; nothing is added then.
+    """
+    end = start
+    for frame in wal.frames(path, start, is_over=is_over):
+        if isinstance(frame, wal.Damage):
+            keep(frame.start, frame.end)
+            intake.rejected += 1
+        else:
+            _add_frame(frame, intake, writer_of(path.name), keep)
+        end = frame.end
+    intake.offsets[path.name] = end
+    if is_over:
+        intake.covered.append(path)
+        size = path.stat().st_size
+        if end < size:
+            intake.torn.append(path)
+            keep(end, size)
 
 
 def quarantine(store: Path, segment: Path, start: int, end: int) -> None:
@@ -155,7 +168,7 @@ def living_writers(store: Path) -> set[str]:
 
 
 def writer_of(segment: str) -> str:
-    """The process in the name of a segment, `<ulid>-<process>.wal`; it may have several segments."""
+    """The process in the name of a segment, `<ulid>-<process>.wal`; it may have several."""
     return segment.removesuffix(".wal").rpartition("-")[2]
 
 

@@ -182,10 +182,7 @@ def unsealed(store: Path) -> tuple[Snapshot, Intake, Batch]:
     """
     while True:
         current = snapshot.newest(store)
-        try:
-            read = intake.read_log(store, current.wal, keep_damage=False)
-        except FileNotFoundError:
-            continue
+        read = intake.read_log(store, current.wal, keep_damage=False)
         if snapshot.newest(store).n == current.n:
             return current, read, _derive(store, current, read, prices_of(store), is_final=False)
 

@@ -657,3 +657,14 @@ def test_calls_of_another_process_or_an_hour_later_are_not_stitched(
     store.seal()
 
     assert asked(store, "select count(*) from trajectories") == [(3,)]
+
+
+def test_segment_that_its_writer_takes_back_stops_no_sealer(
+    store: TrajectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(store, *run(1))
+    [segment] = wal.segments(store.path)
+    gone = segment.with_name("0" + segment.name)  # listed, and removed before it is opened
+    monkeypatch.setattr(wal, "segments", lambda store: [gone, segment])
+
+    assert sealing.seal(store.path).spans == 4
