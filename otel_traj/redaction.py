@@ -59,6 +59,10 @@ _IDENTITIES: Final = frozenset({semconv.TRAJECTORY_ID, semconv.PARENT_TRAJECTORY
 """Attributes that say which run it is."""
 
 _MAX_PATHS: Final = 4096
+_SHORT: Final = 256
+"""Characters of a text that is remembered when nothing was found in it."""
+_MAX_SEEN: Final = 4096
+_SMALLEST_CARD: Final = 10**13
 
 _log: Final = logging.getLogger("otel_traj")
 
@@ -116,6 +120,8 @@ class Redaction:
         set_("_globs", [(re.compile(translate(k)), a) for k, a in self.attributes.items()])
         set_("_actions", {})
         set_("_clean_keys", set())
+        set_("_clean_names", set())
+        set_("_clean_texts", set())
         set_("_tallies", {})
 
     _looks: Looks = field(init=False, repr=False, compare=False)
@@ -123,6 +129,8 @@ class Redaction:
     _globs: list[tuple[re.Pattern[str], Action]] = field(init=False, repr=False, compare=False)
     _actions: dict[str, Action | None] = field(init=False, repr=False, compare=False)
     _clean_keys: set[str] = field(init=False, repr=False, compare=False)
+    _clean_names: set[str] = field(init=False, repr=False, compare=False)
+    _clean_texts: set[str] = field(init=False, repr=False, compare=False)
     _tallies: dict[int, Counter[str]] = field(init=False, repr=False, compare=False)
 
     def __reduce__(self) -> Any:
@@ -136,11 +144,8 @@ class Redaction:
 
     def record(self, record: _R) -> _R:
         """The record with every text in it redacted; the same object where nothing was found."""
-        return cast(_R, self._redacted(record)) if self and self._may_change(record) else record
-
-    def _may_change(self, record: Record) -> bool:
-        texts = None if self._is_always_asked else _texts_of(record)
-        return texts is None or self._looks.may_hold(texts)
+        is_worth_it = bool(self) and self.may_change(_told_by(record))
+        return cast(_R, self._redacted(record)) if is_worth_it else record
 
     def _redacted(self, record: Record) -> Record:
         if isinstance(record, SpanRecord):
@@ -188,6 +193,47 @@ class Redaction:
         Quick, and never wrongly False.
         """
         return self._is_always_asked or self._looks.may_hold(text)
+
+    def may_change(self, told: Mapping[str, Any]) -> bool:
+        """As `may_hold`, of attributes: most keys and many values have been seen before."""
+        if self._is_always_asked:
+            return True
+        names: list[str] = []
+        texts: list[str] = []
+        try:
+            self._add_unseen(told, names, texts)
+        except (ValueError, TypeError, RecursionError):  # the program's own objects
+            return True
+        if any(len(text) > _SHORT and self._looks.may_hold(text) for text in texts):
+            return True
+        short = [text for text in texts if len(text) <= _SHORT]
+        if not (names or short):
+            return False
+        if self._looks.may_hold("\n".join((*(f'{name}":' for name in names), *short))):
+            return True
+        for seen, new in ((self._clean_names, names), (self._clean_texts, short)):
+            if len(seen) > _MAX_SEEN:
+                seen.clear()
+            seen.update(new)
+        return False
+
+    def _add_unseen(self, told: Mapping[str, Any], names: list[str], texts: list[str]) -> None:
+        """Collect names, and texts or JSON of values, that nobody has looked at yet."""
+        for name, value in told.items():
+            if name not in self._clean_names:
+                names.append(name)
+            if isinstance(value, Mapping):
+                self._add_unseen(value, names, texts)
+                continue
+            for item in value if type(value) in (list, tuple) else (value,):
+                if type(item) is str:
+                    if item not in self._clean_texts:
+                        texts.append(item)
+                elif type(item) is int:
+                    if item >= _SMALLEST_CARD:
+                        texts.append(str(item))
+                elif item is not None and type(item) is not bool and type(item) is not float:
+                    texts.append(_encode(item))
 
     def counts(self) -> dict[str, int]:
         """Replacements so far, by what was found."""
@@ -328,7 +374,7 @@ class Redaction:
             return None
         if action is not None:
             return self._acted(action, str(value))
-        if type(value) is int and "cards" in self.rules and value >= 10**13:
+        if type(value) is int and "cards" in self.rules and value >= _SMALLEST_CARD:
             text = str(value)
             redacted = self._looks.replace(text, self._marker)
             return value if redacted == text else redacted
@@ -509,22 +555,26 @@ _MARK: Final = "[redacted:"
 _HASH: Final = "[sha256:"
 
 
-def _texts_of(record: Record) -> str | None:
-    """JSON of all that a record tells, which is quicker to search than its parts; None for no idea.
-
-    Ids and numbers are among it, which does no harm.
-    """
-    told: list[Any] = [getattr(record, name) for name in record.__slots__]
+def _told_by(record: Record) -> dict[str, Any]:
+    """All of a record in which something might be found, by any names."""
+    told = {name: getattr(record, name) for name in _TELLING[type(record)]}
     if isinstance(record, SpanRecord):
-        told = [value for value in told if value is not record.events and value is not record.links]
-        told += [(event.name, event.attributes) for event in record.events]
-        told += [link.attributes for link in record.links]
+        told["events"] = [(event.name, event.attributes) for event in record.events]
+        told["links"] = [link.attributes for link in record.links]
     if isinstance(record, Annotation):
-        told.append({record.name: (record.value_text, record.value_json)})
-    try:
-        return _encode(told)
-    except (ValueError, TypeError, RecursionError):
-        return None
+        told[record.name] = record.value_text, record.value_json
+    return told
+
+
+_TELLING: Final = {
+    SpanRecord: (
+        *("name", "status_message", "attributes", "resource", "scope_name", "scope_attributes"),
+        "trace_state",
+    ),
+    LogRecord: ("event_name", "body", "attributes", "resource", "scope_name"),
+    Annotation: ("trajectory_id", "tool_call_id", "name", "source", "annotator"),
+    Close: ("trajectory_id",),
+}
 
 
 def _foreign(value: Any) -> Any:

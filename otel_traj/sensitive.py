@@ -370,7 +370,7 @@ _OVERLAP: Final = 1536
 """More than any hint needs to match."""
 
 _MAX_CHUNKS: Final = 512
-"""Chunks remembered: a request repeats what was said before it, so most have been seen."""
+"""Chunks remembered: a request repeats instructions, tools and all that was said before it."""
 
 _ESCAPED: Final = re.compile(r"\\u00[2-7]|\\/")
 """ASCII that some encoders of JSON escape: anything may be hidden so."""
@@ -413,8 +413,6 @@ class Looks:
         """
         if not self._forms:
             return False
-        if len(text) <= _CHUNK:
-            return self._may_hold(text)
         for start in range(0, len(text), _CHUNK):
             chunk = text[start : start + _CHUNK + _OVERLAP]
             if chunk in self._clean:

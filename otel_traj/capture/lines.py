@@ -54,8 +54,11 @@ class Lines:
 
     def _fast(self, span: ReadableSpan, start_seq: int | None, is_open: bool) -> str | None:
         """The text of `wal.encode([span_record(...)])`; None if it may have to be redacted."""
-        name, told = self._name(_name(span)), _told(span)
-        if name is None or (told and self._redaction.may_hold(told)):
+        name, attributes = self._name(_name(span)), _copy(span.attributes)
+        message, others = _message_text(span), _others_text(span)
+        if name is None or self._redaction.may_change(attributes):
+            return None
+        if (message or others) and self._redaction.may_hold(message + others):
             return None
         context, parent = cast(SpanContext, span.context), span.parent
         kind, status = span.kind, span.status.status_code
@@ -67,7 +70,9 @@ class Lines:
             ',"end_ns":null' if is_open else f',"end_ns":{_end_ns(span)}',
             "" if kind is SpanKind.INTERNAL else f',"kind":"{kind.name}"',
             "" if status is StatusCode.UNSET else f',"status":"{status.name}"',
-            told,
+            message,
+            f',"attributes":{wal.dumps(attributes)}' if attributes else "",
+            others,
             self._kept(span.resource, self._resource_text),
         ]
         if (scope := span.instrumentation_scope) is not None:
@@ -117,14 +122,14 @@ class Lines:
         return "".join(f',"{name}":{wal.dumps(value)}' for name, value in fields if value)
 
 
-def _told(span: ReadableSpan) -> str:
-    """What may hold anything: status message, attributes, events and links."""
-    told = ""
-    events, links, message = span.events, span.links, span.status.description
-    if message:
-        told += f',"status_message":{wal.dumps(message)}'
-    if attributes := _copy(span.attributes):
-        told += f',"attributes":{wal.dumps(attributes)}'
+def _message_text(span: ReadableSpan) -> str:
+    message = span.status.description
+    return f',"status_message":{wal.dumps(message)}' if message else ""
+
+
+def _others_text(span: ReadableSpan) -> str:
+    """Events and links."""
+    told, events, links = "", span.events, span.links
     if events:
         told += f',"events":{wal.dumps([_event_fields(event) for event in events])}'
     if links:
