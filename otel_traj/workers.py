@@ -125,7 +125,8 @@ class Workers:
 
     def _for(self, n_pieces: int) -> Sequence[_Worker]:
         """The workers, if there is enough for them to do."""
-        if n_pieces < _MIN_PIECES:
+        is_python = bool(sys.executable) and not getattr(sys, "frozen", False)
+        if n_pieces < _MIN_PIECES or not is_python:  # a frozen program would start itself again
             return ()
         with contextlib.suppress(OSError):  # no more processes: then without
             while len(self._hired) < min(self._count, n_pieces):

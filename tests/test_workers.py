@@ -97,12 +97,20 @@ def test_what_is_no_worker_costs_time_only(
     assert others._hired == []
 
 
-def test_without_a_further_process_there_are_no_workers(
-    pieces: list[Piece], others: Workers, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "value"), [("executable", "/nowhere/python"), ("executable", ""), ("frozen", True)]
+)
+def test_where_python_cannot_be_started_there_are_no_workers(
+    pieces: list[Piece],
+    others: Workers,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: object,
 ) -> None:
-    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    monkeypatch.setattr(sys, name, value, raising=False)
 
     assert others.derive(pieces) == alone(pieces)
+    assert others._hired == []
 
 
 def test_a_trace_that_cannot_be_derived_is_told_with_the_reason(

@@ -82,11 +82,10 @@ class Message:
         """
         if not self.parts:
             return self.role != "assistant"
-        return any(
-            part.text is None and part.value is None
-            for part in self.parts
-            if part.kind != "tool_call"
-        )
+        for part in self.parts:
+            if part.text is None and part.value is None and part.kind != "tool_call":
+                return True
+        return False
 
     @property
     def answers(self) -> list[Part]:
