@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = (
     "README.md",
     "docs/recording.md",
+    "docs/redaction.md",
     "docs/stores.md",
     "docs/erasing.md",
     "docs/engines.md",

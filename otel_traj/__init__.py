@@ -32,11 +32,13 @@ if TYPE_CHECKING:
     )
     from otel_traj.errors import OtelTrajError
     from otel_traj.model import Step, Trajectory
+    from otel_traj.redaction import Redaction
     from otel_traj.store import TrajectoryStore, open_store
 
 __all__ = [
     "OtelTrajError",
     "Recording",
+    "Redaction",
     "Step",
     "Trajectory",
     "TrajectorySpan",
@@ -53,6 +55,7 @@ __all__ = [
 
 _HOMES = {
     "OtelTrajError": "errors",
+    "Redaction": "redaction",
     "Step": "model",
     "Trajectory": "model",
     "TrajectoryStore": "store",

@@ -11,6 +11,7 @@ PUBLIC = {
     "otel_traj": [
         "OtelTrajError",
         "Recording",
+        "Redaction",
         "Step",
         "Trajectory",
         "TrajectorySpan",
