@@ -95,6 +95,14 @@ _MIB = 1024 * 1024
     metavar="MIB",
     help="What all requests under way may take together; others are told to come again.",
 )
+@click.option(
+    "--max-backlog",
+    type=click.FloatRange(min=0, min_open=True),
+    default=8.0,
+    show_default=True,
+    metavar="GIB",
+    help="How much may wait to become rows; beyond it, requests are told to come again.",
+)
 def command(
     store: Path,
     otlp_grpc: str,
@@ -108,6 +116,7 @@ def command(
     seal_every: float,
     max_body: int,
     max_memory: int,
+    max_backlog: float,
 ) -> int:
     """Receive OTLP into the store.
 
@@ -139,7 +148,9 @@ def command(
         is_open=no_token,
         redaction=choose(redact or os.environ.get(ENVIRONMENT) or "off"),
         seal_every_s=seal_every,
-        limits=Limits(body=max_body * _MIB, memory=max_memory * _MIB),
+        limits=Limits(
+            body=max_body * _MIB, memory=max_memory * _MIB, backlog=int(max_backlog * 1024 * _MIB)
+        ),
     )
     logging.basicConfig(format="otel-traj: %(message)s", level=logging.WARNING)
     if warning := service.check(settings):

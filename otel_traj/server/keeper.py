@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from asyncio.subprocess import Process
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -23,16 +24,20 @@ LONGEST_DELAY_S: Final = 60.0
 class SealerKeeper:
     """Runs `otel_traj.server.sealer` for a store."""
 
-    def __init__(self, store: Path, metrics: Metrics, *, every_s: float) -> None:
+    def __init__(
+        self, store: Path, metrics: Metrics, on_queue: Callable[[int], None], *, every_s: float
+    ) -> None:
         """Prepare; `run` begins.
 
         Args:
             store: The store's folder.
             metrics: Told of every seal.
+            on_queue: Called with how many bytes of the log are not sealed, each second or so.
             every_s: Seconds from the begin of one seal to the next.
         """
         self._store = store
         self._metrics = metrics
+        self._on_queue = on_queue
         self._every_s = every_s
         self._process: Process | None = None
         self._n_seals = 0
@@ -98,6 +103,10 @@ class SealerKeeper:
         async for line in process.stdout:
             if not line.endswith(b"\n"):
                 return  # it died in the middle
-            self.is_running = True
-            self._n_seals += 1
-            self._metrics.sealed(json.loads(line))
+            figures = json.loads(line)
+            self._metrics.queue(figures["queue_bytes"])
+            self._on_queue(figures["queue_bytes"])
+            if "snapshot" in figures:
+                self.is_running = True
+                self._n_seals += 1
+                self._metrics.sealed(figures)

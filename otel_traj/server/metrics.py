@@ -179,8 +179,11 @@ class Metrics:
         self._duplicates.add(report["duplicates"])
         self._late.add(report["late"])
         self._unreadable.add(report["rejected"])
-        self._queue.set(report["queue_bytes"])
         self._sealed_at.set(time.time())
+
+    def queue(self, n_bytes: int) -> None:
+        """So much of the log is not sealed."""
+        self._queue.set(n_bytes)
 
     def sealer_restarted(self) -> None:
         """It died and was replaced."""

@@ -39,7 +39,7 @@ RETRY_S: Final = 1
 """When to come again if there was no room: requests take milliseconds."""
 
 DISK_RETRY_S: Final = 5
-"""When to come again if the disk was full: somebody has to do something about it."""
+"""When to come again if the disk was full, or the sealer is far behind: that takes longer."""
 
 _MIB: Final = 1024 * 1024
 
@@ -55,6 +55,7 @@ class Limits:
         body: Bytes of one request, as it came and unpacked.
         memory: Bytes of all requests under way.
         slow_s: Seconds that a request may take to arrive.
+        backlog: Bytes of the log that may wait to be sealed.
         connections: So many over HTTP at most, on each port.
         calls: So many over gRPC at a time at most.
     """
@@ -62,6 +63,7 @@ class Limits:
     body: int = 64 * _MIB
     memory: int = 512 * _MIB
     slow_s: float = 30.0
+    backlog: int = 8 * 1024 * _MIB
     connections: int = 4096
     calls: int = 1024
 
@@ -181,18 +183,25 @@ class Receiver:
         self._unpacking = asyncio.Semaphore(WORKERS)
         self._expected = None if token is None else f"Bearer {token}".encode()
         self._redaction = redaction
+        self._backlog = 0  # as it was told last, and what has been appended since
         self.is_stopping = False
 
     def admit(self, authorization: str | None) -> None:
         """Let a sender in.
 
         Raises:
-            Refusal: It showed no token, or a wrong one, or this receiver is about to end.
+            Refusal: It showed no token, or a wrong one; or nothing is taken now.
         """
-        if self.is_stopping:
-            raise Refusal(refusals.STOPPING, "The receiver is being stopped", retry_s=RETRY_S)
         if not self.is_known(authorization):
             raise Refusal(refusals.UNAUTHENTICATED, "Send the header 'Authorization: Bearer TOKEN'")
+        if self.is_stopping:
+            raise Refusal(refusals.STOPPING, "The receiver is being stopped", retry_s=RETRY_S)
+        if self._backlog > self.limits.backlog:
+            raise Refusal(
+                refusals.NOT_WRITABLE,
+                f"More than {self.limits.backlog:,} bytes wait to be sealed",
+                retry_s=DISK_RETRY_S,
+            )
 
     def is_known(self, authorization: str | None) -> bool:
         """Whether a header shows the token, if one is asked for."""
@@ -222,6 +231,10 @@ class Receiver:
             await self._append(checked)
         self.metrics.durable(*sender, checked, time.perf_counter() - began)
         return checked
+
+    def note_backlog(self, n_bytes: int) -> None:
+        """So much of the log was not sealed a moment ago."""
+        self._backlog = n_bytes
 
     def close(self) -> None:
         """Write what was taken, and let go of the log."""
@@ -257,6 +270,7 @@ class Receiver:
     async def _append(self, checked: Checked) -> None:
         try:
             await self._journal.append(checked.body, checked.kind)
+            self._backlog += len(checked.body)
         except OSError as error:
             raise Refusal(
                 refusals.NOT_WRITABLE,

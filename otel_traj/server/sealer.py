@@ -1,13 +1,15 @@
 """`python -m otel_traj.server.sealer DIR EVERY_S`: seals a store again and again; `keeper` runs it.
 
-Standard output has one JSON object for each seal. It ends, after a last seal, when its standard
-input ends: so it outlives nobody who started it. A second thread merges small files meanwhile,
-which may take longer than from one seal to the next.
+Standard output has one JSON object for each seal, and one a second that says how much of the log is
+not sealed. It ends, after a last seal, when its standard input ends: so it outlives nobody who
+started it. Another thread merges small files meanwhile, which may take longer than from one seal to
+the next.
 """
 # ruff: noqa: T201 - standard output is how it reports
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -28,6 +30,9 @@ IDLE_S: Final = 5.0
 NICENESS: Final = 5
 """Acknowledging comes before sealing, where there are not enough processors for both."""
 
+QUEUE_S: Final = 1.0
+"""How often to tell what is not sealed: a seal that has much to do may take minutes."""
+
 COMPACT_S: Final = 20.0
 """How often to see whether files are to be merged."""
 
@@ -43,6 +48,7 @@ def main(arguments: list[str]) -> int:
         os.nice(NICENESS)
     stop = threading.Event()
     threading.Thread(target=_watch, args=(stop,), daemon=True).start()
+    threading.Thread(target=_tell_queue_until, args=(stop, store), daemon=True).start()
     compactor = threading.Thread(target=_compact_until, args=(stop, store))
     compactor.start()
     try:
@@ -82,18 +88,31 @@ def _compact_until(stop: threading.Event, store: Path) -> None:
             _log.warning("Files are not merged: %s", error)
 
 
+def _tell_queue_until(stop: threading.Event, store: Path) -> None:
+    while not stop.wait(QUEUE_S):
+        with contextlib.suppress(OtelTrajError, OSError):
+            _tell(queue_bytes=queue_bytes(store))
+
+
 def _seal(store: Path) -> None:
     report = sealing.seal(store)
-    told = {
-        "snapshot": report.snapshot,
-        "spans": report.spans,
-        "logs": report.logs,
-        "duplicates": report.duplicates,
-        "late": report.late,
-        "rejected": report.rejected,
-        "queue_bytes": queue_bytes(store),
-    }
-    print(json.dumps(told), flush=True)
+    _tell(
+        snapshot=report.snapshot,
+        spans=report.spans,
+        logs=report.logs,
+        duplicates=report.duplicates,
+        late=report.late,
+        rejected=report.rejected,
+        queue_bytes=queue_bytes(store),
+    )
+
+
+_telling = threading.Lock()  # protects standard output, of which a line must stay whole
+
+
+def _tell(**figures: int) -> None:
+    with _telling:
+        print(json.dumps(figures), flush=True)
 
 
 def queue_bytes(store: Path) -> int:

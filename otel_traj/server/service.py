@@ -101,7 +101,9 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> bool:
         token=settings.token,
         redaction=settings.redaction,
     )
-    keeper = SealerKeeper(settings.store, metrics, every_s=settings.seal_every_s)
+    keeper = SealerKeeper(
+        settings.store, metrics, receiver.note_backlog, every_s=settings.seal_every_s
+    )
     listeners: list[Listener] = []
     try:
         await _listen(settings, receiver, keeper, listeners)

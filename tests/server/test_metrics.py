@@ -43,13 +43,14 @@ def test_both_are_told_the_same() -> None:
     provider = MeterProvider([reader], shutdown_on_exit=False)
     metrics = Metrics(provider)
     checked = Checked(b"x", "otlp-traces", accepted=3, rejected=1)
-    seal = {"spans": 3, "logs": 1, "duplicates": 2, "late": 1, "rejected": 1, "queue_bytes": 9}
+    seal = {"spans": 3, "logs": 1, "duplicates": 2, "late": 1, "rejected": 1}
 
     metrics.received("traces", "grpc", checked, 500)
     metrics.durable("traces", "grpc", checked, 0.002)
     metrics.refused("http", refusals.MALFORMED)
     metrics.in_flight(7)
     metrics.sealed(seal)
+    metrics.queue(9)
     metrics.sealer_restarted()
 
     sender = frozenset({("signal", "traces"), ("transport", "grpc")})

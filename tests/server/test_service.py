@@ -173,6 +173,18 @@ def test_a_full_disk_is_told_as_a_reason_to_come_again_and_recovered_from(small_
     assert again.status == 200
 
 
+def test_while_the_sealer_is_far_behind_requests_are_told_to_come_again(store: Path) -> None:
+    with serving(store, "--seal-every", "3", "--max-backlog", "0.000001") as served:
+        wait_for(lambda: health(served)["sealer"] == "running")
+        statuses = [served.post("/v1/traces", GOOD).status for _ in range(4)]
+        behind = served.post("/v1/traces", GOOD)
+        wait_for(lambda: served.post("/v1/traces", GOOD).status == 200)
+
+    assert statuses == [200, 200, 503, 503]  # 1,073 bytes may wait, a request has 901
+    assert behind.headers["retry-after"] == "5"
+    assert b"More than 1,073 bytes wait to be sealed" in behind.body
+
+
 # --- who may ------------------------------------------------------------------------------------
 
 
