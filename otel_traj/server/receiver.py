@@ -198,7 +198,7 @@ class Receiver:
             raise Refusal(refusals.STOPPING, "The receiver is being stopped", retry_s=RETRY_S)
         if self._backlog > self.limits.backlog:
             raise Refusal(
-                refusals.NOT_WRITABLE,
+                refusals.BEHIND,
                 f"More than {self.limits.backlog:,} bytes wait to be sealed",
                 retry_s=DISK_RETRY_S,
             )

@@ -32,6 +32,7 @@ WRONG_TYPE: Final = Kind("wrong_type", 415, code_pb2.INVALID_ARGUMENT)
 # Not 429: OpenTelemetry's exporters for Python drop what was answered so, up to 1.4x.
 NO_ROOM: Final = Kind("no_room", 503, code_pb2.RESOURCE_EXHAUSTED)
 NOT_WRITABLE: Final = Kind("not_writable", 503, code_pb2.UNAVAILABLE)
+BEHIND: Final = Kind("behind", 503, code_pb2.UNAVAILABLE)
 STOPPING: Final = Kind("stopping", 503, code_pb2.UNAVAILABLE)
 BROKEN: Final = Kind("broken", 500, code_pb2.INTERNAL)
 
