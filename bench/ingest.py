@@ -295,14 +295,10 @@ def make_years(folder: Path, days: int, spans_per_day: int) -> None:
     today = snapshot.newest(folder)
     added: dict[str, list[snapshot.DataFile]] = {name: [] for name in today.files}
     for table, own in today.files.items():
-        rows_of_day = (
-            pa.concat_tables(pq.read_table(folder / file.path, partitioning=None) for file in own)
-            if own
-            else None
-        )
-        for day in range(1, days) if rows_of_day is not None else ():
+        parts = [pq.ParquetFile(folder / file.path).read() for file in own]
+        for day in range(1, days if parts else 0):
             date = (datetime.fromtimestamp(START_NS / 1e9, UTC) - timedelta(days=day)).date()
-            moved = _days_before(rows_of_day, day)
+            moved = _days_before(pa.concat_tables(parts), day)
             added[table].append(files.write(folder, table, str(date), moved, level=1))
     snapshot.commit(
         folder, today.changed({}, {name: tuple(own) for name, own in added.items()}, "compact")
@@ -313,21 +309,21 @@ def _days_before(table: pa.Table, day: int) -> pa.Table:
     """The rows as of some days before, of runs of their own."""
     mark = f"{day:04x}"
     for index, field in enumerate(table.schema):
-        column = table[index]
+        cells = table[index]
         if field.name in ("trace_id", "trajectory_id", "response_id"):
-            told = column.combine_chunks()
-            column = pc.binary_join_element_wise(
-                mark, pc.utf8_slice_codeunits(told, 4), "", null_handling="emit_null"
-            )
+            cells = pa.array([id_ and mark + id_[4:] for id_ in cells.to_pylist()])
         elif field.name == "trace_ids":
-            column = pa.array([[mark + i[4:] for i in own] for own in column.to_pylist()])
+            cells = pa.array([[mark + id_[4:] for id_ in own] for own in cells.to_pylist()])
         elif pa.types.is_timestamp(field.type):
-            past = pc.subtract(column.cast(pa.int64()), day * DAY_NS // 1000)
-            column = past.cast(field.type)
+            cells = _less(cells.cast(pa.int64()), day * DAY_NS // 1000).cast(field.type)
         elif field.name in ("start_ns", "end_ns"):
-            column = pc.subtract(column, day * DAY_NS)
-        table = table.set_column(index, field, column)
+            cells = _less(cells, day * DAY_NS)
+        table = table.set_column(index, field, cells.cast(field.type))
     return table
+
+
+def _less(numbers: pa.ChunkedArray, amount: int) -> pa.ChunkedArray:
+    return pc.call_function("subtract", [numbers, pa.scalar(amount)])
 
 
 def seals_in_years(folder: Path, repeats: int) -> dict[str, list[float]]:
