@@ -99,7 +99,7 @@ def erase(
         with Draft(store, "erase") as draft:
             with views.connect(store, draft.base) as connection:
                 found = _find(connection, draft.base, trajectory_ids, named)
-            amount = removal.amount(store, draft.base, found.doomed)
+                amount = removal.amount(connection, store, draft.base, found.doomed)
             report = ErasureReport(
                 found.trajectory_ids, found.unknown, found.n_open, amount, dry_run
             )

@@ -83,7 +83,7 @@ class Doomed:
     @property
     def conditions(self) -> dict[str, str]:
         """Table -> SQL condition of the rows that go."""
-        logs = f"({_CONDITIONS['logs']} or (trace_id is null and {self.loose_logs}))"
+        logs = f"({_CONDITIONS['logs']} or (trace_id is null and ({self.loose_logs})))"
         return {**_CONDITIONS, "logs": logs}
 
 
@@ -132,12 +132,14 @@ def doomed(
     connection.register("doomed", trajectory_ids)
     connection.register("more_traces", _keys("gone_traces", ((t,) for t in trace_ids)))
     connection.register("more_spans", _keys("gone_spans", spans))
+    connection.register(
+        "more_annotations", _keys("gone_annotations", ((a,) for a in annotation_ids))
+    )
     for name, sql in _SELECTIONS.items():
         connection.execute(f"create or replace temp table {name} as {sql}")
     staying = connection.execute("select trajectory_id from staying").fetchall()
     return Doomed(
-        **{name: _found(connection, name) for name in _KEYS if name in _SELECTIONS},
-        gone_annotations=_keys("gone_annotations", ((a,) for a in annotation_ids)),
+        **{name: _found(connection, name) for name in _KEYS},
         loose_logs=loose_logs,
         staying=frozenset(row[0] for row in staying),
     )
@@ -182,6 +184,7 @@ _SELECTIONS: Final = {
         " union select trajectory_id, rev from stored.superseded semi join gone_ids"
         "  using (trajectory_id)"
     ),
+    "gone_annotations": "from more_annotations",
 }
 
 
@@ -201,19 +204,18 @@ def _found(connection: duckdb.DuckDBPyConnection, name: str) -> pa.Table:
     return connection.sql(f"from {name}").to_arrow_table().cast(schema)
 
 
-def amount(store: Path, current: Snapshot, going: Doomed) -> Amount:
-    """How much `take_out` would take out; reads keys only."""
+def amount(
+    connection: duckdb.DuckDBPyConnection, store: Path, current: Snapshot, going: Doomed
+) -> Amount:
+    """How much `take_out` would take out, asked on the connection that found it."""
     rows: dict[str, int] = {}
     n_bytes = 0.0
-    with views.connect_for_rewriting(store, current) as connection:
-        for name, keys in going.keys.items():
-            connection.register(name, keys)
-        for table, condition in going.conditions.items():
-            files = {str(store / file.path): file for file in current.live(table)}
-            for path, n in _counts(connection, store, current, table, condition):
-                rows[table] = rows.get(table, 0) + n
-                n_bytes += files[path].bytes * n / files[path].rows
-        dead = _dead(connection, going)
+    for table, condition in going.conditions.items():
+        files = {str(store / file.path): file for file in current.live(table)}
+        for path, n in _counts(connection, store, current, table, condition):
+            rows[table] = rows.get(table, 0) + n
+            n_bytes += files[path].bytes * n / files[path].rows
+    dead = _dead(connection)
     rows = {table: n - dead.get(table, 0) for table, n in rows.items() if table != SUPERSEDED.name}
     return Amount({table: n for table, n in rows.items() if n}, round(n_bytes))
 
@@ -234,7 +236,7 @@ def _counts(
     ).fetchall()
 
 
-def _dead(connection: duckdb.DuckDBPyConnection, going: Doomed) -> dict[str, int]:
+def _dead(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """Rows of dead revisions among those that go; nobody sees them, so nobody counts them."""
     return {
         table: connection.execute(

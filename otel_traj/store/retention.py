@@ -112,15 +112,14 @@ def retain(
             is_estimated = any(rule.max_bytes is not None for rule in limits)
             for _ in range(_ROUNDS if is_estimated and not dry_run else 1):
                 plan = _plan(store, draft.content, limits, now)
-                amount = removal.amount(store, draft.content, plan.doomed)
                 report = RetentionReport(
                     report.expired + plan.expired,
                     max(report.n_pinned, plan.n_pinned),
                     max(report.n_running, plan.n_running),
-                    report.amount + amount,
+                    report.amount + plan.amount,
                     dry_run,
                 )
-                if not (amount.rows or plan.ended):
+                if not (plan.amount.rows or plan.ended):
                     break
                 if not dry_run:
                     removal.take_out(store, draft, plan.doomed)
@@ -165,6 +164,7 @@ class _Plan:
     n_pinned: int
     n_running: int
     doomed: removal.Doomed
+    amount: Amount
     ended: frozenset[str]
 
 
@@ -203,7 +203,8 @@ def _plan(store: Path, current: Snapshot, limits: Sequence[RetentionRule], now: 
             annotation_ids=_annotations_of_nothing(connection, horizon),
             loose_logs="false" if horizon is None else f"{_LOG_TIME} < {_us(horizon) * 1000}",
         )
-    return _Plan(expired, n_pinned, n_running, doomed, frozenset(ended))
+        amount = removal.amount(connection, store, current, doomed)
+    return _Plan(expired, n_pinned, n_running, doomed, amount, frozenset(ended))
 
 
 _CANDIDATES: Final = f"""\
