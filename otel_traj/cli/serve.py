@@ -47,20 +47,20 @@ _MIB = 1024 * 1024
 )
 @click.option(
     "--token-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Holds the token that senders must show.  [default: $OTEL_TRAJ_TOKEN, else none]",
 )
 @click.option("--no-token", is_flag=True, help="Listen beyond this machine without a token.")
 @click.option(
     "--tls-cert",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Certificate chain in PEM; every port speaks TLS then.",
 )
 @click.option(
     "--tls-key",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Its private key in PEM.",
 )
@@ -143,7 +143,7 @@ def command(
         otlp_grpc=Address.parse(otlp_grpc),
         otlp_http=Address.parse(otlp_http),
         http=Address.parse(http),
-        tls=Tls(tls_cert, tls_key) if tls_cert and tls_key else None,
+        tls=Tls.of(tls_cert, tls_key) if tls_cert and tls_key else None,
         token=_token(token_file),
         is_open=no_token,
         redaction=choose(redact or os.environ.get(ENVIRONMENT) or "off"),

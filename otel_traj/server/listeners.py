@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,21 @@ class Tls:
 
     certificate: Path
     key: Path
+
+    @classmethod
+    def of(cls, certificate: Path, key: Path) -> Tls:
+        """The files, when they have been tried.
+
+        Raises:
+            ConfigurationError: One cannot be read, or they do not belong together.
+        """
+        try:
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
+        except OSError as error:  # of which SSLError is one
+            raise ConfigurationError(
+                f"Cannot use the certificate {str(certificate)!r} with the key {str(key)!r}: {error}"
+            ) from error
+        return cls(certificate, key)
 
 
 class Listener(Protocol):

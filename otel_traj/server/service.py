@@ -59,8 +59,12 @@ def check(settings: Settings) -> str | None:
     """Refuse what is not safe; a warning where it hardly is.
 
     Raises:
-        ConfigurationError: Anybody could write into the store.
+        ConfigurationError: Anybody could write into the store, or nobody.
     """
+    if not (settings.otlp_grpc or settings.otlp_http):
+        raise ConfigurationError(
+            "There is nothing to do: neither --otlp-grpc nor --otlp-http is on"
+        )
     listening = (settings.otlp_grpc, settings.otlp_http, settings.http)
     exposed = [str(address) for address in listening if address and not address.is_loopback]
     if not exposed:

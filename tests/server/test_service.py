@@ -220,6 +220,13 @@ def test_what_is_hardly_safe_is_warned_of(
     assert told is None if warning is None else warning in str(told)
 
 
+def test_with_nothing_to_take_it_does_not_start(store: Path) -> None:
+    nothing = Settings(store=store, otlp_grpc=None, otlp_http=None, http=None)
+
+    with pytest.raises(ConfigurationError, match="nothing to do"):
+        service.check(nothing)
+
+
 @pytest.mark.parametrize("text", ["4318", ":4318", "host:", "host:x", "host:70000", ""])
 def test_an_address_is_host_and_port(text: str) -> None:
     with pytest.raises(ConfigurationError, match="give HOST:PORT, or off"):
@@ -246,6 +253,16 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     except FileNotFoundError:
         pytest.skip("no openssl to make a certificate with")
     return cert, key
+
+
+def test_a_key_that_does_not_fit_is_told_before_anything_starts(
+    certificate: tuple[Path, Path], tmp_path: Path
+) -> None:
+    cert, key = certificate
+
+    for pair in ((key, cert), (cert, tmp_path / "none")):
+        with pytest.raises(ConfigurationError, match="Cannot use the certificate"):
+            Tls.of(*pair)
 
 
 def test_all_ports_speak_tls(store: Path, certificate: tuple[Path, Path]) -> None:
