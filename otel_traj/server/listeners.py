@@ -84,9 +84,8 @@ class Tls:
         try:
             ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
         except OSError as error:  # of which SSLError is one
-            raise ConfigurationError(
-                f"Cannot use the certificate {str(certificate)!r} with the key {str(key)!r}: {error}"
-            ) from error
+            pair = f"certificate {str(certificate)!r} with the key {str(key)!r}"
+            raise ConfigurationError(f"Cannot use the {pair}: {error}") from error
         return cls(certificate, key)
 
 
