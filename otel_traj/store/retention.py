@@ -10,7 +10,7 @@ outcome or agent only. Files go when no reader can be using them any more, as af
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,6 +45,9 @@ PINNED_BY: Final = "pin"
 
 AUDIT: Final = "traj.retention"
 """Name of the annotation that tells of a retention."""
+
+_SILENT_S: Final = 7 * 86_400.0
+"""A run of which nothing came for so long does not go on: a receiver outlives those who sent."""
 
 _ROUNDS: Final = 8
 """How often it is looked whether what is left has too many bytes, which is known afterwards."""
@@ -169,42 +172,53 @@ class _Plan:
 
 
 def _plan(store: Path, current: Snapshot, limits: Sequence[RetentionRule], now: datetime) -> _Plan:
-    alive = intake.living_writers(store)
-    traces = {t: LiveTrace.from_json(t, content) for t, content in current.open.items()}
-    running = {trace_id for trace_id, trace in traces.items() if trace.writers & alive}
+    traces = sealing.open_traces(current)
+    running = _running(store, traces, now)
     with views.connect(store, current, rules.load(store)) as connection:
         connection.register("running", _texts("trace_id", running))
         connection.execute(_CANDIDATES)
-        others = 0.0
         if any(rule.max_bytes is not None for rule in limits):
             _weigh(connection, store, current)
-            others = _others(connection, current)
-        beyond: dict[str, str] = {}
-        horizon: datetime | None = None
-        for rule in limits:
-            for limit, sql, parameters in _queries(rule, now, others):
-                ids = connection.execute(sql, parameters).fetchall()
-                beyond.update((row[0], limit) for row in ids if row[0] not in beyond)
-            if rule.outcome is None and rule.agent is None:
-                reached = _horizon(connection, rule, beyond, now)
-                horizon = max(filter(None, (horizon, reached)), default=None)
+        beyond, horizon = _beyond(connection, current, limits, now)
         expired, n_pinned, n_running = _expired(connection, beyond)
-        ended = {
-            trace_id
-            for trace_id, trace in traces.items()
-            if horizon is not None
-            and trace_id not in running
-            and trace.state.last_seen < horizon.timestamp()
-        } - _traces_of_trajectories(connection)
+        ended = _ended(connection, traces, running, horizon)
         doomed = removal.doomed(
             connection,
             _texts("trajectory_id", (e.trajectory_id for e in expired)),
-            trace_ids=ended | _traces_of_nothing(connection, horizon, current.open.keys() - ended),
+            trace_ids=ended | _traces_of_nothing(connection, horizon, traces.keys() - ended),
             annotation_ids=_annotations_of_nothing(connection, horizon),
             loose_logs="false" if horizon is None else f"{_LOG_TIME} < {_us(horizon) * 1000}",
         )
         amount = removal.amount(connection, store, current, doomed)
     return _Plan(expired, n_pinned, n_running, doomed, amount, frozenset(ended))
+
+
+def _running(store: Path, traces: Mapping[str, LiveTrace], now: datetime) -> set[str]:
+    """Open traces that a living process records."""
+    alive = intake.living_writers(store)
+    silent_since = now.timestamp() - _SILENT_S
+    return {
+        trace_id
+        for trace_id, trace in traces.items()
+        if trace.writers & alive and trace.state.last_seen > silent_since
+    }
+
+
+def _ended(
+    connection: duckdb.DuckDBPyConnection,
+    traces: Mapping[str, LiveTrace],
+    running: set[str],
+    horizon: datetime | None,
+) -> set[str]:
+    """Open traces without a trajectory of which nothing came since the horizon."""
+    if horizon is None:
+        return set()
+    of_trajectories = {row[0] for row in connection.execute(_OF_TRAJECTORIES).fetchall()}
+    return {
+        trace_id
+        for trace_id, trace in traces.items()
+        if trace.state.last_seen < horizon.timestamp()
+    } - (running | of_trajectories)
 
 
 _CANDIDATES: Final = f"""\
@@ -261,27 +275,37 @@ def _queries(
         )
 
 
-def _horizon(
+def _beyond(
     connection: duckdb.DuckDBPyConnection,
-    rule: RetentionRule,
-    beyond: dict[str, str],
+    current: Snapshot,
+    limits: Iterable[RetentionRule],
     now: datetime,
-) -> datetime | None:
-    """Before which nothing stays by a rule that is for all trajectories."""
-    reached = None if rule.older_than is None else now - rule.older_than
-    if rule.keep is None and rule.max_bytes is None:
-        return reached
-    [(oldest, n_gone)] = connection.execute(
-        "select min(epoch_us(start_time)) filter (trajectory_id not in (select unnest($ids))"
-        "   and not is_pinned and not is_running),"
-        " count(*) filter (trajectory_id in (select unnest($ids)))"
-        " from candidates",
+) -> tuple[dict[str, str], datetime | None]:
+    """Trajectory -> the first limit that it is beyond; and before when nothing at all stays."""
+    others = _others(connection, current)
+    beyond: dict[str, str] = {}
+    horizons: list[datetime] = []
+    for rule in limits:
+        for limit, sql, parameters in _queries(rule, now, others):
+            ids = [row[0] for row in connection.execute(sql, parameters).fetchall()]
+            beyond = {**dict.fromkeys(ids, limit), **beyond}
+            if rule.outcome is not None or rule.agent is not None:
+                continue
+            if rule.older_than is not None and limit == "older_than":
+                horizons.append(now - rule.older_than)
+            elif ids:
+                horizons.append(_start_of_rest(connection, ids) or now)
+    return beyond, max(horizons, default=None)
+
+
+def _start_of_rest(connection: duckdb.DuckDBPyConnection, beyond: Iterable[str]) -> datetime | None:
+    """When the oldest of the trajectories began that no limit and no pin is about."""
+    [(start,)] = connection.execute(
+        "select min(epoch_us(start_time)) from candidates"
+        " where trajectory_id not in (select unnest($ids)) and not is_pinned and not is_running",
         {"ids": list(beyond)},
     ).fetchall()
-    if not n_gone:
-        return reached
-    kept = now if oldest is None else datetime.fromtimestamp(oldest / 1e6, UTC)
-    return kept if reached is None else max(reached, kept)
+    return None if start is None else datetime.fromtimestamp(start / 1e6, UTC)
 
 
 def _expired(
@@ -310,10 +334,6 @@ _OF_TRAJECTORIES: Final = (
     "select unnest(trace_ids) as trace_id from live.trajectories"
     " union select trace_id from live.trajectory_spans"
 )
-
-
-def _traces_of_trajectories(connection: duckdb.DuckDBPyConnection) -> set[str]:
-    return {row[0] for row in connection.execute(_OF_TRAJECTORIES).fetchall()}
 
 
 def _traces_of_nothing(

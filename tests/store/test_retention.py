@@ -241,6 +241,22 @@ def test_what_a_living_process_records_stays_and_goes_on(store: TrajectoryStore)
     assert store.verify(sample=None) == []
 
 
+def test_a_run_that_has_been_silent_for_a_week_does_not_go_on(
+    store: TrajectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a receiver lives on that was never told the end."""
+    receiver = wal.WalWriter(store.path)
+    receiver.append(wal.encode(aged([started(root(1)), chat(1, 1)], 90)))
+    store.seal()
+    monkeypatch.setattr(retention, "_SILENT_S", 0.0)
+
+    report = store.retain(older_than=timedelta(days=30))
+
+    assert (report.n_running, len(report.expired)) == (0, 1)
+    assert dict(snapshot.newest(store.path).open) == {}
+    receiver.close()
+
+
 def test_a_run_that_was_killed_long_ago_goes_like_any_other(store: TrajectoryStore) -> None:
     record(store, *aged([started(root(1)), chat(1, 1)], 90))
     assert asked(store, "select status from trajectories") == [("open",)]
@@ -328,6 +344,22 @@ def test_it_stays_where_limits_are_for_an_outcome_or_agent(clutter: TrajectorySt
 
     clutter.retain(older_than=timedelta(0), agent="clerk")
     assert tasks(clutter) == []
+    assert left_over(clutter) == before
+
+
+def test_it_stays_where_only_limits_for_an_outcome_are_reached(clutter: TrajectoryStore) -> None:
+    before = left_over(clutter)
+    (clutter.path / "rules.toml").write_text("""
+[[retain]]
+older_than = "30d"
+outcome = "failure"
+
+[[retain]]
+keep = 100
+""")
+
+    assert len(clutter.retain().expired) == 1
+
     assert left_over(clutter) == before
 
 
