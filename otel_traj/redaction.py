@@ -172,7 +172,10 @@ class Redaction:
         if action == "drop":
             self._count(action)
             return None
-        return self._value(key, value, action)
+        try:
+            return self._value(key, value, action)
+        except RecursionError:  # a value that holds itself
+            return self._marker(FAILED)
 
     def told(self, attributes: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
         """Attributes redacted, and the keys of those that were changed or dropped."""
@@ -270,15 +273,16 @@ class Redaction:
         return _replaced(log, **texts, **self._origin(log), attributes=marked(attributes, changed))
 
     def _annotation(self, said: Annotation) -> Annotation:
-        texts = {
-            name: self._optional(said.name, getattr(said, name))
-            for name in ("value_text", "value_json")
-        }
-        others = {
-            name: self._optional(name, getattr(said, name))
-            for name in ("name", "source", "annotator", "tool_call_id")
-        }
-        return _replaced(said, **texts, **others, trajectory_id=self._run(said.trajectory_id))
+        return _replaced(
+            said,
+            trajectory_id=self._run(said.trajectory_id),
+            tool_call_id=self._optional(semconv.TOOL_CALL_ID, said.tool_call_id),
+            name=self._plain("", said.name),
+            value_text=self._optional(said.name, said.value_text),
+            value_json=self._optional(said.name, said.value_json),
+            source=self._plain("", said.source),
+            annotator=self._optional(semconv.ANNOTATION_ANNOTATOR, said.annotator),
+        )
 
     def _close(self, close: Close) -> Close:
         return _replaced(close, trajectory_id=self._run(close.trajectory_id))
@@ -339,16 +343,20 @@ class Redaction:
             return self._text(path, value, action)
         if isinstance(value, Mapping):
             return self._mapping(path, value, action)
-        if isinstance(value, list | tuple):
+        if isinstance(value, bytes | bytearray | memoryview):
+            text = bytes(value).decode("utf-8", "surrogateescape")
+            redacted = self._text(path, text, action)
+            return value if redacted is text else redacted.encode("utf-8", "surrogateescape")
+        if isinstance(value, Sequence | Set):
             items = [self._value(path, item, action) for item in value]
             if all(new is old for new, old in zip(items, value, strict=True)):
                 return value
-            return type(value)(items) if type(value) in (list, tuple) else items
-        if isinstance(value, bytes):
-            text = value.decode("utf-8", "surrogateescape")
-            redacted = self._text(path, text, action)
-            return value if redacted is text else redacted.encode("utf-8", "surrogateescape")
-        return self._number(path, value, action)
+            return tuple(items) if type(value) is tuple else items
+        if value is None or isinstance(value, bool | int | float):
+            return self._number(value, action)
+        text = _foreign(value)  # what the log would hold of it
+        redacted = self._text(path, text, action)
+        return value if redacted is text else redacted
 
     def _mapping(
         self, path: str, mapping: Mapping[Any, Any], inherited: Action | None
@@ -368,7 +376,7 @@ class Redaction:
                 redacted[_unused(name, redacted)] = new
         return mapping if is_same else redacted
 
-    def _number(self, path: str, value: Any, action: Action | None) -> Any:
+    def _number(self, value: Any, action: Action | None) -> Any:
         """A value that is no text; one that is a card's number is taken for a text."""
         if value is None:
             return None
@@ -408,7 +416,7 @@ class Redaction:
         if self._looks.may_hold(text):
             redacted = self._looks.replace(text, self._marker)
         for name, pattern in self._patterns:
-            redacted = pattern.sub(partial(self._matched, name), redacted)
+            redacted = self._replaced_all(name, pattern, redacted)
         return redacted
 
     def _key(self, key: str) -> str:
@@ -425,17 +433,23 @@ class Redaction:
 
     def _may_be_secret(self, path: str, text: str) -> bool:
         """Whether a text stands under the name of a secret."""
-        if "secrets" not in self.rules or not text or text.startswith(_MARK):
+        if "secrets" not in self.rules or not text:
             return False
-        return is_secret_name(_last(path))
+        return is_secret_name(_last(path)) and not _MARKER.fullmatch(text)
 
-    def _matched(self, name: str, match: re.Match[str]) -> str:
-        if _MARK in match[0] or not match[0]:
-            return match[0]
-        if "x" not in match.re.groupindex or match["x"] is None:
-            return self._marker(name)
-        start, end = (place - match.start() for place in match.span("x"))
-        return match[0][:start] + self._marker(name) + match[0][end:]
+    def _replaced_all(self, name: str, pattern: re.Pattern[str], text: str) -> str:
+        """All that a pattern of the user finds replaced, but within what was replaced before."""
+        before = [marker.span() for marker in _MARKER.finditer(text)] if _MARK in text else []
+        group = "x" if "x" in pattern.groupindex else 0
+
+        def replaced(match: re.Match[str]) -> str:
+            start, end = match.span(group) if match[group] is not None else match.span()
+            if start == end or any(first <= start and end <= last for first, last in before):
+                return match[0]
+            offset = match.start()
+            return match[0][: start - offset] + self._marker(name) + match[0][end - offset :]
+
+        return pattern.sub(replaced, text)
 
     def _called(self, function: Function, path: str, text: str) -> str:
         try:
@@ -457,10 +471,10 @@ class Redaction:
         return self._marker(FAILED)
 
     def _acted(self, action: Action, text: str) -> str:
-        if text.startswith((_MARK, _HASH)):
+        if _MARKER.fullmatch(text) or _HASHED.fullmatch(text):
             return text
         self._count(action)
-        return f"{_HASH}{_digest(text)[:16]}]" if action == "hash" else f"{_MARK}{action}]"
+        return f"[sha256:{_digest(text)[:16]}]" if action == "hash" else f"{_MARK}{action}]"
 
     # --- JSON ------------------------------------------------------------------------------------
 
@@ -552,7 +566,8 @@ _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.D
 
 _JSON_BEGINS: Final = ("{", "[", '"')
 _MARK: Final = "[redacted:"
-_HASH: Final = "[sha256:"
+_MARKER: Final = re.compile(r"\[redacted:[^\[\]]{1,100}\]")
+_HASHED: Final = re.compile(r"\[sha256:[0-9a-f]{16}\]")
 
 
 def _told_by(record: Record) -> dict[str, Any]:
@@ -577,15 +592,24 @@ _TELLING: Final = {
 }
 
 
-def _foreign(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "surrogateescape")
+def _plain(value: Any) -> Any:
+    """What JSON has no word for."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value).decode("utf-8", "surrogateescape")
     if isinstance(value, Mapping):
         return dict(value)
-    return list(value) if isinstance(value, Sequence | Set) else repr(value)
+    return list(value) if isinstance(value, Sequence | Set) else _foreign(value)
 
 
-_encode: Final = json.JSONEncoder(default=_foreign).encode
+def _foreign(value: Any) -> str:
+    """`repr` of an object of the program's own, as the log tells it (`wal.text_of`)."""
+    try:
+        return repr(value)
+    except Exception as error:  # the user's code
+        return f"<{type(value).__qualname__}: repr raised {type(error).__name__}>"
+
+
+_encode: Final = json.JSONEncoder(default=_plain).encode
 
 
 def _is_json(text: str) -> bool:

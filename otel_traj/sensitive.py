@@ -163,7 +163,7 @@ _SERVICES: Final = (
 
 # --- credentials in their places -----------------------------------------------------------------
 
-_NOT_YET: Final = r"(?!\[redacted:)"
+_NOT_YET: Final = r"""(?!\[redacted:[^\[\]]{1,100}\](?![^\s"'`,;&@\\<]))"""
 _QUOTE: Final = r"""(?:\\{0,8}["'`])?"""
 _IS: Final = rf"{_QUOTE}\s{{0,4}}(?::=|=>|[:=])\s{{0,4}}"
 # What quotes and white space become in lower-case JSON, encoded up to four times.

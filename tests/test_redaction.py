@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import pickle
 import threading
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -415,6 +418,69 @@ def test_a_function_that_fails_leaks_nothing_is_counted_and_told_once(
     assert record.levelno == logging.WARNING
     assert "fail" in record.message
     assert KEY not in caplog.text
+
+
+def test_a_pattern_may_span_what_was_replaced_before_and_not_spoil_it() -> None:
+    redaction = Redaction(("emails",), {"block": "(?s)BEGIN.*END", "e": "e"})
+
+    assert redaction.text(f"BEGIN {MAIL} secret END") == "[redacted:block]"
+    assert redaction.text(f"me {MAIL}") == "m[redacted:e] [redacted:emails]"
+
+
+@pytest.mark.parametrize("action", ["mask", "hash"])
+def test_a_value_that_only_begins_like_a_marker_is_no_marker(action: Any) -> None:
+    redaction = Redaction(attributes={"ssn": action})
+
+    told, _ = redaction.told({"ssn": "[redacted:x] 078-05-1120", "password": "[redacted:x]hunter2"})
+
+    assert "078" not in repr(told)
+    assert "hunter2" not in repr(told)
+
+
+class Told:
+    """An object of the program's own."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return f"Told({self.text!r})"
+
+
+class Word(str):
+    """A text that is more than a text."""
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Told(KEY),
+        {KEY},
+        frozenset({KEY}),
+        bytearray(KEY.encode()),
+        memoryview(KEY.encode()),
+        Word(KEY),
+        deque([KEY]),
+        MappingProxyType({"k": (KEY,)}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_values_of_any_type_are_redacted_as_the_log_would_tell_them(value: Any) -> None:
+    log = LogRecord(None, None, 1, 1, None, None, {"body": [value]}, {"a": value})
+
+    written = wal.encode([Redaction().record(log)])
+
+    assert KEY.encode() not in written
+    assert base64.b64encode(KEY.encode()) not in written
+
+
+def test_a_value_that_holds_itself_harms_nobody() -> None:
+    circular: list[Any] = [KEY]
+    circular.append(circular)
+
+    told = ALL.record(LogRecord(None, None, 1, 1, None, None, circular))
+
+    assert told.body == "[redacted:failed]"
 
 
 # --- what a user may say -------------------------------------------------------------------------
