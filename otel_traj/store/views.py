@@ -66,6 +66,13 @@ def connect(
     return connection
 
 
+def connect_without_views() -> duckdb.DuckDBPyConnection:
+    """An engine with the schemas `stored` and `live`, for who makes only the views it needs."""
+    connection = _engine()
+    connection.execute(_joined({}))
+    return connection
+
+
 def connect_for_sealing(store: Path, snapshot: Snapshot) -> duckdb.DuckDBPyConnection:
     """An engine with the schemas `stored` and `live` only, which takes half as long to open.
 
