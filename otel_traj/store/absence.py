@@ -194,11 +194,15 @@ def _character(escape: re.Match[str]) -> str:
 _BASE64: Final = re.compile(
     r'\$b64\\*":\\*"(?P<marked>[A-Za-z0-9+/]+={0,2})|(?P<long>[A-Za-z0-9+/_-]{16,})'
 )
+_HEX: Final = re.compile("[0-9a-f]+")
+"""Ids and hashes, of which there are many: no text has a base64 of only these."""
 _TO_STANDARD: Final = str.maketrans("-_", "+/")
 
 
 def _decoded_base64(text: str) -> Iterator[bytes]:
     for found in _BASE64.finditer(text):
+        if found["long"] and _HEX.fullmatch(found["long"]):
+            continue
         digits = (found["marked"] or found["long"]).rstrip("=").translate(_TO_STANDARD)
         # A letter or a slash before it would shift all the rest.
         for start in (0,) if found["marked"] else range(4):
