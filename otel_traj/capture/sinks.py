@@ -11,7 +11,7 @@ import importlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from opentelemetry._logs import LogRecord
 from opentelemetry.context import Context
@@ -20,14 +20,24 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.trace import Link, Status, set_span_in_context
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanContext, Status, TraceState, set_span_in_context
 
 from otel_traj import semconv
 from otel_traj.capture.guard import guard
 from otel_traj.capture.lines import event_name
 from otel_traj.dialects.content import body_without_content, without_content
 from otel_traj.errors import UnknownNameError
-from otel_traj.redaction import BODY, EVENT, NAME, STATUS_MESSAGE, Redaction, marked
+from otel_traj.redaction import (
+    BODY,
+    EVENT,
+    NAME,
+    SCOPE_NAME,
+    STATUS_MESSAGE,
+    TRACE_STATE,
+    Redaction,
+    marked,
+)
 
 STORE: Final = "store"
 OTLP: Final = "otlp"
@@ -230,12 +240,10 @@ class _RedactedSpan(ReadableSpan):
 
     def __init__(self, original: ReadableSpan, **values: Any) -> None:
         super().__init__(
-            context=original.context,
             parent=original.parent,
             kind=original.kind,
             start_time=original.start_time,
             end_time=original.end_time,
-            instrumentation_scope=original.instrumentation_scope,
             **values,
         )
         self._original = original
@@ -253,13 +261,19 @@ class _RedactedSpan(ReadableSpan):
         return self._original.dropped_links
 
 
+_MAX_COPIES: Final = 256
+"""Resources and scopes of which the copy is kept."""
+
+_T = TypeVar("_T")
+
+
 class _Copies:
-    """Redacted copies of the SDK's objects, with or without content; a resource is copied once."""
+    """Redacted copies of the SDK's objects, with or without content."""
 
     def __init__(self, redaction: Redaction, content: bool) -> None:
         self._redaction = redaction
         self._content = content
-        self._resources: dict[int, tuple[Resource, Resource]] = {}
+        self._copies: dict[int, tuple[Any, Any]] = {}
 
     def of_span(self, span: ReadableSpan) -> ReadableSpan:
         attributes, changed = self._told(span.attributes)
@@ -273,11 +287,16 @@ class _Copies:
             )
             for event in span.events
         ]
-        links = [Link(link.context, self._part(link.attributes, changed)) for link in span.links]
+        links = [
+            Link(self._context(link.context), self._part(link.attributes, changed))
+            for link in span.links
+        ]
         return _RedactedSpan(
             span,
             name=name or "",
-            resource=self._resource(span.resource),
+            context=self._context(span.context),
+            resource=self._kept(span.resource, self._resource),
+            instrumentation_scope=self._kept(span.instrumentation_scope, self._scope),
             attributes=marked(attributes, changed),
             events=events,
             links=links,
@@ -293,8 +312,9 @@ class _Copies:
         redacted = copy.copy(given)
         # The SDK's class is frozen, and another one in each of its versions.
         object.__setattr__(redacted, "log_record", log)
-        if hasattr(given, "resource"):
-            object.__setattr__(redacted, "resource", self._resource(given.resource))
+        for name, copied in (("resource", self._resource), ("instrumentation_scope", self._scope)):
+            if hasattr(given, name):
+                object.__setattr__(redacted, name, self._kept(getattr(given, name), copied))
         return redacted
 
     def _told(self, attributes: Mapping[str, Any] | None) -> tuple[Mapping[str, Any], list[str]]:
@@ -313,12 +333,37 @@ class _Copies:
             changed.append(key)
         return redacted
 
-    def _resource(self, resource: Resource) -> Resource:
-        kept = self._resources.get(id(resource))
+    def _context(self, context: Any) -> Any:
+        """A span context, whose trace state others have written."""
+        state = context.trace_state if context else None
+        if not state:
+            return context
+        redacted = {key: self._redaction.value(TRACE_STATE, item) for key, item in state.items()}
+        if all(redacted[key] is item for key, item in state.items()):
+            return context
+        told = TraceState([(key, item) for key, item in redacted.items() if item is not None])
+        return SpanContext(
+            context.trace_id, context.span_id, context.is_remote, context.trace_flags, told
+        )
+
+    def _kept(self, thing: _T, copied: Callable[[_T], _T]) -> _T:
+        """`copied(thing)`, made once. Holding `thing` keeps its `id` from being given again."""
+        kept = self._copies.get(id(thing))
         if kept is None:
-            attributes, _ = self._redaction.told(dict(resource.attributes))
-            kept = self._resources[id(resource)] = (
-                resource,
-                Resource(attributes, resource.schema_url),
-            )
-        return kept[1]
+            if len(self._copies) >= _MAX_COPIES:
+                self._copies.clear()
+            kept = self._copies[id(thing)] = (thing, copied(thing))
+        return cast(_T, kept[1])
+
+    def _resource(self, resource: Resource) -> Resource:
+        attributes, changed = self._redaction.told(dict(resource.attributes))
+        return Resource(attributes, resource.schema_url) if changed else resource
+
+    def _scope(self, scope: InstrumentationScope | None) -> InstrumentationScope | None:
+        if scope is None:
+            return None
+        attributes, changed = self._redaction.told(dict(scope.attributes or {}))
+        name = self._redaction.value(SCOPE_NAME, scope.name)
+        if not changed and name is scope.name:
+            return scope
+        return InstrumentationScope(name or "", scope.version, scope.schema_url, attributes)

@@ -34,7 +34,8 @@ def record_everywhere(recording: Any, text: str) -> None:
     options = recording._options
     options.logger_provider._resource = options.tracer_provider._resource
     tracer = options.tracer_provider.get_tracer("t", attributes={"scope": text})
-    link = Link(SpanContext(1, 1, is_remote=False), {"link": text})
+    state = TraceState([("k", text.replace("key: ", ""))])
+    link = Link(SpanContext(1, 1, False, trace_state=state), {"link": text})
     with tracer.start_as_current_span(f"s {text}", links=[link], attributes={"a": [text]}) as span:
         span.add_event(f"e {text}", {"event": [text]})
         span.record_exception(ValueError(text))

@@ -20,6 +20,7 @@ from otel_traj.capture.instrumentors import GENAI_CONTENT
 from otel_traj.capture.sinks import wants_otlp
 from otel_traj.store import TrajectoryStore
 from tests import receivers
+from tests.capture.test_redaction import record_everywhere
 
 QUESTION, ANSWER = "where is my order A-1001?", "it lies in the depot"
 KEY = "sk-ant-api03-" + "x" * 20
@@ -236,6 +237,28 @@ def test_otlp_alone_writes_no_store(
         "invoke_agent",
     }
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_every_text_that_is_sent_is_redacted_and_says_so(
+    instrument: Any, http: receivers.Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_TRAJ_LIVE", "1")  # tells of starts, in log records of their own
+    secret, mail = "AKIA" + "IOSFODNN7EXAMPLE", "alice@example.com"
+    recording = instrument(sinks=("otlp",), redact=True, content=True)
+
+    record_everywhere(recording, f"{mail} has {secret}")
+
+    told = repr(http.records)
+    assert (secret in told, mail in told) == (False, False)
+    assert told.count("[redacted:emails] has [redacted:aws-key]") >= 13
+    begun, ended = sorted(http.spans(), key=lambda span: not span.is_open)
+    assert begun.attributes[semconv.REDACTED] == ["a", semconv.SPAN_START_NAME]
+    assert ended.attributes[semconv.REDACTED] == [
+        *("a", "event", "event.name", "exception.message", "exception.stacktrace", "link", "name"),
+        "status.message",
+    ]
+    (log,) = http.logs()
+    assert log.attributes[semconv.REDACTED] == ["body", "log"]
 
 
 def test_what_limits_dropped_stays_counted_in_redacted_copies(
