@@ -63,7 +63,8 @@ def test_a_missing_file_is_an_error(damaged: TrajectoryStore) -> None:
     assert problem == Problem(
         "error",
         f"{relative} is missing. Lost: 6 rows of steps of 2026-11-18, of trajectories"
-        f" 2: {', '.join(both)}; the rows can be derived again from their spans",
+        f" 2: {', '.join(both)}; the rows can be derived again from their spans."
+        " To go on without it: otel-traj verify --repair",
         relative,
         both,
     )
@@ -295,11 +296,11 @@ def test_another_sample_is_taken_of_another_snapshot(store: TrajectoryStore) -> 
     tampered(store, "steps", lambda table: wrong_in_one(table))
 
     found = 0
-    for _ in range(12):
+    for _ in range(5):
         found += bool(any(p.severity == "error" for p in store.verify(sample=10)))
         rewrite.publish(store.path, rewrite.Change(), op="compact")
 
-    assert 0 < found < 12
+    assert 0 < found < 5
     assert len([p for p in store.verify(sample=None) if p.severity == "error"]) == 1
 
 

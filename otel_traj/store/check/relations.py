@@ -256,10 +256,12 @@ def losses(connection: duckdb.DuckDBPyConnection, damage: Collection[Damage]) ->
         sql = _CONCERNED.get(one.table)
         n, ids = _found(connection, sql, date=file.date) if sql else (0, ())
         of = f", of trajectories {named(n, ids)}" if n else ""
+        rows = "row" if file.rows == 1 else "rows"
         yield Problem(
             "error",
-            f"{file.path} {one.what}. Lost: {file.rows:,} rows of {one.table} of"
-            f" {file.date}{of}; {_REMEDY[one.table]}",
+            f"{file.path} {one.what}. Lost: {file.rows:,} {rows} of {one.table} of"
+            f" {file.date}{of}; {_REMEDY[one.table]}. To go on without it:"
+            " otel-traj verify --repair",
             file.path,
             ids,
         )
