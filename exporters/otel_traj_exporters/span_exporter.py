@@ -30,21 +30,19 @@ class TrajectorySpanExporter(SpanExporter):
     """
 
     def __init__(self) -> None:
-        """Choose store and redaction; nothing is written before the first span.
-
-        Raises:
-            ConfigurationError: `OTEL_TRAJ_REDACT` names no redaction.
-        """
+        """Choose the store; nothing is written before the first span."""
         self._store = Path(os.environ.get("OTEL_TRAJ_STORE") or "traces").absolute()
         self._writer = wal.WalWriter(self._store)
-        self._lines = Lines(choose())
+        self._lines: Lines | None = None
         self._seals = SealStarter(self._store)
         self._bytes_written = 0
 
     @guard("write spans to the store")
     def _write(self, spans: Sequence[ReadableSpan]) -> bool:
-        if not self._bytes_written:
+        if self._lines is None:
+            redaction = choose()  # one that cannot be understood: nothing is written
             wal.initialise(self._store)
+            self._lines = Lines(redaction)
         body = b"".join(self._lines.of_span(span, None) for span in spans)
         self._writer.append(body)
         self._bytes_written += len(body)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,6 +128,46 @@ def test_a_store_that_cannot_be_written_costs_the_program_nothing(run: Run, tmp_
 
     assert ran.stdout == "done\n"
     assert ran.stderr.count("Failed to write spans to the store") == 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ("", "alice@example.com has [redacted:aws-key]"),
+        ("on", "[redacted:emails] has [redacted:aws-key]"),
+        ("off", "alice@example.com has AKIAIOSFODNN7EXAMPLE"),
+    ],
+)
+def test_spans_are_redacted_as_the_environment_says(
+    store: Path, monkeypatch: pytest.MonkeyPatch, environment: str, told: str
+) -> None:
+    monkeypatch.setenv("OTEL_TRAJ_REDACT", environment)
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(TrajectorySpanExporter()))
+
+    with provider.get_tracer("t").start_as_current_span(
+        "s", attributes={"a": "alice@example.com has AKIAIOSFODNN7EXAMPLE"}
+    ):
+        pass
+
+    assert [span.attributes["a"] for span in spans(store)] == [told]
+
+
+def test_a_redaction_that_cannot_be_understood_writes_nothing_and_harms_nobody(
+    store: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(guard, "RERAISE", False)
+    monkeypatch.setattr(guard, "_causes", Counter())
+    monkeypatch.setenv("OTEL_TRAJ_REDACT", "secret")
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(TrajectorySpanExporter()))
+
+    for _ in range(2):
+        with provider.get_tracer("t").start_as_current_span("s"):
+            pass
+
+    assert not store.exists()
+    assert caplog.text.count("No redaction rule named 'secret'") == 1
 
 
 def test_batches_that_cut_a_trace_give_one_trajectory(store: Path) -> None:
