@@ -23,14 +23,24 @@ COMPONENTS = {
     "processors": [
         f"{CORE}/processor/batchprocessor",
         f"{CORE}/processor/memorylimiterprocessor",
+        f"{CONTRIB}/processor/redactionprocessor",
+        f"{CONTRIB}/processor/tailsamplingprocessor",
     ],
-    "exporters": [f"{CORE}/exporter/otlphttpexporter", f"{CONTRIB}/exporter/fileexporter"],
+    "exporters": [
+        f"{CORE}/exporter/debugexporter",
+        f"{CORE}/exporter/otlpexporter",
+        f"{CORE}/exporter/otlphttpexporter",
+        f"{CONTRIB}/exporter/fileexporter",
+    ],
+    "extensions": [f"{CONTRIB}/extension/storage/filestorage"],
 }
+SET = 2
+"""Of components: raised with them, so that a binary of fewer is not taken from the cache."""
 
 CACHED = (
     Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     / "otel-traj"
-    / f"otelcol-{VERSION}"
+    / f"otelcol-{VERSION}-{SET}"
 )
 
 
