@@ -189,6 +189,8 @@ def mapped(
     Raises:
         StoreVersionError: A file that would have to be copied is of a newer version.
     """
+    if not current.live(table):
+        return Change()
     drop: list[DataFile] = []
     add: list[DataFile] = []
     with views.connect_for_rewriting(store, current) as connection:
