@@ -59,3 +59,9 @@ def test_assembly_is_measured_in_its_parts(root: Path) -> None:
 
     for part in ("decoding", "hashing", "assembly"):
         assert part in told
+
+
+def test_every_flipped_bit_is_named_by_verify(root: Path) -> None:
+    told = measured(root, "damage.py", "--flips", "25")
+
+    assert "verify   names 25 (goal 25)" in told
