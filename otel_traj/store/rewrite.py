@@ -193,7 +193,7 @@ def mapped(
         return Change()
     drop: list[DataFile] = []
     add: list[DataFile] = []
-    with views.connect_for_rewriting(store, current) as connection:
+    with views.connect_for_rewriting(store, Snapshot()) as connection:  # no view is asked
         try:
             for file in current.live(table):
                 sql = _columns_of(current, table, file, store)
