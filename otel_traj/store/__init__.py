@@ -16,7 +16,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -266,6 +266,20 @@ class TrajectoryStore:
             return lengths
         return None
 
+    def _read(self, ask: Callable[[duckdb.DuckDBPyConnection, int], _T]) -> _T:
+        """An answer from one snapshot; from the next one where somebody erased files of the first.
+
+        Args:
+            ask: Given a cursor, and the number of the snapshot that it reads.
+        """
+        while True:
+            cursor, n = self._cursor()
+            try:
+                return ask(cursor, n)
+            except StoreDamagedError:
+                if not self._is_overtaken(n):
+                    raise
+
     # --- trajectories --------------------------------------------------------------------------
 
     def trajectory(self, trajectory_id: str) -> Trajectory:
@@ -278,10 +292,12 @@ class TrajectoryStore:
         Raises:
             TrajectoryNotFoundError: None has it, or several begin with it; the message lists some.
         """
-        cursor = self.connection()
-        header = self._header(cursor, trajectory_id)
-        with views.reading_files(self.path):
-            return next(_with_parts(cursor, [header]))
+
+        def ask(cursor: duckdb.DuckDBPyConnection, _: int) -> Trajectory:
+            [whole] = self._whole(cursor, [self._header(cursor, trajectory_id)])
+            return whole
+
+        return self._read(ask)
 
     def _header(self, cursor: duckdb.DuckDBPyConnection, trajectory_id: str) -> Trajectory:
         """The trajectory without its parts; arguments and errors are those of `trajectory`."""
@@ -317,9 +333,14 @@ class TrajectoryStore:
             outcome: As the view `trajectories` tells it.
             status: How the run ended.
             limit: At most so many.
+
+        Raises:
+            StoreDamagedError: A file cannot be read, or somebody erased what is being iterated
+                over (`delete`, `redact`): begin again.
         """
-        cursor, n = self._cursor()
-        with collection.Lease(self.path, n):
+
+        def ask(cursor: duckdb.DuckDBPyConnection, n: int) -> Iterator[list[Trajectory]]:
+            lease = collection.Lease(self.path, n)
             found = self._headers(
                 cursor,
                 "($agent is null or agent_name = $agent)"
@@ -335,10 +356,19 @@ class TrajectoryStore:
                     "limit": 2**62 if limit is None else limit,
                 },
             )
-            for page in _in_parts(found, _PAGE):
-                with views.reading_files(self.path):
-                    whole = list(_with_parts(cursor, page))
-                yield from whole
+            first = self._whole(cursor, found[:_PAGE])
+            rest = (self._whole(cursor, page) for page in _in_parts(found[_PAGE:], _PAGE))
+            return _under(lease, itertools.chain([first], rest))
+
+        for page in self._read(ask):
+            yield from page
+
+    def _whole(
+        self, cursor: duckdb.DuckDBPyConnection, headers: list[Trajectory]
+    ) -> list[Trajectory]:
+        """The same trajectories with their steps and file changes."""
+        with views.reading_files(self.path):
+            return list(_with_parts(cursor, headers))
 
     def _headers(
         self, cursor: duckdb.DuckDBPyConnection, condition: str, parameters: Mapping[str, object]
@@ -753,8 +783,9 @@ class TrajectoryStore:
         """Make Delta tables of the stored files, or bring them up to date; see `docs/engines.md`.
 
         Nothing is copied, but files of derived tables with revisions that a newer one replaced are
-        rewritten without them, because readers of Delta would count those. From then on `compact`, `migrate`, `retain`,
-        `delete` and `redact` bring the tables up to date, and `publish` does after new runs.
+        rewritten without them, because readers of Delta would count those. From then on `compact`,
+        `migrate`, `retain`, `delete` and `redact` bring the tables up to date, and `publish` does
+        after new runs.
 
         Raises:
             MissingExtraError: The package deltalake is not installed.
@@ -811,6 +842,12 @@ def _in_parts(members: Iterable[_T], size: int) -> Iterator[list[_T]]:
     iterator = iter(members)
     while part := list(itertools.islice(iterator, size)):
         yield part
+
+
+def _under(lease: collection.Lease, pages: Iterable[_T]) -> Iterator[_T]:
+    """The same pages; the lease ends with the last, or when nobody asks for more."""
+    with lease:
+        yield from pages
 
 
 def _with_parts(

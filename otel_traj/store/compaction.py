@@ -14,6 +14,7 @@ leaves files that no snapshot names; `otel_traj.store.collection` removes them.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import time
 from collections.abc import Collection, Iterable, Iterator
@@ -28,7 +29,13 @@ from otel_traj.store import collection, locks, rewrite, snapshot, views
 from otel_traj.store.files import FileWriter, written_s
 from otel_traj.store.rewrite import Change
 from otel_traj.store.schema import COLUMNS, SCHEMA_ID, SUPERSEDED
-from otel_traj.store.snapshot import DataFile, Files, Snapshot, SnapshotConflictError
+from otel_traj.store.snapshot import (
+    DataFile,
+    Files,
+    Operation,
+    Snapshot,
+    SnapshotConflictError,
+)
 
 Scope: TypeAlias = Literal["due", "all", "older"]
 
@@ -41,8 +48,8 @@ FILE_BYTES: Final = 128 * 1024 * 1024
 INLINE_BYTES: Final = 16 * 1024 * 1024
 """What a process that only came to read merges at most; takes about a second."""
 
-INLINE_S: Final = 1.0
-"""After so long such a process begins no further merge; who comes next goes on."""
+INLINE_MERGES: Final = 8
+"""And how many merges it does at most; who comes next goes on."""
 
 SMALL_BYTES: Final = 1024 * 1024
 """A file of a day that is alone and no longer than this is not worth being packed tighter."""
@@ -84,7 +91,7 @@ def compact(
     scope: Scope = "due",
     wait_s: float = 60.0,
     max_bytes: float = math.inf,
-    max_s: float = math.inf,
+    max_merges: int | None = None,
 ) -> CompactionReport:
     """Merge files; then collect what nobody can be reading any more.
 
@@ -96,7 +103,7 @@ def compact(
             they hold.
         wait_s: How long to wait for somebody else who is rewriting or sealing the store.
         max_bytes: Leave merges of more than this to somebody else.
-        max_s: Begin no merge after so long.
+        max_merges: Do no more than about so many; None for all.
 
     Raises:
         StoreDamagedError: A live file cannot be read.
@@ -106,12 +113,14 @@ def compact(
     with locks.attempt(store, "upkeep", wait_s) as is_held:
         if not is_held:
             return CompactionReport(is_busy=True)
-        until = time.monotonic() + max_s
+        op: Operation = "migrate" if scope == "older" else "compact"
         before = snapshot.newest(store)
         days: set[str] = set()
         for _ in range(_ATTEMPTS):
             # A merge may fill the level above; after the last one everything is where it belongs.
-            done = _round(store, scope, wait_s=wait_s, max_bytes=max_bytes, until=until)
+            base = snapshot.newest(store)
+            merges = itertools.islice(_merges(base, scope, max_bytes), max_merges)
+            done = _round(store, base, merges, wait_s=wait_s, op=op)
             days |= done
             if not done:
                 break
@@ -131,7 +140,7 @@ def keep_up(store: Path) -> None:
     """
     with contextlib.suppress(StoreError, OSError):
         if next(_merges(snapshot.newest(store), "due", INLINE_BYTES), None) is not None:
-            compact(store, wait_s=0.1, max_bytes=INLINE_BYTES, max_s=INLINE_S)
+            compact(store, wait_s=0.1, max_bytes=INLINE_BYTES, max_merges=INLINE_MERGES)
 
 
 def _size(content: Snapshot) -> tuple[int, int]:
@@ -139,17 +148,21 @@ def _size(content: Snapshot) -> tuple[int, int]:
     return len(files), sum(file.bytes for file in files)
 
 
-def _round(store: Path, scope: Scope, *, wait_s: float, max_bytes: float, until: float) -> set[str]:
-    """Do every merge that is to be done now; the days concerned."""
-    base = snapshot.newest(store)
+def _round(
+    store: Path,
+    base: Snapshot,
+    merges: Iterable[tuple[str, Files]],
+    *,
+    wait_s: float,
+    op: Operation,
+) -> set[str]:
+    """Do merges of a snapshot's files; the days concerned."""
     days: set[str] = set()
-    for date, inputs in _merges(base, scope, max_bytes):
-        if time.monotonic() > until:
-            break
+    for date, inputs in merges:
         change = _merge(store, _only(base, date), date, inputs)
         try:
             with locks.held(store, "commit", wait_s):
-                rewrite.publish(store, change, op="migrate" if scope == "older" else "compact")
+                rewrite.publish(store, change, op=op)
         except SnapshotConflictError:
             rewrite.discard(store, change.add)
         except BaseException:
