@@ -23,7 +23,7 @@ import os
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import partial
@@ -495,14 +495,17 @@ class Redaction:
         A value that is dropped becomes null.
         """
         outer: list[_Place] = []
+        names: list[set[str]] = []  # of the members so far, in each container round the place
         place = _Place(path, None)
         for token in _TOKEN.finditer(text):
             mark = token[0]
             if mark in "{[":
                 outer.append(place)
+                names.append(set())
                 place = _Place(place.path, place.action, is_key=mark == "{")
             elif mark in "}]":
                 place = outer.pop()
+                names.pop()
             elif mark == ",":
                 place = _Place(outer[-1].path, outer[-1].action, is_key=place.is_of_object)
             elif mark == ":":
@@ -511,7 +514,9 @@ class Redaction:
                 key = json.loads(mark)
                 name = self._key(key)
                 if name is not key:
+                    name = _unused(name, names[-1])
                     yield token, name
+                names[-1].add(name)
                 below = f"{place.path}.{key}"
                 place = _Place(below, self._action(below, place.action), is_of_object=True)
             else:
@@ -629,7 +634,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:20]
 
 
-def _unused(name: Any, taken: Mapping[Any, Any]) -> Any:
+def _unused(name: Any, taken: Container[Any]) -> Any:
     """The name, numbered if another member has become the same."""
     if name not in taken:
         return name
@@ -705,8 +710,8 @@ def _named(text: str) -> Redaction:
 def _imported(module: str, name: str) -> Redaction:
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"No redaction at {module}:{name}: {error}") from error
+    except Exception as error:  # the user's module may raise anything
+        raise ConfigurationError(f"No redaction at {module}:{name}: {error!r}") from error
     if not isinstance(found, Redaction):
         raise ConfigurationError(f"{module}:{name} is no Redaction but {found!r:.80}")
     return found

@@ -154,6 +154,10 @@ def test_keys_that_become_equal_stay_apart() -> None:
     told = ALL.record(span(attributes={"m": {MAIL: 1, f"b{MAIL}": 2, "n": 3}}))
 
     assert told.attributes["m"] == {"[redacted:emails]": 1, "[redacted:emails] 2": 2, "n": 3}
+    text = ALL.text(f'{{"{MAIL}": 1, "b{MAIL}": {{"{MAIL}": 2}}, "n": 3}}')
+    assert text == (
+        '{"[redacted:emails]": 1, "[redacted:emails] 2": {"[redacted:emails]": 2}, "n": 3}'
+    )
 
 
 def test_runs_whose_ids_hold_a_secret_stay_two_runs() -> None:
@@ -536,7 +540,7 @@ def test_a_redaction_of_ones_own_is_named_by_its_module() -> None:
     [
         ("secret", "No redaction rule named 'secret'. There is: 'cards', 'emails', 'secrets'."),
         ("json:loads", "json:loads is no Redaction"),
-        ("no_such_module:x", "No redaction at no_such_module:x: No module named"),
+        ("no_such_module:x", "No redaction at no_such_module:x: ModuleNotFoundError("),
         (str.upper, "A function of your own: Redaction(functions=(function,))"),
     ],
 )
