@@ -27,7 +27,7 @@ class Draft:
     def __init__(self, store: Path, op: Operation) -> None:
         """Begin with what the newest snapshot holds."""
         self._store = store
-        self._op = op
+        self._op: Operation = op
         self._written: dict[str, list[DataFile]] = {}
         self.base = snapshot.newest(store)
         self.content = replace(self.base, n=self.base.n + 1, op=op)
