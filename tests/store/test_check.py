@@ -319,3 +319,17 @@ def test_progress_is_told(damaged: TrajectoryStore) -> None:
 
     assert {what for what, _, _ in told} == {"reading files", "comparing tables", "deriving again"}
     assert all(0 <= done <= total for _, done, total in told)
+
+
+def test_what_older_rules_derived_is_a_note_and_not_compared(damaged: TrajectoryStore) -> None:
+    tampered(
+        damaged,
+        "trajectories",
+        lambda table: with_column("n_llm", 7)(with_column("derive_version", "0")(table)),
+    )
+
+    [problem] = damaged.verify()
+
+    assert problem.severity == "note"
+    assert "by the rules of another version: 2: " in problem.what
+    assert problem.ids == ids(damaged)

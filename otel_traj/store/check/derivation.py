@@ -7,7 +7,8 @@ repeated from what is stored: those that go on, and those with spans that only s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -16,6 +17,7 @@ import pyarrow as pa
 
 from otel_traj.assembly import DERIVE_VERSION
 from otel_traj.store import derive, sealing, views
+from otel_traj.store.check import relations
 from otel_traj.store.check.problem import Problem, Progress, named
 from otel_traj.store.check.relations import KNOWN_DAMAGE
 from otel_traj.store.derive import Batch
@@ -24,6 +26,7 @@ from otel_traj.store.snapshot import Snapshot
 from otel_traj.store.stored import NOT_DERIVED, Stored
 
 _ALL: Final = 2**62
+_FETCHED: Final = 2_048
 
 _PART_SPANS: Final = 20_000
 """Spans derived at once; bounds memory. A larger run is still one part."""
@@ -93,10 +96,12 @@ def differences(
         "sample": _ALL if sample is None else sample,
     }
     of_runs = chosen | {"version": DERIVE_VERSION, "days": None}
-    runs = connection.execute(_CANDIDATES, of_runs).fetchall()
-    traces = connection.execute(_UNDERIVED, chosen).fetchall()
-    parts = [*_parts(runs), *_parts((None, [trace_id], n) for trace_id, n in traces)]
-    found = _derive_again(connection, stored, current, parts, on_progress)
+    runs = _rows(connection, _CANDIDATES, of_runs)
+    traces = ((None, [trace_id], n) for trace_id, n in _rows(connection, _UNDERIVED, chosen))
+    parts = itertools.chain(_parts(runs), _parts(traces))
+    n_all = stored.n_trajectories()
+    n_chosen = n_all if sample is None else min(n_all, sample)
+    found = _derive_again(connection, stored, current, parts, n_chosen, on_progress)
     columns = ", ".join(sorted(set(found.told.values()))[:3])
     yield from _said(
         "error",
@@ -111,13 +116,14 @@ def differences(
         "Derive them: otel-traj reassemble",
     )
     yield from _said("note", "traces cannot be derived; their spans are kept", found.failed)
-    older = connection.execute(_OTHER_RULES, {"version": DERIVE_VERSION}).fetchall()
-    yield from _said(
-        "note",
-        "trajectories were derived by the rules of another version",
-        [row[0] for row in older],
-        "Newer rules on old spans: otel-traj reassemble",
-    )
+    n_older, ids = relations.found(connection, _OTHER_RULES, version=DERIVE_VERSION)
+    if n_older:
+        yield Problem(
+            "note",
+            "trajectories were derived by the rules of another version:"
+            f" {named(n_older, ids)}. Newer rules on old spans: otel-traj reassemble",
+            ids=ids,
+        )
 
 
 def unrepeatable(
@@ -136,8 +142,8 @@ def unrepeatable(
     """
     chosen = {"open": list(current.open), "damaged": [], "seed": "", "sample": _ALL}
     of_days = chosen | {"version": DERIVE_VERSION, "days": list(days)}
-    runs = connection.execute(_CANDIDATES, of_days).fetchall()
-    found = _derive_again(connection, stored, current, [*_parts(runs)], lambda *_: None)
+    runs = _rows(connection, _CANDIDATES, of_days)
+    found = _derive_again(connection, stored, current, _parts(runs), 0, lambda *_: None)
     rows = connection.execute(_WITHOUT_SPANS, {"days": list(days)}).fetchall()
     return set(found.told).union(row[0] for row in rows)
 
@@ -161,12 +167,14 @@ def _derive_again(
     connection: duckdb.DuckDBPyConnection,
     stored: Stored,
     current: Snapshot,
-    parts: Sequence[_Part],
+    parts: Iterable[_Part],
+    n_runs: int,
     on_progress: Progress,
 ) -> _Differences:
     found = _Differences()
-    for position, part in enumerate(parts):
-        on_progress("deriving again", position, len(parts))
+    n_done = 0
+    on_progress("deriving again", n_done, n_runs)
+    for part in parts:
         batch = derive.rederive(
             stored,
             sealing.open_traces(current),
@@ -181,7 +189,19 @@ def _derive_again(
         found.told |= _compare(connection, current, derived, batch)
         if not part.runs:
             found.missing.update(batch.trajectory_ids)
+        n_done += len(part.runs)
+        on_progress("deriving again", n_done, n_runs)
     return found
+
+
+def _rows(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, object]
+) -> Iterator[Any]:
+    """The rows of a query, some at a time, while others are asked on the same connection."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, dict(parameters))
+        while rows := cursor.fetchmany(_FETCHED):
+            yield from rows
 
 
 def _said(

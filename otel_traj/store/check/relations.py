@@ -187,12 +187,12 @@ def contradictions(
     for position, relation in enumerate(_RELATIONS):
         on_progress("comparing tables", position, len(_RELATIONS))
         if not set(relation.tables) & set(damaged):
-            n, ids = _found(connection, relation.sql)
+            n, ids = found(connection, relation.sql)
             if n:
                 yield Problem(relation.severity, f"{relation.what}: {named(n, ids)}", ids=ids)
 
 
-def _found(
+def found(
     connection: duckdb.DuckDBPyConnection, sql: str, **parameters: object
 ) -> tuple[int, tuple[str, ...]]:
     """How many ids a query finds, and the first ten of them."""
@@ -254,7 +254,7 @@ def losses(connection: duckdb.DuckDBPyConnection, damage: Collection[Damage]) ->
     for one in damage:
         file = one.file
         sql = _CONCERNED.get(one.table)
-        n, ids = _found(connection, sql, date=file.date) if sql else (0, ())
+        n, ids = found(connection, sql, date=file.date) if sql else (0, ())
         of = f", of trajectories {named(n, ids)}" if n else ""
         rows = "row" if file.rows == 1 else "rows"
         yield Problem(
