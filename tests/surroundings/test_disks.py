@@ -232,8 +232,8 @@ def fault(name, number=None):
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`faulty_disk.c`, compiled."""
-    compiler = shutil.which("cc")
-    if compiler is None:
+    compiler = shutil.which("cc") or ""
+    if not compiler:
         pytest.skip("no C compiler here, which these tests need")
     compiled = tmp_path_factory.mktemp("faulty") / "faulty_disk.so"
     source = Path(__file__).with_name("faulty_disk.c")
