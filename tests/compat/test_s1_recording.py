@@ -25,6 +25,7 @@ from otel_traj.compat.replay_buffer import (
     get_replay_buffer,
     record_trajectory,
 )
+from otel_traj.compat.runs import opened
 from otel_traj.errors import ConfigurationError
 
 
@@ -289,9 +290,7 @@ class PlainAgent:
 
 
 def only(store: Path) -> Trajectory:
-    [(found,)] = (
-        otel_traj.open_store(store).sql("select trajectory_id from trajectories").fetchall()
-    )
+    [(found,)] = opened(store).sql("select trajectory_id from trajectories").fetchall()
     return recorded(found)
 
 
