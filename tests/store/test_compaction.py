@@ -107,7 +107,6 @@ def test_merging_rewrites_a_row_once_a_level(
     store: TrajectoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compaction, "FAN_IN", 3)
-    monkeypatch.setattr(compaction, "INLINE_S", 1e9)
 
     for number in range(9):
         store.append(run(number))
@@ -119,7 +118,6 @@ def test_a_store_that_is_added_to_keeps_few_files_by_itself(
     store: TrajectoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compaction, "FAN_IN", 4)
-    monkeypatch.setattr(compaction, "INLINE_S", 1e9)
 
     with_log = wal.WalWriter(store.path)
     for number in range(24):
