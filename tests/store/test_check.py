@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -27,11 +28,18 @@ from otel_traj.store import (
 from tests.store.runs import chat, run
 
 
-@pytest.fixture
-def damaged(store: TrajectoryStore) -> TrajectoryStore:
-    """A store of two runs, whole until a test damages it."""
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of two runs."""
+    store = TrajectoryStore.create(tmp_path_factory.mktemp("whole") / "traces")
     store.append([*run(1), *run(2)])
-    return store
+    return store.path
+
+
+@pytest.fixture
+def damaged(tmp_path: Path, whole: Path) -> TrajectoryStore:
+    """A copy of it, whole until a test damages it."""
+    return TrajectoryStore(Path(shutil.copytree(whole, tmp_path / "copy")))
 
 
 def only_file(store: TrajectoryStore, table: str) -> Path:

@@ -162,7 +162,7 @@ def test_times_are_moments_in_utc(store: TrajectoryStore) -> None:
 
 
 def test_append_late_spans_compaction_and_removal_are_followed(store: TrajectoryStore) -> None:
-    for number in range(8):
+    for number in range(6):
         store.append(run(number))
         if number % 2:
             store.append([tool(number, 4)])  # late: its trajectory is derived again
@@ -175,7 +175,7 @@ def test_append_late_spans_compaction_and_removal_are_followed(store: Trajectory
         assert_published(store, [by_polars])
 
     assert_published(store)
-    assert len(live(store, "trajectories")) == 7
+    assert len(live(store, "trajectories")) == 5
 
 
 def test_nothing_is_copied(store: TrajectoryStore) -> None:
@@ -490,7 +490,7 @@ for number in range(first, first + 1000):
 
 @pytest.mark.slow
 def test_publishers_that_are_killed_leave_whole_tables(store: TrajectoryStore) -> None:
-    delays = [0.0, 0.11, 0.05, 0.23]
+    delays = [0.0, 0.15]
     for position, delay in enumerate(delays):
         with subprocess.Popen(
             [sys.executable, "-c", PUBLISHER, str(store.path), str(1000 * position)],
