@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import itertools
 import json
 import random
 import statistics
@@ -104,7 +105,8 @@ def run_agent(tracer: Any, content: bool) -> None:
         attributes={"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "support"},
     ):
         for _ in range(TURNS):
-            history.append({"role": "user", "parts": [{"type": "text", "content": TEXT}]})
+            text = new_text()
+            history.append({"role": "user", "parts": [{"type": "text", "content": text}]})
             with tracer.start_as_current_span("chat gpt-4o", attributes=REQUEST) as span:
                 if content:
                     span.set_attribute("gen_ai.input.messages", json.dumps(history))
@@ -116,7 +118,16 @@ def run_agent(tracer: Any, content: bool) -> None:
                 ) as span:
                     if content:
                         span.set_attribute("gen_ai.tool.call.arguments", ARGUMENTS)
-                        span.set_attribute("gen_ai.tool.call.result", TEXT[:500])
+                        span.set_attribute("gen_ai.tool.call.result", text[:500])
+
+
+_orders = itertools.count(1001)
+
+
+def new_text() -> str:
+    """About 1 KB that nobody has seen before, as most of what models and tools say."""
+    order = f"A-{next(_orders)}"
+    return TEXT.replace("A-1001", order)
 
 
 TEXT = 'The order A-1001 was shipped on Monday; "tracking" says it is in the depot.\n' * 13

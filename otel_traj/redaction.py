@@ -225,18 +225,20 @@ class Redaction:
         for name, value in told.items():
             if name not in self._clean_names:
                 names.append(name)
-            if isinstance(value, Mapping):
+            kind = type(value)
+            if kind is str:
+                if value not in self._clean_texts:
+                    texts.append(value)
+            elif kind is int:
+                if value >= _SMALLEST_CARD:
+                    texts.append(str(value))
+            elif kind is list or kind is tuple:
+                for item in value:
+                    self._add_unseen({name: item}, names, texts)
+            elif isinstance(value, Mapping):
                 self._add_unseen(value, names, texts)
-                continue
-            for item in value if type(value) in (list, tuple) else (value,):
-                if type(item) is str:
-                    if item not in self._clean_texts:
-                        texts.append(item)
-                elif type(item) is int:
-                    if item >= _SMALLEST_CARD:
-                        texts.append(str(item))
-                elif item is not None and type(item) is not bool and type(item) is not float:
-                    texts.append(_encode(item))
+            elif value is not None and kind is not bool and kind is not float:
+                texts.append(_encode(value))
 
     def counts(self) -> dict[str, int]:
         """Replacements so far, by what was found."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -365,6 +365,7 @@ FORMS: Final = {"secrets": (*_SERVICES, *_PLACES), "emails": _EMAILS, "cards": _
 
 # --- several forms at once -----------------------------------------------------------------------
 
+_MESSAGE: Final = '{"role"'
 _CHUNK: Final = 4096
 _OVERLAP: Final = 1536
 """More than any hint needs to match."""
@@ -413,15 +414,17 @@ class Looks:
         """
         if not self._forms:
             return False
-        for start in range(0, len(text), _CHUNK):
-            chunk = text[start : start + _CHUNK + _OVERLAP]
-            if chunk in self._clean:
-                continue
-            if self._may_hold(chunk):
-                return True
-            if len(self._clean) >= _MAX_CHUNKS:
-                self._clean.clear()
-            self._clean.add(chunk)
+        return any(map(self._may_hold_anew, _chunks(text)))
+
+    def _may_hold_anew(self, chunk: str) -> bool:
+        """`_may_hold`, unless it is known that it does not."""
+        if chunk in self._clean:
+            return False
+        if self._may_hold(chunk):
+            return True
+        if len(self._clean) >= _MAX_CHUNKS:
+            self._clean.clear()
+        self._clean.add(chunk)
         return False
 
     def _may_hold(self, text: str) -> bool:
@@ -455,6 +458,16 @@ class Looks:
             if _may_match(form, text, lowered):
                 text = _replaced(form, text, replacement)
         return text
+
+
+def _chunks(text: str) -> Iterator[str]:
+    """A text in pieces, of which requests repeat most: by message, and of bounded size.
+
+    No hint goes across the begin of a message; where a message itself is cut, pieces overlap.
+    """
+    for message in text.split(_MESSAGE):
+        for start in range(0, len(message), _CHUNK):
+            yield message[start : start + _CHUNK + _OVERLAP]
 
 
 def _may_match(form: Form, text: str, lowered: str) -> bool:
