@@ -401,7 +401,10 @@ class Looks:
         self._prefixes = [
             (anchor, found) for anchor, found in hints.items() if anchor[-1] in _SEPARATORS
         ]
-        self._ends = {anchor[-_ENDING:] for anchor, _ in self._prefixes}
+        self._ends = {
+            separator: {a[-_ENDING:-1] for a, _ in self._prefixes if a[-1] == separator}
+            for separator in _SEPARATORS
+        }
         self._others = [(a, found) for a, found in hints.items() if a[-1] not in _SEPARATORS]
         self._words = [*words.items()]
         self._bare = [form.hint for form in self._forms if not (form.anchors or form.words)]
@@ -428,12 +431,8 @@ class Looks:
         return False
 
     def _may_hold(self, text: str) -> bool:
-        for separator in _SEPARATORS if self._ends else "":
-            at = text.find(separator) + 1
-            while at:
-                if text[at - _ENDING : at] in self._ends and self._has_key(text, at):
-                    return True
-                at = text.find(separator, at) + 1
+        if any(self._has_key(text, separator) for separator in _SEPARATORS):
+            return True
         if _is_hinted(text, self._others):
             return True
         if self._words and _is_hinted(text.lower(), self._words):
@@ -442,8 +441,20 @@ class Looks:
             return True
         return "\\" in text and _ESCAPED.search(text) is not None
 
-    def _has_key(self, text: str, at: int) -> bool:
-        """Whether a prefix ends at `at`, and behind it stands what should."""
+    def _has_key(self, text: str, separator: str) -> bool:
+        """Whether somewhere a prefix ends with this separator, and behind it stands what should."""
+        ends = self._ends[separator]
+        parts = text.split(separator)
+        if not ends or ends.isdisjoint([part[1 - _ENDING :] for part in parts]):
+            return False
+        at = 0
+        for part in parts[:-1]:
+            at += len(part) + 1
+            if part[1 - _ENDING :] in ends and self._begins_key(text, at):
+                return True
+        return False
+
+    def _begins_key(self, text: str, at: int) -> bool:
         return any(
             hint.match(text, at - len(prefix))
             for prefix, hints in self._prefixes
