@@ -16,12 +16,12 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 import duckdb
 
@@ -299,7 +299,7 @@ class TrajectoryStore:
 
         return self._read(ask)
 
-    def _header(self, cursor: duckdb.DuckDBPyConnection, trajectory_id: str) -> Trajectory:
+    def _header(self, cursor: duckdb.DuckDBPyConnection, trajectory_id: str) -> _Header:
         """The trajectory without its parts; arguments and errors are those of `trajectory`."""
         named = {"id": trajectory_id}
         # One after the other: each alone is answered from few bytes.
@@ -313,7 +313,8 @@ class TrajectoryStore:
                 cursor, "starts_with(trajectory_id, $id) order by 1 limit 4", named
             )
         if len(found) != 1:
-            raise TrajectoryNotFoundError(_not_found(cursor, trajectory_id, found))
+            several = [header.trajectory.trajectory_id for header in found]
+            raise TrajectoryNotFoundError(_not_found(cursor, trajectory_id, several))
         return found[0]
 
     def trajectories(
@@ -363,22 +364,20 @@ class TrajectoryStore:
         for page in self._read(ask):
             yield from page
 
-    def _whole(
-        self, cursor: duckdb.DuckDBPyConnection, headers: list[Trajectory]
-    ) -> list[Trajectory]:
+    def _whole(self, cursor: duckdb.DuckDBPyConnection, headers: list[_Header]) -> list[Trajectory]:
         """The same trajectories with their steps and file changes."""
         with views.reading_files(self.path):
             return list(_with_parts(cursor, headers))
 
     def _headers(
         self, cursor: duckdb.DuckDBPyConnection, condition: str, parameters: Mapping[str, object]
-    ) -> list[Trajectory]:
+    ) -> list[_Header]:
         with views.reading_files(self.path):
-            relation = cursor.sql(
-                f"from trajectories where {condition}",
-                params=dict(parameters),
-            )
-            return [rows.trajectory(row) for row in relation.to_arrow_table().to_pylist()]
+            relation = cursor.sql(f"from live.judged where {condition}", params=dict(parameters))
+            return [
+                _Header(rows.trajectory(row), row["date"])
+                for row in relation.to_arrow_table().to_pylist()
+            ]
 
     # --- adding --------------------------------------------------------------------------------
 
@@ -726,7 +725,7 @@ class TrajectoryStore:
         self, cursor: duckdb.DuckDBPyConnection, trajectory_id: str, *, must_exist: bool
     ) -> str:
         try:
-            return self._header(cursor, trajectory_id).trajectory_id
+            return self._header(cursor, trajectory_id).trajectory.trajectory_id
         except TrajectoryNotFoundError:
             if must_exist:
                 raise
@@ -850,28 +849,38 @@ def _under(lease: collection.Lease, pages: Iterable[_T]) -> Iterator[_T]:
         yield from pages
 
 
+class _Header(NamedTuple):
+    """A trajectory without its parts, and the partition that all of its rows are in."""
+
+    trajectory: Trajectory
+    date: str
+
+
 def _with_parts(
-    cursor: duckdb.DuckDBPyConnection, headers: Iterable[Trajectory]
+    cursor: duckdb.DuckDBPyConnection, headers: Sequence[_Header]
 ) -> Iterator[Trajectory]:
-    """The same trajectories with their steps and file changes."""
-    headers = list(headers)
-    ids = [header.trajectory_id for header in headers]
-    steps = _parts(cursor, "from steps", "step", ids)
-    changes = _parts(cursor, "from file_changes", "step, path", ids)
-    for header in headers:
+    """The trajectories with their steps and file changes."""
+    steps = _parts(cursor, "from live.rewarded", "step", headers)
+    changes = _parts(cursor, "from live.file_changes", "step, path", headers)
+    for trajectory, _ in headers:
+        trajectory_id = trajectory.trajectory_id
         yield replace(
-            header,
-            steps=tuple(map(rows.step, steps.get(header.trajectory_id, ()))),
-            file_changes=tuple(map(rows.file_change, changes.get(header.trajectory_id, ()))),
+            trajectory,
+            steps=tuple(map(rows.step, steps.get(trajectory_id, ()))),
+            file_changes=tuple(map(rows.file_change, changes.get(trajectory_id, ()))),
         )
 
 
 def _parts(
-    cursor: duckdb.DuckDBPyConnection, source: str, order: str, ids: list[str]
+    cursor: duckdb.DuckDBPyConnection, source: str, order: str, headers: Sequence[_Header]
 ) -> dict[str, list[dict[str, Any]]]:
+    if not headers:
+        return {}
     relation = cursor.sql(
-        f"{source} where trajectory_id in (select unnest($ids)) order by trajectory_id, {order}",
-        params={"ids": ids},
+        # The day is told in words: a file of another one is not opened then.
+        f'{source} where "date" in ({", ".join(sorted({repr(h.date) for h in headers}))})'
+        f" and trajectory_id in (select unnest($ids)) order by trajectory_id, {order}",
+        params={"ids": [header.trajectory.trajectory_id for header in headers]},
     )
     found: dict[str, list[dict[str, Any]]] = {}
     for row in relation.to_arrow_table().to_pylist():
@@ -880,9 +889,8 @@ def _parts(
 
 
 def _not_found(
-    cursor: duckdb.DuckDBPyConnection, trajectory_id: str, found: Iterable[Trajectory]
+    cursor: duckdb.DuckDBPyConnection, trajectory_id: str, several: Sequence[str]
 ) -> str:
-    several = [header.trajectory_id for header in found]
     if several:
         return f"Several trajectories begin with {trajectory_id!r}: {', '.join(several)}"
     near = cursor.execute(

@@ -223,9 +223,11 @@ def _public_views(rules: Rules, said: _Said) -> dict[str, str]:
         "annotations_latest": _LATEST if said.any_former else "from live.last",
         "live.verdicts": _verdicts(rules),
         **({"live.said": _SAID} if rules.outcomes or rules.rewards else {}),
-        "trajectories": _trajectories(rules),
+        "live.judged": _trajectories(rules),
+        "trajectories": _without_date("live.judged"),
         **({"live.step_rewards": _STEP_REWARDS} if said.any_step_reward else {}),
-        "steps": _steps(has_rewards=said.any_step_reward),
+        "live.rewarded": _steps(has_rewards=said.any_step_reward),
+        "steps": _without_date("live.rewarded"),
         "spans": _SPANS,
         "logs": _plain("logs"),
         "trajectory_spans": _plain("trajectory_spans", schema="live"),
@@ -325,6 +327,10 @@ def _live(table: str, *, any_dead: bool) -> str:
 
 def _plain(table: str, schema: str = "stored") -> str:
     return f"select {_names(table)} from {schema}.{table}"
+
+
+def _without_date(view: str) -> str:
+    return f'select * exclude ("date") from {view}'
 
 
 def _names(table: str, prefix: str = "") -> str:
@@ -465,7 +471,7 @@ def _trajectories(rules: Rules) -> str:
     )
     return f"""\
 with told as (
-    select {columns}, v.explicit_outcome, v.evaluated_outcome, v.reward as given_reward,
+    select {columns}, t."date", v.explicit_outcome, v.evaluated_outcome, v.reward as given_reward,
         v.reward_source as given_by, t.duration_us / 1e6 as duration_s{said if has_rules else ""}
     from live.trajectories t left join live.verdicts v using (trajectory_id)
     {"left join live.said s using (trajectory_id)" if has_rules else ""}
@@ -490,7 +496,7 @@ select {_names("trajectories")},
         when evaluated_outcome is not null then 'evaluation'{outcome_sources}
         else 'builtin'
     end as outcome_source,
-    reward, reward_source, duration_s
+    reward, reward_source, duration_s, "date"
 from judged"""
 
 
@@ -523,9 +529,9 @@ from placed group by trajectory_id, step"""
 
 def _steps(*, has_rewards: bool) -> str:
     if not has_rewards:
-        return f"select {_names('steps')}, duration_us / 1e6 as duration_s from live.steps"
+        return f'select {_names("steps")}, duration_us / 1e6 as duration_s, "date" from live.steps'
     columns = _names("steps", "s.").replace('s."reward"', "coalesce(r.reward, s.reward) as reward")
     return (
-        f"select {columns}, s.duration_us / 1e6 as duration_s\n"
+        f'select {columns}, s.duration_us / 1e6 as duration_s, s."date"\n'
         "from live.steps s left join live.step_rewards r using (trajectory_id, step)"
     )
