@@ -58,6 +58,7 @@ def test_program_is_recorded_and_ends_as_it_does_alone(
     ran = otel_traj_run(AGENT, "--store", "here")
 
     assert (ran.returncode, ran.stdout) == (3, "looked\n")
+    assert "Error" not in ran.stderr
     (run,) = open_store(tmp_path / "here").trajectories()
     assert [step.tool_name for step in run.steps] == ["look"]
 

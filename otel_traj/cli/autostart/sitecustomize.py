@@ -22,9 +22,13 @@ def _step_aside() -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(kept)
     else:
         os.environ.pop("PYTHONPATH", None)
-    sys.modules.pop("sitecustomize", None)
-    if importlib.util.find_spec("sitecustomize") is not None:
-        importlib.import_module("sitecustomize")
+    own = sys.modules.pop(__name__)
+    try:
+        if importlib.util.find_spec(__name__) is not None:
+            importlib.import_module(__name__)
+    finally:
+        # Who imports a module looks it up again afterwards.
+        sys.modules.setdefault(__name__, own)
 
 
 def _record() -> None:
