@@ -68,7 +68,7 @@ def test_what_was_appended_is_read_back(store: Path) -> None:
 def test_many_appended_with_one_sync_are_read_back_one_by_one(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced = []
+    synced: list[int] = []
     monkeypatch.setattr(wal, "_fdatasync", synced.append)
     writer = wal.WalWriter(store)
 

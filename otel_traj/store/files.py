@@ -168,7 +168,7 @@ class FileWriter:
                 compression_level=_MERGED if self._level else _SEALED,
                 write_page_checksum=True,  # `verify` finds flipped bits by them
                 # Least and greatest of a text column are two whole texts, several times over.
-                write_statistics=list(TABLES[self._table].pruned_by),
+                write_statistics=cast(Any, list(TABLES[self._table].pruned_by)),
                 store_schema=False,  # 5 kB that say in Arrow's words what Parquet's say
                 bloom_filter_options={
                     column: {"ndv": self._distinct} for column in TABLES[self._table].bloom

@@ -313,7 +313,7 @@ def test_another_sample_is_taken_of_another_snapshot(store: TrajectoryStore) -> 
 
 
 def wrong_in_one(table: pa.Table) -> pa.Table:
-    names = [None] * table.num_rows
+    names: list[str | None] = [None] * table.num_rows
     names[0] = "wrong"
     return table.set_column(
         table.schema.get_field_index("reasoning"), "reasoning", pa.array(names, pa.string())

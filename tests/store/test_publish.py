@@ -17,6 +17,7 @@ import polars
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import fs
 
 from otel_traj import wal
 from otel_traj.errors import MissingExtraError, StoreError
@@ -44,7 +45,9 @@ def by_polars(folder: Path) -> pa.Table:
 
 
 def by_delta_rs_and_pyarrow(folder: Path) -> pa.Table:
-    return deltalake.DeltaTable(folder).to_pyarrow_table()
+    # Through deltalake's own file system, pyarrow 26 aborts the interpreter at its end.
+    local = fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem())
+    return deltalake.DeltaTable(folder).to_pyarrow_table(filesystem=local)
 
 
 def by_datafusion(folder: Path) -> pa.Table:
