@@ -31,12 +31,12 @@ def written_by_another_version(
 
 
 class Other:
-    @staticmethod
-    def table(rows: pa.Table) -> pa.Table:
+    @classmethod
+    def table(cls, rows: pa.Table) -> pa.Table:
         raise NotImplementedError
 
-    @staticmethod
-    def columns(names: tuple[str, ...]) -> tuple[str, ...]:
+    @classmethod
+    def columns(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         raise NotImplementedError
 
     @classmethod
@@ -71,12 +71,12 @@ class Older(Other):
 class Newer(Other):
     """It has a column `mood`, first."""
 
-    @staticmethod
-    def table(rows: pa.Table) -> pa.Table:
+    @classmethod
+    def table(cls, rows: pa.Table) -> pa.Table:
         return rows.add_column(0, "mood", pa.array(["glad"] * rows.num_rows))
 
-    @staticmethod
-    def columns(names: tuple[str, ...]) -> tuple[str, ...]:
+    @classmethod
+    def columns(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return ("mood", *names)
 
 
