@@ -105,7 +105,7 @@ def _data(store: Path) -> Iterator[Path]:
 def _scraps(store: Path) -> Iterator[Path]:
     """Drafts of processes that died, and segments that never got their name."""
     for path in (store / "_tmp").glob("*"):
-        if path.is_file() and not path.name.startswith((*_KEPT_ASIDE, _LEASE)):
+        if path.is_file() and not path.name.startswith((*_KEPT_ASIDE, LEASE)):
             yield path
     for path in (store / "_wal").glob(".*"):
         with contextlib.suppress(OSError):
@@ -138,7 +138,8 @@ def _remove(paths: Iterable[Path]) -> None:
 
 # --- leases ------------------------------------------------------------------------------------
 
-_LEASE: Final = "lease-"
+LEASE: Final = "lease-"
+"""How the names of leases begin, in `_tmp`."""
 
 
 class Lease:
@@ -155,7 +156,7 @@ class Lease:
             store: The store's folder.
             n: Number of the snapshot.
         """
-        path = store / "_tmp" / f"{_LEASE}{n}-{wal.ulid()}"
+        path = store / "_tmp" / f"{LEASE}{n}-{wal.ulid()}"
         fd: int | None = None
         with contextlib.suppress(OSError):
             path.parent.mkdir(exist_ok=True)
@@ -182,10 +183,10 @@ def _release(path: Path, fd: int | None, pid: int) -> None:
 def leased(store: Path) -> set[int]:
     """Numbers of the snapshots that living processes read; leases of dead ones are removed."""
     numbers = set()
-    for path in (store / "_tmp").glob(f"{_LEASE}*"):
+    for path in (store / "_tmp").glob(f"{LEASE}*"):
         with contextlib.suppress(OSError, ValueError):
             if wal.is_abandoned(path):
                 path.unlink(missing_ok=True)
             else:
-                numbers.add(int(path.name.removeprefix(_LEASE).partition("-")[0]))
+                numbers.add(int(path.name.removeprefix(LEASE).partition("-")[0]))
     return numbers

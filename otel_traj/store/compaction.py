@@ -26,7 +26,7 @@ import duckdb
 
 from otel_traj.errors import StoreError
 from otel_traj.store import collection, locks, rewrite, snapshot, views
-from otel_traj.store.files import FileWriter, written_s
+from otel_traj.store.files import FileWriter
 from otel_traj.store.rewrite import Change
 from otel_traj.store.schema import COLUMNS, SCHEMA_ID, SUPERSEDED
 from otel_traj.store.snapshot import (
@@ -36,6 +36,7 @@ from otel_traj.store.snapshot import (
     Snapshot,
     SnapshotConflictError,
 )
+from otel_traj.wal import ulid_s
 
 Scope: TypeAlias = Literal["due", "all", "older"]
 
@@ -191,7 +192,7 @@ def _inputs(files: Files, scope: Scope) -> Files:
         return {}
     if any(file.schema < SCHEMA_ID for file in _all(files)):
         return files if scope != "due" else _tier(files)
-    is_over = time.time() - max(written_s(Path(f.path).name) for f in _all(files)) >= QUIET_S
+    is_over = time.time() - max(ulid_s(Path(f.path).name) for f in _all(files)) >= QUIET_S
     if scope == "all" or (scope == "due" and is_over):
         return {} if _is_packed(files) else files
     return _tier(files) if scope == "due" else {}

@@ -33,7 +33,6 @@ from otel_traj.store import (
     collection,
     edits,
     files,
-    locks,
     publish,
     removal,
     rewrite,
@@ -93,9 +92,7 @@ def erase(
         StoreError: Somebody else was at it for all of `wait_s`; nothing is changed.
         OSError: The store cannot be written.
     """
-    wal.check_format(store, "min_writer")
-    with locks.held(store, "upkeep", wait_s), locks.held(store, "commit", wait_s):
-        sealing.seal(store)
+    with sealing.alone(store, wait_s):
         with Draft(store, "erase") as draft:
             with views.connect(store, draft.base) as connection:
                 found = _find(connection, draft.base, trajectory_ids, named)
@@ -291,13 +288,10 @@ def _naming_log(fact: Fact, value: str) -> str:
         if isinstance(source, str)
     }
     texts = " or ".join(
-        f"json_extract_string(attributes, '$.\"{key}\"') = {_quoted(value)}" for key in sorted(keys)
+        f"json_extract_string(attributes, '$.\"{key}\"') = {views.quoted(value)}"
+        for key in sorted(keys)
     )
     return f"({texts})"
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 # --- taking it out -----------------------------------------------------------------------------
@@ -322,7 +316,6 @@ def _without_parent(gone: Collection[str], span: SpanRecord) -> SpanRecord:
 
 # --- copies ------------------------------------------------------------------------------------
 
-_LEASE: Final = "lease-"
 _ZEROS: Final = 1 << 20
 
 
@@ -338,7 +331,7 @@ def wipe(store: Path) -> None:
     for path in (store / "_tmp").glob("*"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
-        elif not path.name.startswith(_LEASE):
+        elif not path.name.startswith(collection.LEASE):
             path.unlink(missing_ok=True)
 
 

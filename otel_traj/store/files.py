@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import os
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, cast
 
 import pyarrow as pa
@@ -101,12 +100,7 @@ class FileWriter:
     def __enter__(self) -> FileWriter:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.discard()
 
     @property
@@ -195,17 +189,6 @@ class FileWriter:
 
 def _n_bytes(parts: list[pa.Table]) -> int:
     return sum(part.nbytes for part in parts)
-
-
-def written_s(name: str) -> float:
-    """When a file of this name was written, in seconds since 1970: the name is a ULID."""
-    ms = 0
-    for digit in name[:10]:
-        ms = ms * 32 + _CROCKFORD.get(digit, 0)
-    return ms / 1000
-
-
-_CROCKFORD: Final = {digit: i for i, digit in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")}
 
 
 def _make_folder(store: Path, relative: Path) -> None:

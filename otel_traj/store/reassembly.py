@@ -11,11 +11,11 @@ from __future__ import annotations
 import functools
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import pyarrow as pa
 
@@ -24,13 +24,11 @@ from otel_traj.assembly import WINDOW_NS, Relations, related
 from otel_traj.model import LogRecord, SpanRecord
 from otel_traj.store import derive, files, locks, sealing, snapshot, views
 from otel_traj.store.derive import Batch
+from otel_traj.store.parts import Groups, in_parts
 from otel_traj.store.prices import Price
 from otel_traj.store.schema import SUPERSEDED, TABLES
 from otel_traj.store.snapshot import DataFile, Snapshot
 from otel_traj.store.stored import LiveTrajectory, Stored
-
-_PART_SPANS: Final = 20_000
-"""Spans derived at once; bounds memory. A larger run is still one part."""
 
 _Files: TypeAlias = dict[str, tuple[DataFile, ...]]
 
@@ -202,31 +200,17 @@ def _parts(
     sizes.update((trace_id, 0) for trace_id in base.open.keys() - sizes.keys())
     if trace_ids is not None:
         sizes = {trace_id: size for trace_id, size in sizes.items() if trace_id in trace_ids}
-    return _in_parts(_groups(base, stored, sizes), sizes)
-
-
-def _in_parts(groups: Iterable[set[str]], sizes: Mapping[str, int]) -> Iterator[set[str]]:
-    """Groups of traces put together until they have `_PART_SPANS` spans."""
-    part: set[str] = set()
-    n_spans = 0
-    for group in groups:
-        part |= group
-        n_spans += sum(sizes[trace_id] for trace_id in group)
-        if n_spans >= _PART_SPANS:
-            yield part
-            part, n_spans = set(), 0
-    if part:
-        yield part
+    return in_parts(_groups(base, stored, sizes), sizes)
 
 
 def _groups(base: Snapshot, stored: Stored, sizes: Mapping[str, int]) -> list[set[str]]:
     """Traces that may make one run by the rules of today, or are one trajectory now."""
-    groups = _Groups(sizes)
+    groups = Groups(sizes)
     for row in stored.trajectories():
         groups.join(row.trace_ids)
     responses: dict[str, list[str]] = defaultdict(list)
     calls: dict[tuple[str, str], list[tuple[int, int, str]]] = defaultdict(list)
-    for part in _in_parts(({trace_id} for trace_id in sizes), sizes):
+    for part in in_parts(({trace_id} for trace_id in sizes), sizes):
         for trace_id, relation in _relations(base, stored, part):
             groups.join([trace_id, *relation.trace_ids])
             for response_id in relation.response_ids:
@@ -264,29 +248,6 @@ def _relations(
             continue
         if relation is not None:
             yield trace_id, relation
-
-
-class _Groups:
-    """Traces joined so far (union-find); those that nobody named at first are ignored."""
-
-    def __init__(self, trace_ids: Iterable[str]) -> None:
-        self._root = {trace_id: trace_id for trace_id in trace_ids}
-
-    def _find(self, trace_id: str) -> str:
-        while self._root[trace_id] != trace_id:
-            self._root[trace_id] = trace_id = self._root[self._root[trace_id]]
-        return trace_id
-
-    def join(self, trace_ids: Iterable[str]) -> None:
-        for left, right in pairwise(t for t in trace_ids if t in self._root):
-            self._root[self._find(right)] = self._find(left)
-
-    def all(self) -> list[set[str]]:
-        """By the first of each in the order given."""
-        found: dict[str, set[str]] = defaultdict(set)
-        for trace_id in self._root:
-            found[self._find(trace_id)].add(trace_id)
-        return list(found.values())
 
 
 def _compare(store: Path, before: Stored, staged: _Staged) -> ReassemblyReport:

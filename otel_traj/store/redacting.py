@@ -17,10 +17,10 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from otel_traj import semconv, wal
+from otel_traj import semconv
 from otel_traj.model import Annotation, LogRecord, SpanRecord
 from otel_traj.redaction import Redaction
-from otel_traj.store import edits, erasure, locks, removal, rewrite, sealing, views
+from otel_traj.store import edits, erasure, removal, rewrite, sealing, views
 from otel_traj.store.draft import Draft
 from otel_traj.store.schema import SUPERSEDED, TABLES
 from otel_traj.store.traces import LiveTrace
@@ -63,9 +63,7 @@ def redact(store: Path, redaction: Redaction, *, dry_run: bool, wait_s: float) -
         StoreError: Somebody else was at it for all of `wait_s`; nothing is changed.
         OSError: The store cannot be written.
     """
-    wal.check_format(store, "min_writer")
-    with locks.held(store, "upkeep", wait_s), locks.held(store, "commit", wait_s):
-        sealing.seal(store)
+    with sealing.alone(store, wait_s):
         with Draft(store, "erase") as draft:
             editor = _Editor(redaction)
             raw = [

@@ -20,9 +20,10 @@ import pyarrow as pa
 
 from otel_traj.store import derive, rewrite, sealing, views
 from otel_traj.store.draft import Draft
+from otel_traj.store.parts import Groups, in_parts
 from otel_traj.store.schema import SUPERSEDED
 from otel_traj.store.snapshot import DataFile, Snapshot
-from otel_traj.store.stored import LiveTrajectory, Stored
+from otel_traj.store.stored import Stored
 from otel_traj.store.traces import LiveTrace
 
 _KEYS: Final = {
@@ -318,14 +319,11 @@ def said(store: Path, draft: Draft, trajectory_ids: Collection[str]) -> set[str]
     }
 
 
-_PART_SPANS: Final = 20_000
-"""Spans derived at once; bounds memory. A larger run is still one part."""
-
-
 def _derivations(
     store: Path, content: Snapshot, trajectory_ids: Collection[str]
 ) -> Iterator[derive.Batch]:
     """What trajectories of a snapshot in the making tell by its records, in parts."""
+    price = sealing.prices_of(store)
     with sealing.reading(store, content) as stored:
         for trace_ids in _parts(stored, trajectory_ids):
             yield derive.rederive(
@@ -334,7 +332,7 @@ def _derivations(
                 trace_ids,
                 n=content.n,
                 now=time.time(),
-                price=sealing.prices_of(store),
+                price=price,
                 is_closed=True,
             )
 
@@ -342,22 +340,10 @@ def _derivations(
 def _parts(stored: Stored, trajectory_ids: Collection[str]) -> Iterator[set[str]]:
     """The traces of trajectories, in parts that share no trajectory."""
     named = stored.trajectories(trajectory_ids)
-    trace_ids = {trace_id for row in named for trace_id in row.trace_ids}
-    sizes = {trace_id: len(ids) for trace_id, ids in stored.span_ids(trace_ids).items()}
-    part: set[str] = set()
-    for group in _sharing(stored.trajectories_of(trace_ids)):
-        part |= group
-        if sum(sizes.get(trace_id, 0) for trace_id in part) >= _PART_SPANS:
-            yield part
-            part = set()
-    if part:
-        yield part
-
-
-def _sharing(rows: Iterable[LiveTrajectory]) -> list[set[str]]:
-    """Traces of trajectories; those of trajectories that share one are together."""
-    groups: dict[str, set[str]] = {}
+    rows = stored.trajectories_of({trace_id for row in named for trace_id in row.trace_ids})
+    sizes = dict.fromkeys((trace_id for row in rows for trace_id in row.trace_ids), 0)
+    sizes.update((trace_id, len(ids)) for trace_id, ids in stored.span_ids(sizes).items())
+    groups = Groups(sizes)
     for row in rows:
-        joined = set(row.trace_ids).union(*(groups.get(t, ()) for t in row.trace_ids))
-        groups.update(dict.fromkeys(joined, joined))
-    return list({id(group): group for group in groups.values()}.values())
+        groups.join(row.trace_ids)
+    return in_parts(groups.all(), sizes)

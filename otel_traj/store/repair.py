@@ -31,7 +31,7 @@ from otel_traj.model import Annotation, Record
 from otel_traj.store import check, locks, reassembly, rewrite, rows, sealing, snapshot, views
 from otel_traj.store.check import files
 from otel_traj.store.check.problem import Progress
-from otel_traj.store.files import write, written_s
+from otel_traj.store.files import write
 from otel_traj.store.rewrite import Change
 from otel_traj.store.schema import SUPERSEDED
 from otel_traj.store.snapshot import Snapshot
@@ -290,7 +290,7 @@ def _since(store: Path, base: Snapshot) -> Iterator[Record]:
     named = snapshot.paths(base.files)
     for table in _RAW:
         for path in sorted((store / table).glob("date=*/*.parquet")):
-            is_newer = written_s(path.name) >= base.ts - _CLOCK_S
+            is_newer = wal.ulid_s(path.name) >= base.ts - _CLOCK_S
             if is_newer and path.relative_to(store).as_posix() not in named:
                 yield from _records(table, path)
 

@@ -19,12 +19,10 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
-from otel_traj import wal
 from otel_traj.store import (
     collection,
     erasure,
     intake,
-    locks,
     removal,
     rules,
     sealing,
@@ -106,9 +104,7 @@ def retain(
         StoreError: Somebody else was at it for all of `wait_s`; nothing is changed.
         OSError: The store cannot be written.
     """
-    wal.check_format(store, "min_writer")
-    with locks.held(store, "upkeep", wait_s), locks.held(store, "commit", wait_s):
-        sealing.seal(store)
+    with sealing.alone(store, wait_s):
         now = datetime.now(UTC)
         with Draft(store, "retain") as draft:
             report = RetentionReport(is_dry_run=dry_run)

@@ -224,6 +224,21 @@ def held(store: Path, wait_s: float) -> contextlib.AbstractContextManager[None]:
     return locks.held(store, "commit", wait_s)
 
 
+@contextlib.contextmanager
+def alone(store: Path, wait_s: float) -> Iterator[None]:
+    """Be the only one that rewrites or commits, and begin with nothing left in the log.
+
+    Raises:
+        StoreVersionError: The store is of a newer version.
+        StoreError: Somebody else was at it for all of `wait_s`.
+        OSError: The store cannot be written.
+    """
+    wal.check_format(store, "min_writer")
+    with locks.held(store, "upkeep", wait_s), held(store, wait_s):
+        seal(store)
+        yield
+
+
 def _seal_once(
     store: Path, price: Price, workers: Workers, *, is_final: bool
 ) -> tuple[SealReport, bool]:

@@ -59,8 +59,7 @@ def connect(
     _run(connection, store, _joined(_internal_views(snapshot, store, frozenset(tail or ()))))
     said = _said(connection, snapshot, tail or {})
     _run(connection, store, _joined(_public_views(rules or Rules(), said)))
-    directory = str(store).replace("'", "''")
-    connection.execute(f"set allowed_directories = ['{directory}']")
+    connection.execute(f"set allowed_directories = [{quoted(str(store))}]")
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
     return connection
@@ -94,7 +93,7 @@ def connect_for_rewriting(store: Path, snapshot: Snapshot) -> Iterator[duckdb.Du
     spill = store / "_tmp" / f"spill-{ulid()}"
     try:
         with connect_for_sealing(store, snapshot) as connection, reading_files(store):
-            connection.execute(f"set temp_directory = {_quoted(str(spill))}")
+            connection.execute(f"set temp_directory = {quoted(str(spill))}")
             yield connection
     finally:
         shutil.rmtree(spill, ignore_errors=True)
@@ -298,7 +297,7 @@ def _read(
     has: Set[str], table: str, files: Iterable[DataFile], root: Path | None, *, with_file: bool
 ) -> str:
     paths = ",\n    ".join(
-        _quoted(file.path if root is None else str(root / file.path)) for file in files
+        quoted(file.path if root is None else str(root / file.path)) for file in files
     )
     columns = ", ".join(
         f'"{c.name}"' if c.name in has else f'null::{c.duckdb_type} as "{c.name}"'
@@ -337,7 +336,8 @@ def _names(table: str, prefix: str = "") -> str:
     return ", ".join(f'{prefix}"{column.name}"' for column in TABLES[table].columns)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A text as SQL writes it."""
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -404,11 +404,11 @@ _REASONS: Final = ("failure_rationale", "error_category", "fix_applied")
 
 
 def _verdicts(rules: Rules) -> str:
-    evaluations = ", ".join(map(_quoted, ("outcome", *rules.outcome_evaluations)))
-    outcomes = ", ".join(map(_quoted, get_args(Outcome)))
+    evaluations = ", ".join(map(quoted, ("outcome", *rules.outcome_evaluations)))
+    outcomes = ", ".join(map(quoted, get_args(Outcome)))
     reasons = ",\n    ".join(
         "max_by(value_text, row(created, annotation_id))"
-        f' filter ("name" = {_quoted(name)}) as {name}'
+        f' filter ("name" = {quoted(name)}) as {name}'
         for name in _REASONS
     )
     return f"""\
@@ -457,16 +457,16 @@ def _trajectories(rules: Rules) -> str:
     )
     rewards = [(rule.name, _finite(f"try(({rule.value})::double)")) for rule in rules.rewards]
     reward_sources = "".join(
-        f"\n        when ({value}) is not null then {_quoted('rule:' + name)}"
+        f"\n        when ({value}) is not null then {quoted('rule:' + name)}"
         for name, value in rewards
     )
     holds = [f"coalesce(try(({rule.when})), false)" for rule in rules.outcomes]
     outcomes = "".join(
-        f"\n        when {condition} then {_quoted(rule.outcome)}"
+        f"\n        when {condition} then {quoted(rule.outcome)}"
         for condition, rule in zip(holds, rules.outcomes, strict=True)
     )
     outcome_sources = "".join(
-        f"\n        when {condition} then {_quoted('rule:' + rule.name)}"
+        f"\n        when {condition} then {quoted('rule:' + rule.name)}"
         for condition, rule in zip(holds, rules.outcomes, strict=True)
     )
     return f"""\

@@ -19,9 +19,10 @@ from otel_traj import assembly, semconv, wal
 from otel_traj.assembly import ending, runs
 from otel_traj.dialects.otel import OPERATIONS
 from otel_traj.errors import TrajectoryNotFoundError
-from otel_traj.model import LogRecord, Record, SpanLink
-from otel_traj.store import TrajectoryStore, reassembly
+from otel_traj.model import LogRecord, SpanLink
+from otel_traj.store import TrajectoryStore, parts, reassembly
 from tests.store import load
+from tests.store.asking import asked, record
 from tests.store.runs import chat, root, run, span_id, started, tool, trace_id
 from tests.store.test_crashes import running
 
@@ -31,17 +32,6 @@ def older(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Where a test makes the rules those of an older version; `undo` brings today's back."""
     with monkeypatch.context() as patch:
         yield patch
-
-
-def record(store: TrajectoryStore, *records: Record) -> None:
-    writer = wal.WalWriter(store.path)
-    writer.append(wal.encode(records))
-    writer.close()
-    store.seal()
-
-
-def asked(store: TrajectoryStore, sql: str) -> list[Any]:
-    return store.sql(sql).fetchall()
 
 
 def rows_of(store: TrajectoryStore) -> list[list[Any]]:
@@ -184,7 +174,7 @@ def test_parts_are_cut_between_runs_only(store: TrajectoryStore, older: pytest.M
     older.setattr(runs, "_join_linked", lambda groups, nodes: None)
     record(store, *run(1), *run(2), *run(3), *linked)
     older.undo()
-    older.setattr(reassembly, "_PART_SPANS", 1)
+    older.setattr(parts, "PART_SPANS", 1)
 
     report = store.reassemble()
 
@@ -219,7 +209,7 @@ def test_parts_hold_calls_together_that_only_their_messages_join(
         ),
     )  # fmt: skip
     assert asked(store, "select len(trace_ids) from trajectories") == [(2,)]
-    older.setattr(reassembly, "_PART_SPANS", 1)
+    older.setattr(parts, "PART_SPANS", 1)
 
     report = store.reassemble()
 

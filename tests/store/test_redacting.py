@@ -1,6 +1,5 @@
 """`redact`: what matches is replaced everywhere, and all else is as it was."""
 
-import contextlib
 import json
 import os
 import random
@@ -11,7 +10,6 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -19,27 +17,14 @@ import pytest
 from otel_traj import assembly, importers, semconv, wal
 from otel_traj.assembly import runs
 from otel_traj.errors import ConfigurationError, UnknownNameError
-from otel_traj.model import LogRecord, Record, SpanEvent, SpanLink
-from otel_traj.store import TrajectoryStore, erasure, removal, snapshot
+from otel_traj.model import LogRecord, SpanEvent, SpanLink
+from otel_traj.store import TrajectoryStore, erasure, parts, snapshot
+from tests.store.asking import asked, is_absent, record
 from tests.store.runs import chat, root, run, span_id, started, tool, trace_id
 
 CORPUS = Path(__file__).parents[1] / "data" / "corpus"
 ANN = "ann@example.com"
 PATTERN = r"ann@example\.com"
-
-
-def record(store: TrajectoryStore, *records: Record) -> None:
-    with contextlib.closing(wal.WalWriter(store.path)) as writer:
-        writer.append(wal.encode(records))
-    store.seal()
-
-
-def asked(store: TrajectoryStore, sql: str) -> list[Any]:
-    return store.sql(sql).fetchall()
-
-
-def is_absent(store: TrajectoryStore, *texts: str) -> bool:
-    return store.search(*texts).findings == ()
 
 
 def said(role: str, text: str) -> str:
@@ -284,7 +269,7 @@ def test_dead_revisions_and_joined_runs_are_redacted(
 def test_parts_are_derived_apart_and_each_once(
     store: TrajectoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(removal, "_PART_SPANS", 5)
+    monkeypatch.setattr(parts, "PART_SPANS", 5)
     record(store, *(part for number in range(7) for part in run(number, mail=ANN)))
     store.compact(full=True)
 

@@ -21,15 +21,13 @@ from otel_traj.store.check import relations
 from otel_traj.store.check.problem import Problem, Progress, named
 from otel_traj.store.check.relations import KNOWN_DAMAGE
 from otel_traj.store.derive import Batch
+from otel_traj.store.parts import PART_SPANS
 from otel_traj.store.schema import TABLES
 from otel_traj.store.snapshot import Snapshot
 from otel_traj.store.stored import NOT_DERIVED, Stored
 
 _ALL: Final = 2**62
 _FETCHED: Final = 2_048
-
-_PART_SPANS: Final = 20_000
-"""Spans derived at once; bounds memory. A larger run is still one part."""
 
 _CANDIDATES: Final = f"""
 select trajectory_id, trace_ids, n_spans from live.trajectories
@@ -220,7 +218,7 @@ def _parts(runs: Iterable[tuple[str | None, Iterable[str], int]]) -> Iterator[_P
         part.n_spans += n_spans
         if run_id is not None:
             part.runs[run_id] = set(trace_ids)
-        if part.n_spans >= _PART_SPANS:
+        if part.n_spans >= PART_SPANS:
             yield part
             part = _Part()
     if part.trace_ids:
