@@ -28,6 +28,7 @@ from otel_traj.errors import (
     StoreVersionError,
 )
 from otel_traj.model import Annotation
+from tests.frames import bodies
 
 
 @pytest.fixture
@@ -35,15 +36,6 @@ def store(tmp_path: Path) -> Path:
     path = tmp_path / "traces"
     wal.initialise(path)
     return path
-
-
-def bodies(store: Path) -> list[bytes]:
-    return [
-        frame.body
-        for segment in wal.segments(store)
-        for frame in wal.frames(segment)
-        if isinstance(frame, wal.Frame)
-    ]
 
 
 # --- frames ------------------------------------------------------------------------------------

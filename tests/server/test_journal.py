@@ -13,21 +13,13 @@ import pytest
 
 from otel_traj import wal
 from otel_traj.server.journal import Journal
+from tests.frames import bodies
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     wal.initialise(tmp_path)
     return tmp_path
-
-
-def bodies(store: Path) -> list[bytes]:
-    return [
-        frame.body
-        for segment in wal.segments(store)
-        for frame in wal.frames(segment)
-        if isinstance(frame, wal.Frame)
-    ]
 
 
 def test_what_was_appended_can_be_read_when_it_is_told(store: Path) -> None:

@@ -20,8 +20,9 @@ import pytest
 from otel_traj import importers, semconv, wal
 from otel_traj.assembly import runs
 from otel_traj.errors import ConfigurationError, StoreError, TrajectoryNotFoundError
-from otel_traj.model import LogRecord, Record, SpanLink, SpanRecord
+from otel_traj.model import LogRecord, SpanLink, SpanRecord
 from otel_traj.store import TrajectoryStore, erasure, snapshot
+from tests.store.asking import asked, ids_by_task, is_absent, record
 from tests.store.runs import chat, close, root, run, span, span_id, started, tool, trace_id
 
 CORPUS = Path(__file__).parents[1] / "data" / "corpus"
@@ -36,26 +37,8 @@ ROWS = {
 }
 
 
-def record(store: TrajectoryStore, *records: Record) -> None:
-    with contextlib.closing(wal.WalWriter(store.path)) as writer:
-        writer.append(wal.encode(records))
-    store.seal()
-
-
-def asked(store: TrajectoryStore, sql: str, **parameters: object) -> list[Any]:
-    return store.sql(sql, parameters).fetchall()
-
-
 def rows_of(store: TrajectoryStore) -> dict[str, list[Any]]:
     return {table: asked(store, sql) for table, sql in ROWS.items()}
-
-
-def ids_by_task(store: TrajectoryStore) -> dict[str, str]:
-    return dict(asked(store, "select task, trajectory_id from trajectories"))
-
-
-def is_absent(store: TrajectoryStore, *texts: str) -> bool:
-    return store.search(*texts).findings == ()
 
 
 def said(number: int, text: str, **fields: Any) -> LogRecord:

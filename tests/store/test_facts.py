@@ -19,11 +19,8 @@ from otel_traj.capture import Recording
 from otel_traj.errors import ConfigurationError, TrajectoryNotFoundError
 from otel_traj.model import LogRecord
 from otel_traj.store import TrajectoryStore
+from tests.store.asking import asked
 from tests.store.runs import run, span_id, started, tool, trace_id
-
-
-def asked(store: TrajectoryStore, query: str) -> list[Any]:
-    return store.sql(query).fetchall()
 
 
 @pytest.fixture

@@ -9,13 +9,10 @@ from otel_traj import semconv, wal
 from otel_traj.errors import StoreDamagedError
 from otel_traj.model import LogRecord, SpanLink, SpanRecord
 from otel_traj.store import TrajectoryStore, snapshot
+from tests.store.asking import asked
 from tests.store.runs import START_NS, chat, root, run, span_id, tool, trace_id
 
 DAY_NS = 86_400 * 10**9
-
-
-def asked(store: TrajectoryStore, sql: str) -> list[Any]:
-    return store.sql(sql).fetchall()
 
 
 def later(days: int, *spans: SpanRecord) -> list[SpanRecord]:

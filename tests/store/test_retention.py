@@ -1,6 +1,5 @@
 """`retain` and `pin`: what is beyond a limit goes, and nothing else."""
 
-import contextlib
 import json
 import os
 import random
@@ -16,8 +15,9 @@ import pytest
 
 from otel_traj import semconv, wal
 from otel_traj.errors import ConfigurationError, TrajectoryNotFoundError
-from otel_traj.model import Annotation, LogRecord, Record, SpanRecord
+from otel_traj.model import Annotation, LogRecord, SpanRecord
 from otel_traj.store import TrajectoryStore, retention, rules, snapshot
+from tests.store.asking import asked, ids_by_task, record
 from tests.store.runs import chat, root, run, span_id, started, tool, trace_id
 
 DAY_NS = 86_400 * 10**9
@@ -37,22 +37,8 @@ def aged(records: list[SpanRecord], days: float) -> list[SpanRecord]:
     ]
 
 
-def record(store: TrajectoryStore, *records: Record) -> None:
-    with contextlib.closing(wal.WalWriter(store.path)) as writer:
-        writer.append(wal.encode(records))
-    store.seal()
-
-
-def asked(store: TrajectoryStore, sql: str) -> list[Any]:
-    return store.sql(sql).fetchall()
-
-
-def ids(store: TrajectoryStore) -> dict[str, str]:
-    return dict(asked(store, "select task, trajectory_id from trajectories"))
-
-
 def tasks(store: TrajectoryStore) -> list[str]:
-    return sorted(ids(store))
+    return sorted(ids_by_task(store))
 
 
 @pytest.fixture
@@ -132,7 +118,11 @@ def test_s1_10_the_oldest_go_until_the_rest_has_so_many_bytes(store: TrajectoryS
     left = sum(file.bytes for table, own in live.items() if table != "annotations" for file in own)
     assert left <= 100_000
     assert len(report.expired) < 5
-    gone = [int(task[-1]) for task in (f"order-{n}" for n in range(1, 6)) if task not in ids(store)]
+    gone = [
+        int(task[-1])
+        for task in (f"order-{n}" for n in range(1, 6))
+        if task not in ids_by_task(store)
+    ]
     assert gone == list(range(1, len(gone) + 1))
     assert store.verify(sample=None) == []
 
@@ -186,7 +176,7 @@ def test_of_a_day_that_stays_in_part_files_are_rewritten(store: TrajectoryStore)
 
 
 def test_what_is_pinned_stays_and_is_counted(years: TrajectoryStore) -> None:
-    pinned = ids(years)["order-1"]
+    pinned = ids_by_task(years)["order-1"]
     years.pin(pinned[:8])
 
     report = years.retain(older_than=timedelta(0))
@@ -196,7 +186,7 @@ def test_what_is_pinned_stays_and_is_counted(years: TrajectoryStore) -> None:
 
 
 def test_pins_are_listed_taken_back_and_remembered(years: TrajectoryStore) -> None:
-    pinned = ids(years)["order-1"]
+    pinned = ids_by_task(years)["order-1"]
     listed = "select trajectory_id from annotations_latest where name = 'traj.pin'"
 
     years.pin(pinned)
@@ -211,8 +201,8 @@ def test_pins_are_listed_taken_back_and_remembered(years: TrajectoryStore) -> No
 
 
 def test_nobody_elses_word_pins_or_unpins(years: TrajectoryStore) -> None:
-    years.annotate(ids(years)["order-1"], "traj.pin", "pinned", annotator="eve")
-    years.pin(ids(years)["order-2"])
+    years.annotate(ids_by_task(years)["order-1"], "traj.pin", "pinned", annotator="eve")
+    years.pin(ids_by_task(years)["order-2"])
 
     years.retain(older_than=timedelta(0))
 
@@ -221,7 +211,7 @@ def test_nobody_elses_word_pins_or_unpins(years: TrajectoryStore) -> None:
 
 def test_what_is_not_pinned_cannot_be_unpinned(years: TrajectoryStore) -> None:
     with pytest.raises(ConfigurationError, match=r"Nothing named 'traj\.pin'"):
-        years.unpin(ids(years)["order-1"])
+        years.unpin(ids_by_task(years)["order-1"])
     with pytest.raises(TrajectoryNotFoundError):
         years.pin("nobody")
 
@@ -270,7 +260,7 @@ def test_a_run_that_was_killed_long_ago_goes_like_any_other(store: TrajectorySto
 
 def test_a_pinned_run_that_was_killed_stays_whole(store: TrajectoryStore) -> None:
     record(store, *aged([started(root(1)), chat(1, 1)], 90), *aged(run(2), 90))
-    store.pin(ids(store)["order-1"])
+    store.pin(ids_by_task(store)["order-1"])
 
     store.retain(older_than=timedelta(0))
 

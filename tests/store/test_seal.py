@@ -16,6 +16,7 @@ from otel_traj.assembly import IDLE_S
 from otel_traj.model import Close, LogRecord, Record, SpanRecord
 from otel_traj.store import TrajectoryStore, sealing, snapshot
 from otel_traj.store.snapshot import SnapshotConflictError
+from tests.store.asking import asked
 from tests.store.runs import (
     START_NS,
     chat,
@@ -43,10 +44,6 @@ def record(store: TrajectoryStore, *records: Record) -> None:
     writer = wal.WalWriter(store.path)
     writer.append(wal.encode(records))
     writer.close()
-
-
-def asked(store: TrajectoryStore, sql: str) -> list[Any]:
-    return store.sql(sql).fetchall()
 
 
 def test_what_was_recorded_is_seen_by_the_next_query(
