@@ -165,7 +165,9 @@ _SERVICES: Final = (
 
 _NOT_YET: Final = r"""(?!\[redacted:[^\[\]]{1,100}\](?![^\s"'`,;&@\\<]))"""
 _QUOTE: Final = r"""(?:\\{0,8}["'`])?"""
-_IS: Final = rf"{_QUOTE}\s{{0,4}}(?::=|=>|[:=])\s{{0,4}}"
+# White space, also as JSON writes it: a sentence may quote a part of a JSON text.
+_SPACE: Final = r"(?:\s|\\{1,8}[nrt])"
+_IS: Final = rf"{_QUOTE}{_SPACE}{{0,4}}(?::=|=>|[:=]){_SPACE}{{0,4}}"
 # What quotes and white space become in lower-case JSON, encoded up to four times.
 _ENCODED_GAP: Final = r"(?:[^a-z0-9]|\\[nrt]|\\u[0-9a-f]{4}){0,200}?"
 _ENCODED_IS: Final = rf"{_ENCODED_GAP}[:=]"
@@ -266,7 +268,7 @@ _PLACES: Final = (
         "authorization",
         re.compile(
             rf"(?ai:authorization){_IS}{_QUOTE}"
-            r"(?:(?ai:bearer|basic|token|digest|apikey|bot)\s{1,4})?"
+            rf"(?:(?ai:bearer|basic|token|digest|apikey|bot){_SPACE}{{1,4}})?"
             rf"""(?P<x>{_NOT_YET}[^\s"'`,;\\<>{{}}]{{8,}})"""
         ),
         re.compile(rf"authorization{_ENCODED_IS}"),
@@ -275,14 +277,14 @@ _PLACES: Final = (
     ),
     Form(
         "authorization",
-        re.compile(r"(?ai:bearer)\s{1,4}(?P<x>[A-Za-z0-9_.~+/-]{16,}=*)"),
+        re.compile(rf"(?ai:bearer){_SPACE}{{1,4}}(?P<x>[A-Za-z0-9_.~+/-]{{16,}}=*)"),
         re.compile(rf"bearer{_ENCODED_GAP}[a-z0-9_.~+/-]{{16}}"),
         words=("bearer",),
         check=_has_digit,
     ),
     Form(
         "authorization",
-        re.compile(r"(?ai:basic)\s{1,4}(?P<x>[A-Za-z0-9+/]{8,}={0,2})"),
+        re.compile(rf"(?ai:basic){_SPACE}{{1,4}}(?P<x>[A-Za-z0-9+/]{{8,}}={{0,2}})"),
         re.compile(rf"basic{_ENCODED_GAP}[a-z0-9+/]{{8}}"),
         words=("basic",),
         check=_is_basic,
@@ -347,13 +349,17 @@ def _has_luhn_digit(digits: str) -> bool:
     return sum(number - 9 if number > 9 else number for number in doubled) % 10 == 0
 
 
+# Lines of a diff begin with + or -; lines of a text in JSON that is quoted, behind its \n.
+_LINE_STARTS: Final = r"(?<=^[+-])|(?<=\\[nrt])|(?<=\\[nrt][+-])"
+
 _CARDS: Final = (
     Form(
         "cards",
         re.compile(
-            r"(?<![\w.,+/-])(?P<x>\d{14,19}|\d{4}(?P<a>[ -])\d{4}(?P=a)\d{4}(?P=a)\d{4}"
+            rf"(?:(?<![\w.,+/-])|{_LINE_STARTS})"
+            r"(?P<x>\d{14,19}|\d{4}(?P<a>[ -])\d{4}(?P=a)\d{4}(?P=a)\d{4}"
             r"|\d{4}(?P<b>[ -])\d{6}(?P=b)\d{4,5})(?![\w/-]|[.,]\d)",
-            re.ASCII,
+            re.ASCII | re.MULTILINE,
         ),
         re.compile(r"\d{4}[ -]?\d{4}[ -]?\d{2}"),
         check=_is_card,

@@ -329,6 +329,16 @@ def test_numbers_of_cards_are_found(number: str) -> None:
     assert Redaction().text(number) == number
 
 
+@pytest.mark.parametrize(
+    "around", ["- old\n+{}\n", "-{}", r'says "paid:\n{}\n"', r'"@@ -1 +1 @@\n-{}\n+none"']
+)
+def test_a_number_of_a_card_is_found_at_the_start_of_a_line(around: str) -> None:
+    cards = Redaction(("cards",))
+
+    assert cards.text(around.format("4111 1111 1111 1111")) == around.format("[redacted:cards]")
+    assert cards.text("call +4111111111111111") == "call +4111111111111111"
+
+
 def test_a_number_that_is_a_cards_is_replaced_also_where_it_is_no_text() -> None:
     cards = Redaction(("cards",))
 
