@@ -145,6 +145,10 @@ STEP_TEST_PASS_RATE: Final = "traj.step.test_pass_rate"  # double in [0, 1]
 STEP_SECURITY_FLAGS: Final = "traj.step.security_flags"  # string[]
 STEP_JUSTIFICATION: Final = "traj.step.justification"
 
+# The model call that a request goes on from; its messages are then only those that are new.
+REQUEST_CONTINUES: Final = "traj.request.continues"  # a span id of the same trace
+COST_USD: Final = "traj.cost.usd"  # double
+
 EVENT_FILE_CHANGE: Final = "traj.file_change"
 FILE_PATH: Final = "traj.file.path"
 FILE_OLD_PATH: Final = "traj.file.old_path"
@@ -173,7 +177,7 @@ SPAN_START_PARENT: Final = "traj.span.parent_id"
 TRUNCATED_PREFIX: Final = "traj.truncated."  # + key: original length in bytes
 HASH_PREFIX: Final = "traj.hash."  # + key: SHA-256 of the whole value
 REDACTED: Final = "traj.redacted"  # string[]: attributes, and "body" or "name", that were changed
-REPAIRED: Final = "traj.repaired"  # string[]: what was missing on the wire and made up by us
+REPAIRED: Final = "traj.repaired"  # string[]: what the source lacked and we made up or concluded
 STRUCTURED: Final = "traj.structured"  # keys whose value came structured, not as JSON text
 
 # --- libraries that can be recorded, and what tells of them -------------------------------------

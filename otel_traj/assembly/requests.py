@@ -48,17 +48,30 @@ def read_requests(calls: Sequence[Call]) -> dict[Call, Request]:
     last: dict[Node | None, _History] = {}
     named = {call.facts.previous_response_id for call in calls}
     by_response: dict[str, _History] = {}
+    by_span: dict[str, _History] = {}
+    continues = {call: _continues(call) for call in calls if call.kind == "llm"}
+    wanted = {span_id for span_id in continues.values() if span_id is not None}
     for call in calls:
         if call.kind == "user":
             found[call] = Request(call.facts.input or (), Hashes())
         if call.kind != "llm":
             continue
         thread = call.actor.top if call.actor is not None else None
-        continued = by_response.get(call.facts.previous_response_id or "")
+        continued = by_span.get(continues[call] or "") or by_response.get(
+            call.facts.previous_response_id or ""
+        )
         found[call], last[thread] = _read(call, last.get(thread, _NOTHING), continued)
         if call.facts.response_id and call.facts.response_id in named:
             by_response[call.facts.response_id] = last[thread]
+        if call.node.span.span_id in wanted:
+            by_span[call.node.span.span_id] = last[thread]
     return found
+
+
+def _continues(call: Call) -> str | None:
+    """The span of the call that a request goes on from, if it tells only what is new in it."""
+    told = call.node.span.attributes.get(semconv.REQUEST_CONTINUES)
+    return told if isinstance(told, str) else None
 
 
 def _read(call: Call, before: _History, continued: _History | None) -> tuple[Request, _History]:
@@ -73,7 +86,8 @@ def _read(call: Call, before: _History, continued: _History | None) -> tuple[Req
     new = given[kept:]
     top = canonical.count_leading_system(given)
     past = continued.tellings[0].without_instructions() if continued is not None else None
-    if continued and past and facts.input and not _shared(past.bodies, bodies[top:]):
+    is_rest = _continues(call) is not None
+    if continued and past and (is_rest or (given and not _shared(past.bodies, bodies[top:]))):
         numbering = continued.numbering.copy()
         new = given[min(kept, top) :]
         bodies = [*bodies[:top], *past.bodies, *message_bodies(given[top:], numbering)]
@@ -83,9 +97,9 @@ def _read(call: Call, before: _History, continued: _History | None) -> tuple[Req
     lacks_history = (
         _answers_unseen_calls(given)
         or before.goes_on_without_calls(kept, new)
-        or bool(facts.previous_response_id and continued is None)
+        or bool((is_rest or facts.previous_response_id) and continued is None)
     )
-    if not facts.input:
+    if not given:
         hashes = replace(hashes, request=None, messages=None, prefix=None)
     elif _is_cut(call) or lacks_history:
         hashes = replace(hashes, request=None, messages=None)

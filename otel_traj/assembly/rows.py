@@ -133,6 +133,7 @@ def _steps(trajectory_id: str, calls: Sequence[Call], actors: Sequence[Actor]) -
 def _step_of_call(call: Call, request: Request | None) -> dict[str, Any]:
     facts, span = call.facts, call.node.span
     own = span.attributes if call.told_by == "span" and call.kind != "user" else {}
+    made_up = _made_up(call.node)
     fields: dict[str, Any] = {
         "kind": call.kind,
         "trace_id": span.trace_id,
@@ -142,14 +143,14 @@ def _step_of_call(call: Call, request: Request | None) -> dict[str, Any]:
             for node, rule, confidence in call.merged
         ),
         "start_time": time_of(call.start_ns) or _EPOCH,
-        "end_time": time_of(call.end_ns),
+        "end_time": None if "end_time" in made_up else time_of(call.end_ns),
         "duration_us": _duration(call),
         "start_seq": span.start_seq if own else None,
         "status": _status(call),
         "error_type": facts.error_type,
         "error_message": facts.error_message,
         "agent_name": call.actor.name if call.actor and call.actor.name else facts.agent_name,
-        "inferred": tuple(dict.fromkeys(call.inferred)),
+        "inferred": tuple(dict.fromkeys((*call.inferred, *_lacking_in_source(call)))),
     }
     if call.kind == "llm" and request is not None:
         fields |= _model_columns(call, request)
@@ -322,9 +323,30 @@ def _redacted_of(node: Node) -> tuple[str, ...]:
     )
 
 
+def _made_up(node: Node) -> tuple[str, ...]:
+    """What the source of a span lacked, and who wrote the span made up or concluded."""
+    own = node.span.attributes
+    return texts(own[semconv.REPAIRED]) if semconv.REPAIRED in own else ()
+
+
+_TIMES: Final = ("start_time", "end_time")
+
+
+def _lacking_in_source(call: Call) -> Iterable[str]:
+    """What of a step its span tells although its source did not."""
+    is_own = call.told_by == "span" and call.kind != "user"
+    for name in _made_up(call.node):
+        if name == "start_time":
+            yield "start_time: order in the source"
+        elif is_own and name not in (*_TIMES, "trace_id", "span_id"):
+            yield f"{name}: the importer"
+
+
 def _duration(call: Call) -> int | None:
     span = call.node.span
     if call.told_by == "messages" or call.kind == "user" or span.end_ns is None:
+        return None
+    if not set(_TIMES).isdisjoint(_made_up(call.node)):
         return None
     # A clock that ran backwards tells no duration.
     return (span.end_ns - span.start_ns) // 1000 if span.end_ns >= span.start_ns else None
@@ -411,6 +433,8 @@ def _header(
     ended = [node.end_ns for node in run.nodes if not node.span.is_open]
     start = min(node.start_ns for node in run.nodes)
     end = None if ending.status == "open" else max(ended, default=None)
+    made_up = _made_up(top)
+    is_timed = set(_TIMES).isdisjoint(made_up)
     llms = [step for step in steps if step.kind == "llm"]
     repairs = _repairs(run, calls)
     n_redacted = sum(len(_redacted_of(node)) for node in run.nodes)
@@ -446,8 +470,8 @@ def _header(
         session_id=_first(run, "session_id"),
         user_id=_first(run, "user_id"),
         start_time=time_of(start) or _EPOCH,
-        end_time=time_of(end),
-        duration_us=None if end is None else (end - start) // 1000,
+        end_time=None if "end_time" in made_up else time_of(end),
+        duration_us=(end - start) // 1000 if end is not None and is_timed else None,
         status=ending.status,
         error_type=ending.error_type,
         error_message=ending.error_message,
@@ -505,7 +529,7 @@ def _repairs(run: Run, calls: Sequence[Call]) -> tuple[Repair, ...]:
             found.append(("orphan span", 0.8))
         if node.span.end_ns is not None and node.span.end_ns < node.span.start_ns:
             found.append(("clock ran backwards", 1.0))
-        if semconv.REPAIRED in node.span.attributes:
+        if not {"trace_id", "span_id"}.isdisjoint(_made_up(node)):
             found.append(("ids made from content", 1.0))
     counts = Counter(rule for rule, _ in found)
     return tuple(

@@ -8,5 +8,8 @@ from otel_traj import semconv
 from otel_traj.dialects.table import Dialect
 
 TRAJ: Final = Dialect(
-    name="traj", marks=("traj.",), kinds={semconv.STEP_KIND: {"thought": "thought"}}
+    name="traj",
+    marks=("traj.",),
+    kinds={semconv.STEP_KIND: {"thought": "thought"}},
+    facts={"cost_usd": (semconv.COST_USD,)},
 )
