@@ -1,0 +1,270 @@
+"""Intervals, tests and corrections for counts: libraries where they have the method.
+
+A *stratum* is a 2x2 table of runs that are alike but for the pattern and the outcome (runs of one
+task). `Strata` is an integer array of shape (k, 4), one row per stratum: runs with the pattern that
+succeeded, with it that failed, without it that succeeded, without it that failed.
+
+Everything is exact where runs are few: an approximation that is wrong at 4 runs a task is how
+patterns are invented.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+from statsmodels.stats import contingency_tables, multitest, proportion
+
+Strata: TypeAlias = npt.NDArray[np.int64]
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+CONFIDENCE: Final = 0.95
+EXACT_SUPPORT: Final = 4_000
+"""Possible counts up to which the distribution is computed exactly; more are normal enough."""
+
+_Z: Final = float(stats.norm.ppf(0.5 + CONFIDENCE / 2))
+_TIES: Final = 1 + 1e-9
+"""Probabilities that differ by rounding only are equal."""
+
+
+class Interval(NamedTuple):
+    """An estimate with its 95 % bounds; NaN where the data say nothing."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+NOTHING: Final = Interval(math.nan, math.nan, math.nan)
+
+
+class Exact(NamedTuple):
+    """P-values of a test that holds every stratum's margins fixed, and the least it could give.
+
+    `least` is the smallest one-sided p-value that any arrangement of these margins has: a
+    hypothesis that cannot become significant is no evidence against another (Tarone 1990).
+    """
+
+    greater: float
+    less: float
+    two_sided: float
+    least: float
+
+
+# --- one table -----------------------------------------------------------------------------------
+
+
+def wilson(successes: int, n: int) -> Interval:
+    """Share of successes with Wilson's score interval, in [0, 1]; NaN without runs."""
+    if n == 0:
+        return NOTHING
+    low, high = proportion.proportion_confint(successes, n, 1 - CONFIDENCE, method="wilson")
+    return Interval(successes / n, float(low), float(high))
+
+
+def newcombe(successes: int, n: int, other_successes: int, other_n: int) -> Interval:
+    """Difference of two shares with Newcombe's hybrid score interval (1998, method 10)."""
+    if n == 0 or other_n == 0:
+        return NOTHING
+    low, high = proportion.confint_proportions_2indep(
+        successes, n, other_successes, other_n, method="newcomb", alpha=1 - CONFIDENCE
+    )
+    return Interval(successes / n - other_successes / other_n, float(low), float(high))
+
+
+def fisher(table: Sequence[int]) -> float:
+    """Two-sided p-value of Fisher's exact test of one stratum's four counts."""
+    return float(stats.fisher_exact(np.reshape(np.asarray(table), (2, 2))).pvalue)
+
+
+def odds_ratio(table: Sequence[int]) -> float:
+    """Sample odds ratio of four counts; infinite where only one cell is empty, NaN at 0 / 0."""
+    with_success, with_failure, without_success, without_failure = table
+    above, below = with_success * without_failure, with_failure * without_success
+    if below:
+        return above / below
+    return math.inf if above else math.nan
+
+
+# --- several strata ------------------------------------------------------------------------------
+
+
+def informative(strata: Strata) -> Strata:
+    """Strata that can tell the pattern from the outcome: both vary within them."""
+    a, b, c, d = strata.T
+    varies: Strata = strata[((a + b) * (c + d) * (a + c) * (b + d)) > 0]
+    return varies
+
+
+def risk_difference(strata: Strata) -> Interval:
+    """Mantel-Haenszel difference of success rates, with the variance of Sato (1989).
+
+    The variance holds for few large strata and for many small ones alike.
+    """
+    a, b, c, d = informative(strata).T.astype(float)
+    with_pattern, without, n = a + b, c + d, a + b + c + d
+    weight = (with_pattern * without / n).sum()
+    if weight == 0:
+        return NOTHING
+    estimate = ((a * without - c * with_pattern) / n).sum() / weight
+    p = (
+        with_pattern**2 * c - without**2 * a + with_pattern * without * (without - with_pattern) / 2
+    ) / n**2
+    q = (a * (without - c) + c * (with_pattern - a)) / (2 * n)
+    error = math.sqrt(max(0.0, estimate * p.sum() + q.sum())) / weight
+    return Interval(
+        float(estimate),
+        float(max(-1.0, estimate - _Z * error)),
+        float(min(1.0, estimate + _Z * error)),
+    )
+
+
+def common_odds_ratio(strata: Strata) -> Interval:
+    """Mantel-Haenszel odds ratio with the interval of Robins, Breslow and Greenland (1986)."""
+    tables = _tables(strata)
+    if tables is None:
+        return NOTHING
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low, high = tables.oddsratio_pooled_confint(1 - CONFIDENCE)
+        return Interval(float(tables.oddsratio_pooled), float(low), float(high))
+
+
+def cochran_mantel_haenszel(strata: Strata) -> float:
+    """P-value that the pattern does not matter in any stratum; NaN where none can tell."""
+    tables = _tables(strata)
+    return math.nan if tables is None else float(tables.test_null_odds(correction=True).pvalue)
+
+
+def breslow_day(strata: Strata) -> float:
+    """P-value that the odds ratio is the same in all strata, with Tarone's correction (1985)."""
+    tables = _tables(strata)
+    if tables is None or len(informative(strata)) < 2:
+        return math.nan
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(tables.test_equal_odds(adjust=True).pvalue)
+
+
+def exact(strata: Strata) -> Exact:
+    """Exact test of the number of successes with the pattern, given all margins.
+
+    What shuffling outcomes within each stratum converges to: the count of each stratum is
+    hypergeometric, their sum is the convolution. Beyond `EXACT_SUPPORT` possible sums the normal
+    approximation with a continuity correction is used. 1.0 where no stratum can tell.
+    """
+    useful = informative(strata)
+    if not len(useful):
+        return Exact(1.0, 1.0, 1.0, 1.0)
+    observed = int(useful[:, 0].sum())
+    lows, highs = _support(useful)
+    if int((highs - lows).sum()) > EXACT_SUPPORT:
+        return _normal(useful, observed)
+    density = np.ones(1)
+    for row, low, high in zip(useful, lows, highs, strict=True):
+        density = np.convolve(density, _hypergeometric(row, int(low), int(high)))
+    place = observed - int(lows.sum())
+    return Exact(
+        greater=min(1.0, float(density[place:].sum())),
+        less=min(1.0, float(density[: place + 1].sum())),
+        two_sided=min(1.0, float(density[density <= density[place] * _TIES].sum())),
+        least=float(min(density[0], density[-1])),
+    )
+
+
+def _support(strata: Strata) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Least and greatest number of successes with the pattern, per stratum."""
+    a, b, c, d = strata.T
+    return np.maximum(0, a - d), np.minimum(a + b, a + c)
+
+
+def _hypergeometric(row: Strata, low: int, high: int) -> Floats:
+    a, b, c, d = (int(count) for count in row)
+    density: Floats = stats.hypergeom.pmf(np.arange(low, high + 1), a + b + c + d, a + c, a + b)
+    return density
+
+
+def _normal(strata: Strata, observed: int) -> Exact:
+    a, b, c, d = strata.T.astype(float)
+    n = a + b + c + d
+    expected = ((a + b) * (a + c) / n).sum()
+    spread = math.sqrt(((a + b) * (c + d) * (a + c) * (b + d) / (n**2 * (n - 1))).sum())
+    greater = float(stats.norm.sf((observed - expected - 0.5) / spread))
+    less = float(stats.norm.cdf((observed - expected + 0.5) / spread))
+    return Exact(greater, less, min(1.0, 2 * min(greater, less)), 0.0)
+
+
+def _tables(strata: Strata) -> contingency_tables.StratifiedTable | None:
+    useful = informative(strata)
+    if not len(useful):
+        return None
+    return contingency_tables.StratifiedTable([row.reshape(2, 2) for row in useful.astype(float)])
+
+
+# --- many hypotheses -----------------------------------------------------------------------------
+
+
+def q_values(
+    p_values: Sequence[float],
+    least: Sequence[float],
+    *,
+    alpha: float = 0.05,
+    method: Literal["fdr_bh", "fdr_by"] = "fdr_bh",
+) -> list[float]:
+    """False discovery rates at which each hypothesis would be reported.
+
+    Hypotheses whose least possible p-value is above `alpha` are not counted and get 1.0: their
+    margins alone rule them out, whatever the outcomes are (Tarone 1990). The others are corrected
+    by Benjamini and Hochberg, or with `fdr_by` under any dependence.
+    """
+    q = np.ones(len(p_values))
+    testable = np.asarray(least) <= alpha
+    if testable.any():
+        q[testable] = multitest.multipletests(np.asarray(p_values)[testable], alpha, method)[1]
+    return [float(value) for value in q]
+
+
+# --- shrinkage and power -------------------------------------------------------------------------
+
+
+def shrunk_low(successes: int, n: int, rate: float, weight: float = 4) -> float:
+    """Lower 95 % bound of a success rate that is drawn towards `rate` as by `weight` runs.
+
+    The Beta posterior's 2.5 % quantile: 3 of 3 is not certainty. A rate of exactly 0 or 1 is taken
+    as one that half a run contradicts.
+    """
+    rate = min(max(rate, 0.5 / (weight + 1)), 1 - 0.5 / (weight + 1))
+    a, b = successes + weight * rate, n - successes + weight * (1 - rate)
+    return float(stats.beta.ppf((1 - CONFIDENCE) / 2, a, b))
+
+
+def detectable_difference(strata: Strata, *, power: float = 0.8) -> float:
+    """Least difference of success rates that these margins would show, in (0, 1]; 1 if none would.
+
+    Two-sided at 0.05 with the given power, from the variance that the strata have when the pattern
+    does not matter.
+    """
+    a, b, c, d = informative(strata).T.astype(float)
+    n = a + b + c + d
+    weight = ((a + b) * (c + d) / n).sum()
+    if weight == 0:
+        return 1.0
+    variance = ((a + b) * (c + d) * (a + c) * (b + d) / (n**2 * (n - 1))).sum()
+    reach = _Z + float(stats.norm.ppf(power))
+    return min(1.0, float(reach * math.sqrt(variance) / weight))
+
+
+def units_missing(strata: Strata, difference: float) -> int:
+    """Runs in strata of mixed outcome that would still be needed to show `difference`.
+
+    From how the detectable difference shrinks, by the square root of the runs; where no stratum
+    tells anything, from a balanced pattern at a success rate of one half.
+    """
+    useful = informative(strata)
+    reach = _Z + float(stats.norm.ppf(0.8))
+    if not len(useful):
+        return math.ceil(reach**2 / difference**2)
+    ratio = (detectable_difference(strata) / difference) ** 2
+    return max(0, math.ceil(int(useful.sum()) * (ratio - 1)))

@@ -1,0 +1,190 @@
+"""Statistics against published values, full enumeration and shuffling."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from otel_traj_analysis import statistics
+from otel_traj_analysis.statistics import Strata
+
+BERKELEY = np.array(
+    [  # men admitted, men rejected, women admitted, women rejected; departments A to F, 1973
+        [512, 313, 89, 19],
+        [353, 207, 17, 8],
+        [120, 205, 202, 391],
+        [138, 279, 131, 244],
+        [53, 138, 94, 299],
+        [22, 351, 24, 317],
+    ]
+)
+
+
+def test_wilsons_interval_is_the_published_one() -> None:
+    assert statistics.wilson(3, 3) == pytest.approx((1, 0.4385, 1), abs=1e-4)
+    assert statistics.wilson(0, 20) == pytest.approx((0, 0, 0.1611), abs=1e-4)  # Newcombe 1998
+    assert statistics.wilson(81, 263) == pytest.approx((0.3080, 0.2553, 0.3662), abs=1e-4)
+    assert all(map(math.isnan, statistics.wilson(0, 0)))
+
+
+def test_newcombes_interval_is_the_published_one() -> None:
+    published = {(56, 70, 48, 80): (0.0524, 0.3339), (9, 10, 3, 10): (0.1705, 0.8090)}
+
+    for counts, (low, high) in published.items():
+        interval = statistics.newcombe(*counts)
+        assert (interval.low, interval.high) == pytest.approx((low, high), abs=2e-4)
+    assert all(map(math.isnan, statistics.newcombe(1, 2, 0, 0)))
+
+
+def test_fishers_tea() -> None:
+    assert statistics.fisher((3, 1, 1, 3)) == pytest.approx(0.4857, abs=1e-4)
+
+
+def test_odds_of_empty_cells_are_infinite_or_unknown() -> None:
+    assert statistics.odds_ratio((4, 1, 2, 3)) == 6
+    assert statistics.odds_ratio((4, 0, 2, 3)) == math.inf
+    assert math.isnan(statistics.odds_ratio((0, 0, 2, 3)))
+
+
+def test_admissions_in_berkeley() -> None:
+    """Values that R prints for `mantelhaen.test(UCBAdmissions)` and Breslow-Day's test."""
+    ratio = statistics.common_odds_ratio(BERKELEY)
+
+    assert statistics.cochran_mantel_haenszel(BERKELEY) == pytest.approx(0.2323, abs=1e-4)
+    assert ratio == pytest.approx((0.9046968, 0.7719074, 1.0603298), abs=1e-6)
+    assert statistics.breslow_day(BERKELEY) == pytest.approx(0.00207, abs=1e-4)
+    difference = statistics.risk_difference(BERKELEY)
+    assert difference.low < 0 < difference.high, "no bias of the departments against women"
+    assert statistics.risk_difference(BERKELEY.sum(axis=0)[None]).low > 0.1, "the paradox"
+
+
+def test_the_difference_of_one_stratum_is_that_of_its_rates() -> None:
+    interval = statistics.risk_difference(np.array([[40, 10, 25, 25]]))
+
+    assert interval.estimate == pytest.approx(0.3)
+    wald = 1.96 * math.sqrt(0.8 * 0.2 / 50 + 0.5 * 0.5 / 50)
+    assert interval.high - interval.low == pytest.approx(2 * wald, rel=0.03)
+
+
+@pytest.mark.parametrize("runs", [(2, 2), (20, 20)])
+def test_the_interval_of_the_difference_holds_for_small_and_large_strata(
+    runs: tuple[int, int],
+) -> None:
+    """Share of 95 % intervals that hold the truth, over 1,000 seeded samples."""
+    random = np.random.default_rng(7)
+    held = 0
+    for _ in range(1000):
+        base = random.uniform(0.2, 0.6, 40 if runs[0] < 10 else 4)
+        with_pattern = random.binomial(runs[0], base + 0.2)
+        without = random.binomial(runs[1], base)
+        strata = np.stack([with_pattern, runs[0] - with_pattern, without, runs[1] - without], 1)
+        interval = statistics.risk_difference(strata)
+        held += interval.low <= 0.2 <= interval.high
+
+    assert 0.92 <= held / 1000 <= 0.98
+
+
+small = st.lists(st.tuples(*[st.integers(0, 3)] * 4), min_size=1, max_size=3).map(np.array)
+
+
+def shuffled(strata: Strata) -> list[int]:
+    """Successes with the pattern, for every way to hand out each stratum's outcomes."""
+    counts = []
+    for a, b, c, d in strata.tolist():
+        n, successes = a + b + c + d, a + c
+        counts.append(
+            [
+                sum(place < a + b for place in chosen)
+                for chosen in itertools.combinations(range(n), successes)
+            ]
+        )
+    return [sum(drawn) for drawn in itertools.product(*counts)]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(*[st.integers(0, 2)] * 4), min_size=1, max_size=2).map(np.array))
+def test_the_exact_test_is_all_shuffles_within_strata(strata: Strata) -> None:
+    all_of_them = shuffled(strata)
+    observed = int(strata[:, 0].sum())
+
+    found = statistics.exact(strata)
+
+    assert found.greater == pytest.approx(np.mean([count >= observed for count in all_of_them]))
+    assert found.less == pytest.approx(np.mean([count <= observed for count in all_of_them]))
+    shares = {count: all_of_them.count(count) for count in set(all_of_them)}
+    as_rare = sum(n for n in shares.values() if n <= shares[observed])
+    assert found.two_sided == pytest.approx(as_rare / len(all_of_them))
+    least = min(shares[min(shares)], shares[max(shares)]) / len(all_of_them)
+    assert found.least == pytest.approx(1.0 if len(shares) == 1 else least)
+
+
+@given(small)
+def test_one_stratum_is_tested_as_fisher_does(strata: Strata) -> None:
+    table = strata[:1]
+
+    assert statistics.exact(table).two_sided == pytest.approx(statistics.fisher(table[0]))
+
+
+def test_many_runs_are_tested_by_the_normal_approximation() -> None:
+    near = BERKELEY * 2
+
+    exact = statistics.exact(BERKELEY)
+    assert exact.two_sided == pytest.approx(statistics.cochran_mantel_haenszel(BERKELEY), rel=0.05)
+    assert statistics.exact(near * 10).two_sided == pytest.approx(
+        statistics.cochran_mantel_haenszel(near * 10), rel=0.05
+    )
+
+
+def test_q_values_are_those_of_benjamini_and_hochberg() -> None:
+    p_values = [0.01, 0.04, 0.03, 0.005]  # times 4 / rank, made monotonous
+
+    assert statistics.q_values(p_values, [0.0] * 4) == pytest.approx([0.02, 0.04, 0.04, 0.02])
+    by = statistics.q_values(p_values, [0.0] * 4, method="fdr_by")
+    assert by == pytest.approx([q * (1 + 1 / 2 + 1 / 3 + 1 / 4) for q in (0.02, 0.04, 0.04, 0.02)])
+
+
+def test_what_could_never_be_significant_costs_the_others_nothing() -> None:
+    assert statistics.q_values([0.02, 0.9, 0.2], [0.0, 0.06, 0.2]) == [0.02, 1, 1]
+    assert statistics.q_values([0.5], [0.5]) == [1]
+    assert statistics.q_values([], []) == []
+
+
+def test_three_of_three_is_not_certainty() -> None:
+    assert statistics.shrunk_low(3, 3, rate=0.3) < 0.35
+    assert statistics.shrunk_low(300, 300, rate=0.3) > 0.97
+    assert 0 < statistics.shrunk_low(0, 2, rate=1.0) < 1
+
+
+@pytest.mark.parametrize(("difference", "per_arm"), [(0.2, 93), (0.1, 388)])
+def test_detectable_differences_are_those_of_the_usual_tables(
+    difference: float, per_arm: int
+) -> None:
+    """Two-sided 0.05, power 0.8, base rate one half, the pooled variance."""
+    half = per_arm // 2
+    strata = np.array([[half, per_arm - half, per_arm - half, half]])
+
+    assert statistics.detectable_difference(strata) == pytest.approx(difference, rel=0.04)
+    assert statistics.units_missing(strata, difference * 1.05) == 0
+    missing = statistics.units_missing(strata // 4, difference)
+    assert missing == pytest.approx(2 * per_arm * 3 / 4, rel=0.15)
+
+
+def test_strata_that_do_not_vary_say_nothing() -> None:
+    alike = np.array([[4, 0, 3, 0], [0, 0, 2, 2], [1, 1, 0, 0]])
+
+    assert len(statistics.informative(alike)) == 0
+    assert statistics.exact(alike) == (1, 1, 1, 1)
+    assert statistics.detectable_difference(alike) == 1
+    assert statistics.units_missing(alike, 0.25) == 126
+    for function in (
+        statistics.cochran_mantel_haenszel,
+        statistics.breslow_day,
+        lambda strata: statistics.risk_difference(strata).estimate,
+        lambda strata: statistics.common_odds_ratio(strata).estimate,
+    ):
+        assert math.isnan(function(alike))
