@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 for folder in (ROOT / "analysis", ROOT / "exporters", ROOT):
     sys.path.insert(0, str(folder))
 
-from tests.frameworks import catalogue, comparison, driver  # noqa: E402 - the checkout's
+from tests.environments import InstallError  # noqa: E402 - the checkout's
+from tests.frameworks import catalogue, comparison, driver  # noqa: E402
 from tests.frameworks.catalogue import Framework  # noqa: E402
 from tests.frameworks.comparison import SEEN, Verdict  # noqa: E402
 from tests.frameworks.driver import Run  # noqa: E402
@@ -60,7 +61,7 @@ def measure(framework: Framework, folder: Path, *, upgrade: bool) -> tuple[Run, 
     folder.mkdir(parents=True)
     try:
         run = driver.run(framework, folder, upgrade=upgrade)
-    except driver.InstallError as error:
+    except InstallError as error:
         print(f"{framework.name} skipped: {error}\n", file=sys.stderr, flush=True)
         return None
     return run, comparison.compare(run)

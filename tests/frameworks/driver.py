@@ -7,14 +7,10 @@ libraries want of the network is refused.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +19,7 @@ from otel_traj import otlp
 from otel_traj.model import LogRecord, SpanRecord
 from otel_traj.store import snapshot
 from otel_traj.store.stored import Stored
+from tests import environments
 from tests.frameworks import travel, truth
 from tests.frameworks.catalogue import Framework
 from tests.frameworks.model_server import SAID_AT_LAST, ModelServer, script_of
@@ -43,10 +40,6 @@ _QUIET = {
     "NO_PROXY": "127.0.0.1,localhost",
 }
 """Settings with which libraries do not tell their makers of the run."""
-
-
-class InstallError(Exception):
-    """The environment of a framework could not be made; the message is the installer's."""
 
 
 class RunError(Exception):
@@ -87,42 +80,12 @@ def environment(framework: Framework, *, upgrade: bool = False) -> Path:
     Raises:
         InstallError: Something could not be installed.
     """
-    wanted = [*framework.dependencies, (ROOT / "pyproject.toml").read_text("utf-8"), sys.version]
-    mark = hashlib.sha256("\n".join(wanted).encode()).hexdigest()
-    folder = ENVIRONMENTS / framework.name
-    python, stamp = folder / "bin" / "python", folder / "made-of"
-    if not upgrade and stamp.exists() and stamp.read_text("utf-8") == mark:
-        return python
-    shutil.rmtree(folder, ignore_errors=True)
-    _call(sys.executable, "-m", "venv", "--without-pip", str(folder))
-    install = [str(_installer()), "pip", "install", "--quiet", "--python", str(python)]
-    _call(*install, "--editable", str(ROOT), *framework.dependencies)
-    stamp.write_text(mark, encoding="utf-8")
-    return python
-
-
-@cache
-def _installer() -> Path:
-    """`uv`, from an environment of its own: it takes seconds where pip takes minutes."""
-    folder = ENVIRONMENTS / ".uv"
-    uv = folder / "bin" / "uv"
-    if not uv.exists():
-        _call(sys.executable, "-m", "venv", str(folder))
-        _call(str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "uv")
-    return uv
-
-
-def _call(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise InstallError(f"{' '.join(command[:4])} ...\n{done.stderr[-2000:]}")
-    return done.stdout
-
-
-def version_of(python: Path, package: str) -> str:
-    """The version of a package in an environment."""
-    code = f"import importlib.metadata as m; print(m.version({package!r}))"
-    return _call(str(python), "-c", code).strip()
+    return environments.made(
+        ENVIRONMENTS / framework.name,
+        ["--editable", str(ROOT), *framework.dependencies],
+        stamp=(ROOT / "pyproject.toml").read_text("utf-8"),
+        upgrade=upgrade,
+    )
 
 
 # --- one run ------------------------------------------------------------------------------------
@@ -171,7 +134,7 @@ def run(framework: Framework, folder: Path, *, upgrade: bool = False) -> Run:
     _write(folder / "logs.jsonl", otlp.logs_to_json(logs))
     return Run(
         framework,
-        version_of(python, framework.package),
+        environments.version_of(python, framework.package),
         tuple(json.loads(report.read_text("utf-8"))["instrumented"]),
         done.stderr,
         trajectories,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.environments import InstallError
 from tests.frameworks import catalogue, comparison, driver
 
 QUICK = ("openai_agents", "pydantic_ai")
@@ -53,7 +54,7 @@ def _run(name: str, folder: Path) -> driver.Run:
     framework = catalogue.frameworks()[name]
     try:
         driver.environment(framework)
-    except driver.InstallError as error:
+    except InstallError as error:
         pytest.skip(f"the packages cannot be installed here: {error}")
     return driver.run(framework, folder)
 
