@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import os
-import socket
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,9 +18,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 
 from otel_traj import importers, otlp
 from otel_traj.model import LogRecord, SpanRecord
-from tests.collector import build
-
-COLLECTOR = build.find()
+from tests.collector import running
 
 
 @dataclass
@@ -95,36 +90,13 @@ def over_grpc() -> Iterator[Receiver]:
 
 
 @contextlib.contextmanager
-def collector(root: Path, folder: Path, protocol: str) -> Iterator[Receiver]:
-    """The real Collector with the shipped configuration; `records` are there after the block."""
-    ports = {name: f"127.0.0.1:{_free_port()}" for name in ("grpc", "http")}
-    process = subprocess.Popen(
-        [
-            str(COLLECTOR),
-            f"--config={root / 'collector-config.yaml'}",
-            "--set=service::telemetry::metrics::level=none",
-            *(f"--set=receivers::otlp::protocols::{n}::endpoint={p}" for n, p in ports.items()),
-        ],
-        env=os.environ | {"OTEL_TRAJ_INBOX": str(folder)},
-        stderr=subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if b"Everything is ready" in line:
-            break
-    receiver = Receiver(f"http://{ports[protocol.partition('/')[0]]}", protocol)
-    try:
+def collector(folder: Path, protocol: str) -> Iterator[Receiver]:
+    """The real Collector, writing files; `records` are there after the block."""
+    with running.collecting(folder, variant="files") as started:
+        address = started.grpc if protocol == "grpc" else started.http
+        receiver = Receiver(f"http://{address}", protocol)
         yield receiver
-    finally:
-        process.terminate()  # it writes what it has batched
-        process.communicate(timeout=30)
-    receiver.records += importers.read(folder)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    receiver.records += importers.read(folder / "inbox")
 
 
 RECEIVERS: dict[str, Callable[[], Any]] = {"http": http, "grpc": over_grpc}

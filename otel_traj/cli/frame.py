@@ -47,7 +47,7 @@ COMMANDS: Final[dict[str, str]] = {
     "pin": "Keep trajectories whatever `retain` says, or list those that are kept.",
     "migrate": "Rewrite files of older versions.",
     "instrumentors": "Print what can be recorded here, and by what.",
-    "collector-config": "Print the configuration of an OpenTelemetry Collector.",
+    "collector-config": "Print a configuration of an OpenTelemetry Collector.",
 }
 """Command -> the first sentence of its help, in the order in which a new user meets them."""
 

@@ -21,6 +21,7 @@ from otel_traj.capture.sinks import wants_otlp
 from otel_traj.store import TrajectoryStore
 from tests import receivers
 from tests.capture.test_redaction import record_everywhere
+from tests.collector.running import needs_collector
 
 QUESTION, ANSWER = "where is my order A-1001?", "it lies in the depot"
 KEY = "sk-ant-api03-" + "x" * 20
@@ -137,18 +138,17 @@ def test_run_told_over_otlp_equals_the_recorded_one_row_for_row(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(receivers.COLLECTOR is None, reason="python tests/collector/build.py")
+@needs_collector
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
 def test_run_told_through_the_real_collector_equals_the_recorded_one(
     instrument: Any,
     store: Path,
     tmp_path: Path,
-    root: Path,
     monkeypatch: pytest.MonkeyPatch,
     protocol: str,
 ) -> None:
     loggers = LoggerProvider(shutdown_on_exit=False)
-    with receivers.collector(root, tmp_path / "inbox", protocol) as receiver:
+    with receivers.collector(tmp_path, protocol) as receiver:
         export_to(receiver, monkeypatch)
         recording = instrument(content=True, logger_provider=loggers)
         run_agent(loggers)

@@ -1,9 +1,10 @@
-"""Build a small OpenTelemetry Collector to try collector-config.yaml with: needs Go, takes minutes.
+"""Build small OpenTelemetry Collectors to try the shipped configurations with: with Go, in minutes.
 
-python tests/collector/build.py
+python tests/collector/build.py         the one that everything but Kafka is tried with
+python tests/collector/build.py kafka   the one that has Kafka
 
-The binary is kept in the user's cache; `test_config.py` uses it, or a collector that
-OTEL_TRAJ_COLLECTOR names, or `otelcol-contrib` on PATH, and is skipped without any.
+The binaries are kept in the user's cache; tests use them, or a collector that OTEL_TRAJ_COLLECTOR
+names, or `otelcol-contrib` on PATH, and are skipped without any.
 """
 
 from __future__ import annotations
@@ -13,60 +14,107 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-VERSION = "v0.161.0"
-CORE = "go.opentelemetry.io/collector"
-CONTRIB = "github.com/open-telemetry/opentelemetry-collector-contrib"
-COMPONENTS = {
-    "receivers": [f"{CORE}/receiver/otlpreceiver"],
-    "processors": [
-        f"{CORE}/processor/batchprocessor",
-        f"{CORE}/processor/memorylimiterprocessor",
-        f"{CONTRIB}/processor/redactionprocessor",
-        f"{CONTRIB}/processor/tailsamplingprocessor",
-    ],
-    "exporters": [
-        f"{CORE}/exporter/debugexporter",
-        f"{CORE}/exporter/otlpexporter",
-        f"{CORE}/exporter/otlphttpexporter",
-        f"{CONTRIB}/exporter/fileexporter",
-    ],
-    "extensions": [f"{CONTRIB}/extension/storage/filestorage"],
-}
-SET = 2
-"""Of components: raised with them, so that a binary of fewer is not taken from the cache."""
+CORE: Final = "go.opentelemetry.io/collector"
+CONTRIB: Final = "github.com/open-telemetry/opentelemetry-collector-contrib"
 
-CACHED = (
-    Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    / "otel-traj"
-    / f"otelcol-{VERSION}-{SET}"
+
+@dataclass(frozen=True)
+class Distribution:
+    """A set of components, compiled into one binary.
+
+    Attributes:
+        name: Of the binary in the cache. Ends with a number that is raised with the components, so
+            that a binary of fewer is not taken for it.
+        version: Of all components.
+        components: Kind, as the builder calls it -> Go modules.
+    """
+
+    name: str
+    version: str
+    components: Mapping[str, Sequence[str]]
+
+    @property
+    def path(self) -> Path:
+        """Where the binary is, or would be."""
+        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+        return cache / "otel-traj" / self.name
+
+    def find(self) -> Path | None:
+        """The binary, or another collector that has all components, or None."""
+        named = os.environ.get("OTEL_TRAJ_COLLECTOR") or shutil.which("otelcol-contrib")
+        if named:
+            return Path(named)
+        return self.path if self.path.exists() else None
+
+    def build(self) -> Path:
+        """Compile it."""
+        with tempfile.TemporaryDirectory() as folder:
+            manifest = Path(folder) / "builder.yaml"
+            lines = ["dist:", "  name: otelcol", f"  output_path: {folder}/build"]
+            for kind, modules in self.components.items():
+                lines.append(f"{kind}:")
+                lines += [f"  - gomod: {module} {self.version}" for module in modules]
+            manifest.write_text("\n".join(lines) + "\n")
+            builder = f"{CORE}/cmd/builder@{self.version}"
+            subprocess.run(["go", "run", builder, "--config", str(manifest)], check=True)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(Path(folder) / "build" / "otelcol", self.path)
+        return self.path
+
+
+COLLECTOR: Final = Distribution(
+    "otelcol-v0.161.0-3",
+    "v0.161.0",
+    {
+        "receivers": [f"{CORE}/receiver/otlpreceiver"],
+        "processors": [
+            f"{CORE}/processor/batchprocessor",
+            f"{CORE}/processor/memorylimiterprocessor",
+            f"{CONTRIB}/processor/probabilisticsamplerprocessor",
+            f"{CONTRIB}/processor/redactionprocessor",
+            f"{CONTRIB}/processor/tailsamplingprocessor",
+        ],
+        "exporters": [
+            f"{CORE}/exporter/debugexporter",
+            f"{CORE}/exporter/otlpexporter",
+            f"{CORE}/exporter/otlphttpexporter",
+            f"{CONTRIB}/exporter/fileexporter",
+        ],
+        "extensions": [f"{CONTRIB}/extension/storage/filestorage"],
+    },
+)
+
+KAFKA: Final = Distribution(
+    "otelcol-kafka-v0.155.0-1",
+    "v0.155.0",  # the newest of which Go's module proxy has all that the Kafka components need
+    {
+        "receivers": [
+            f"{CORE}/receiver/otlpreceiver",
+            f"{CONTRIB}/receiver/kafkareceiver",
+        ],
+        "processors": [
+            f"{CORE}/processor/memorylimiterprocessor",
+            f"{CONTRIB}/processor/redactionprocessor",
+        ],
+        "exporters": [
+            f"{CORE}/exporter/otlphttpexporter",
+            f"{CONTRIB}/exporter/kafkaexporter",
+        ],
+        "extensions": [f"{CONTRIB}/extension/storage/filestorage"],
+    },
 )
 
 
 def find() -> Path | None:
-    """A collector that has the file exporter, or None."""
-    named = os.environ.get("OTEL_TRAJ_COLLECTOR") or shutil.which("otelcol-contrib")
-    if named:
-        return Path(named)
-    return CACHED if CACHED.exists() else None
-
-
-def build() -> Path:
-    """Compile the components of the configuration into one binary."""
-    with tempfile.TemporaryDirectory() as folder:
-        manifest = Path(folder) / "builder.yaml"
-        lines = ["dist:", "  name: otelcol", f"  output_path: {folder}/build"]
-        for kind, modules in COMPONENTS.items():
-            lines.append(f"{kind}:")
-            lines += [f"  - gomod: {module} {VERSION}" for module in modules]
-        manifest.write_text("\n".join(lines) + "\n")
-        builder = f"{CORE}/cmd/builder@{VERSION}"
-        subprocess.run(["go", "run", builder, "--config", str(manifest)], check=True)
-        CACHED.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(Path(folder) / "build" / "otelcol", CACHED)
-    return CACHED
+    """A collector with the components of `COLLECTOR`, or None."""
+    return COLLECTOR.find()
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{build()}\n")
+    chosen = KAFKA if sys.argv[1:] == ["kafka"] else COLLECTOR
+    sys.stdout.write(f"{chosen.build()}\n")
