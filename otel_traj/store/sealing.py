@@ -32,7 +32,7 @@ from otel_traj.store.prices import Price
 from otel_traj.store.snapshot import DataFile, Snapshot, SnapshotConflictError
 from otel_traj.store.stored import Stored
 from otel_traj.store.traces import LiveTrace
-from otel_traj.workers import Workers
+from otel_traj.workers import Workers, growing
 
 _log = logging.getLogger("otel_traj.store")
 
@@ -121,7 +121,8 @@ def seal(store: Path, *, is_final: bool = False, wait_s: float = 0.0) -> SealRep
         is_all = False
         with Workers() as workers:
             while not is_all:
-                done, is_all = _seal_once(store, price, workers, is_final=is_final)
+                with growing():
+                    done, is_all = _seal_once(store, price, workers, is_final=is_final)
                 report = report.and_then(done)
         return report
 
