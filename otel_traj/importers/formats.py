@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO, Final, Protocol
 
-from otel_traj.importers import json_file, otlp_frames, otlp_protobuf
+from otel_traj.importers import json_file, otlp_frames, otlp_protobuf, reflexion_text
 from otel_traj.importers.parts import Flaw, Part
 
 
@@ -27,7 +27,7 @@ class Format(Protocol):
         ...
 
 
-FORMATS: Final[tuple[Format, ...]] = (json_file, otlp_protobuf, otlp_frames)
+FORMATS: Final[tuple[Format, ...]] = (json_file, otlp_protobuf, otlp_frames, reflexion_text)
 
 _MAGIC: Final = (
     (b"PAR1", "a Parquet file"),

@@ -11,7 +11,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, Final, Protocol
 
 from otel_traj.errors import InputError
-from otel_traj.importers import jaeger, langfuse, otlp_json, spans_js, spans_python, tempo
+from otel_traj.importers import (
+    jaeger,
+    langfuse,
+    otlp_json,
+    reflexion,
+    spans_js,
+    spans_python,
+    stratus,
+    tau2,
+    tau_bench,
+    tempo,
+    who_and_when,
+)
 from otel_traj.importers.checks import check
 from otel_traj.importers.json_text import Text, texts
 from otel_traj.importers.parts import Flaw, Part, Records
@@ -39,7 +51,17 @@ class Shape(Protocol):
         ...
 
 
-SHAPES: Final[tuple[Shape, ...]] = (otlp_json, tempo, jaeger, langfuse, spans_js, spans_python)
+_TELEMETRY: Final[tuple[Shape, ...]] = (
+    otlp_json,
+    tempo,
+    jaeger,
+    langfuse,
+    spans_js,
+    spans_python,
+)
+_RUNS: Final[tuple[Shape, ...]] = (tau_bench, tau2, stratus, reflexion, who_and_when)
+
+SHAPES: Final = (*_TELEMETRY, *_RUNS)
 
 MALFORMED: Final = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
 """What reading an object of the wrong shape raises."""

@@ -1,0 +1,46 @@
+"""Unified diffs -> attributes of `traj.file_change` events."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from otel_traj import semconv
+
+_FILE: Final = re.compile(r"^diff --git ", re.M)
+_PATH: Final = re.compile(r"^(---|\+\+\+) (?:[ab]/)?(.+?)(?:\t.*)?\r?$", re.M)
+_GIT_PATHS: Final = re.compile(r"diff --git (?:a/)?(.+?) (?:b/)?(\S+)\r?$", re.M)
+_NOTHING: Final = "/dev/null"
+
+
+def file_changes(patch: str) -> Iterator[dict[str, Any]]:
+    """One per file of a diff as git writes it, or of a plain one of a single file.
+
+    Hashes and contents are not told by a diff.
+    """
+    starts = [found.start() for found in _FILE.finditer(patch)] or [0]
+    for start, end in zip(starts, [*starts[1:], None], strict=True):
+        change = _of_file(patch[start:end])
+        if change is not None:
+            yield change
+
+
+def _of_file(diff: str) -> dict[str, Any] | None:
+    paths = {mark: path for mark, path in _PATH.findall(diff.split("\n@@", 1)[0])}
+    named = _GIT_PATHS.match(diff)
+    before = paths.get("---") or (named and named[1])
+    after = paths.get("+++") or (named and named[2])
+    if not before or not after:
+        return None
+    hunks = re.split(r"^@@ ", diff, flags=re.M)[1:]
+    lines = [line for hunk in hunks for line in hunk.split("\n")[1:]]
+    path = before if after == _NOTHING else after
+    return {
+        semconv.FILE_PATH: path,
+        **({semconv.FILE_OLD_PATH: before} if before not in (path, _NOTHING) else {}),
+        semconv.FILE_ADDED: sum(line.startswith("+") for line in lines),
+        semconv.FILE_REMOVED: sum(line.startswith("-") for line in lines),
+        semconv.FILE_BINARY: "\nBinary files " in diff or "\nGIT binary patch" in diff,
+        semconv.FILE_DIFF: diff,
+    }
