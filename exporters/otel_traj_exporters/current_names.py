@@ -3,6 +3,8 @@
 What the rows say of a step goes onto the span that owns it, instead of what that span said in its
 own dialect; a step that only messages told of gets a span. Of several spans that told of one call
 the owner is left. All other spans stay, and agents' spans also say in current names what they are.
+That is `translate`, for who reads the spans as a run again; `in_place` only adds the names to the
+spans that there are, for who looks at them.
 """
 
 from __future__ import annotations
@@ -26,6 +28,15 @@ from otel_traj.model import Annotation, LogRecord, SpanKind, SpanRecord, Step, T
 
 SCOPE: Final = "otel_traj"
 """Scope of the spans written here: a foreign one would say that they speak its dialect."""
+
+UNREAD_STEP_COLUMNS: Final = (
+    "new_messages",
+    "output_text",
+    "model_saw",
+    "reasoning",
+    "observation",
+)
+"""Long columns of `steps` that `in_place` has no use for: who reads steps for it may leave them."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _US: Final = timedelta(microseconds=1)
@@ -56,7 +67,7 @@ def translate(trajectory: Trajectory, told: Told) -> tuple[list[SpanRecord], lis
         told: Its spans, log records and annotations; at least one span.
     """
     nodes = {node.key: node for node in build(told.spans, told.logs)}
-    owner = _owners(trajectory, told.step_of)
+    owner = _owners(trajectory.steps, told.step_of)
     spans = [
         _renamed(node, step) if (step := owner.get(key)) else _kept(node)
         for key, node in nodes.items()
@@ -73,11 +84,38 @@ def translate(trajectory: Trajectory, told: Told) -> tuple[list[SpanRecord], lis
     return spans, [*logs, *_said_since(trajectory, told, spans, logs)]
 
 
-def _owners(trajectory: Trajectory, step_of: Mapping[Key, int | None]) -> dict[Key, Step]:
+def in_place(
+    spans: Iterable[SpanRecord],
+    logs: Iterable[LogRecord],
+    steps: Iterable[Step],
+    step_of: Mapping[Key, int | None],
+) -> list[SpanRecord]:
+    """The same spans in order of start, each saying in current names what its step says.
+
+    Ids, names, times and status stay as they came, and so does what a span said in current names
+    itself.
+
+    Args:
+        spans: Those of whole traces, ended.
+        logs: Log records with their context.
+        steps: The steps that the spans tell of.
+        step_of: As in `Told`.
+    """
+    owner = _owners(steps, step_of)
+    return [_in_place(node, owner.get(node.key)) for node in build(spans, logs)]
+
+
+def _in_place(node: Node, step: Step | None) -> SpanRecord:
+    span, named = node.span, _renamed(node, step) if step else _kept(node)
+    own = {key: value for key, value in span.attributes.items() if key in named.attributes}
+    return dataclasses.replace(span, attributes={**named.attributes, **own}, events=named.events)
+
+
+def _owners(steps: Iterable[Step], step_of: Mapping[Key, int | None]) -> dict[Key, Step]:
     """Span -> the step that it owns. A step told by messages names the span of its model call."""
     return {
         (step.trace_id, step.span_id): step
-        for step in trajectory.steps
+        for step in steps
         if step.kind != "user" and step_of.get((step.trace_id, step.span_id)) == step.step
     }
 

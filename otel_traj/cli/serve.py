@@ -1,16 +1,20 @@
-"""`otel-traj serve`: receives OTLP into a store."""
+"""`otel-traj serve`: receives OTLP into a store, and shows it to Jaeger."""
 
 from __future__ import annotations
 
 import logging
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from otel_traj.cli.frame import DONE, FOUND_PROBLEMS, examples, store_option
 from otel_traj.errors import ConfigurationError, MissingExtraError
 from otel_traj.redaction import ENVIRONMENT, choose
+
+if TYPE_CHECKING:
+    from otel_traj.server.jaeger.asked import ServiceFrom
 
 _MIB = 1024 * 1024
 
@@ -21,6 +25,7 @@ _MIB = 1024 * 1024
         "otel-traj serve --otlp-grpc 127.0.0.1:14317 --otlp-http 127.0.0.1:14318",
         "otel-traj serve --otlp-http 0.0.0.0:4318 --otlp-grpc off --token-file token"
         " --tls-cert cert.pem --tls-key key.pem",
+        "otel-traj serve --jaeger-http 127.0.0.1:16686 --jaeger-storage 127.0.0.1:17271",
     )
 )
 @store_option
@@ -43,13 +48,34 @@ _MIB = 1024 * 1024
     metavar="HOST:PORT|off",
     default="127.0.0.1:7788",
     show_default=True,
-    help="Where /health and /metrics are.",
+    help="Where /health, /metrics and Jaeger's query API are.",
+)
+@click.option(
+    "--jaeger-http",
+    metavar="HOST:PORT|off",
+    default="off",
+    show_default=True,
+    help="Where Jaeger's query API is as well, without the rest; Jaeger's own port is 16686.",
+)
+@click.option(
+    "--jaeger-storage",
+    metavar="HOST:PORT|off",
+    default="off",
+    show_default=True,
+    help="Where a Jaeger server reads the store, as remote storage over gRPC.",
+)
+@click.option(
+    "--service-from",
+    type=click.Choice(("service", "agent")),
+    default="service",
+    show_default=True,
+    help="What Jaeger's answers call a service: service.name, or the agent that acts.",
 )
 @click.option(
     "--token-file",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Holds the token that senders must show.  [default: $OTEL_TRAJ_TOKEN, else none]",
+    help="Holds the token that clients must show.  [default: $OTEL_TRAJ_TOKEN, else none]",
 )
 @click.option("--no-token", is_flag=True, help="Listen beyond this machine without a token.")
 @click.option(
@@ -108,6 +134,9 @@ def command(
     otlp_grpc: str,
     otlp_http: str,
     http: str,
+    jaeger_http: str,
+    jaeger_storage: str,
+    service_from: ServiceFrom,
     token_file: Path | None,
     no_token: bool,
     tls_cert: Path | None,
@@ -118,11 +147,13 @@ def command(
     max_memory: int,
     max_backlog: float,
 ) -> int:
-    """Receive OTLP into the store.
+    """Receive OTLP into the store, and show it to Jaeger and Grafana.
 
     Traces and logs, from agents in any language or from a Collector. A request is answered when it
     is on disk; every second it becomes rows. Needs the extra 'server'. Ctrl-C or SIGTERM ends it:
     requests under way are answered, and all that has come is sealed.
+
+    What is shown has its secrets replaced, if --redact does not say otherwise.
 
     Exit status 1 means that the last seal failed: nothing is lost, the next reader seals it.
     """
@@ -143,10 +174,14 @@ def command(
         otlp_grpc=Address.parse(otlp_grpc),
         otlp_http=Address.parse(otlp_http),
         http=Address.parse(http),
+        jaeger_http=Address.parse(jaeger_http),
+        jaeger_storage=Address.parse(jaeger_storage),
+        service_from=service_from,
         tls=Tls.of(tls_cert, tls_key) if tls_cert and tls_key else None,
         token=_token(token_file),
         is_open=no_token,
         redaction=choose(redact or os.environ.get(ENVIRONMENT) or "off"),
+        shown=choose(redact),
         seal_every_s=seal_every,
         limits=Limits(
             body=max_body * _MIB, memory=max_memory * _MIB, backlog=int(max_backlog * 1024 * _MIB)

@@ -1,4 +1,4 @@
-"""What the port of the viewer and API serves so far: whether all is well, and the figures."""
+"""What the port of the viewer and API serves so far: health, figures, and traces as Jaeger does."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from otel_traj.server.jaeger.http import JaegerApi
 from otel_traj.server.keeper import SealerKeeper
 from otel_traj.server.metrics import CONTENT_TYPE
 from otel_traj.server.receiver import Receiver
 
 
-def application(receiver: Receiver, keeper: SealerKeeper) -> Starlette:
+def application(receiver: Receiver, keeper: SealerKeeper, jaeger: JaegerApi) -> Starlette:
     """The ASGI application; `/health` is open to everybody, the rest asks for the token."""
 
     async def health(_: Request) -> Response:
@@ -25,4 +26,6 @@ def application(receiver: Receiver, keeper: SealerKeeper) -> Starlette:
             return Response(status_code=401, headers={"WWW-Authenticate": "Bearer"})
         return Response(receiver.metrics.text(), media_type=CONTENT_TYPE)
 
-    return Starlette(routes=[Route("/health", health), Route("/metrics", metrics)])
+    return Starlette(
+        routes=[Route("/health", health), Route("/metrics", metrics), *jaeger.routes()]
+    )

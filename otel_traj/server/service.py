@@ -13,8 +13,14 @@ from typing import Final
 
 from otel_traj import wal
 from otel_traj.errors import ConfigurationError
-from otel_traj.redaction import Redaction
+from otel_traj.redaction import Redaction, choose
 from otel_traj.server import app, otlp_grpc
+from otel_traj.server.hosts import OwnHost
+from otel_traj.server.jaeger import storage
+from otel_traj.server.jaeger.asked import ServiceFrom
+from otel_traj.server.jaeger.http import JaegerApi
+from otel_traj.server.jaeger.reading import Reader
+from otel_traj.server.jaeger.threads import Threads
 from otel_traj.server.keeper import SealerKeeper
 from otel_traj.server.listeners import Address, GrpcListener, HttpListener, Listener, Tls
 from otel_traj.server.metrics import Metrics
@@ -23,6 +29,9 @@ from otel_traj.server.receiver import Limits, Receiver
 
 SEAL_S: Final = 60.0
 """How long the last seal may take before the service ends without waiting for it."""
+
+_WIDTH: Final = 11
+"""Of the names of listeners, as they are announced."""
 
 _SPARE_FILES: Final = 256
 """Open files that are no connections, generously."""
@@ -35,11 +44,15 @@ class Settings:
     Attributes:
         store: The store's folder; made if there is none.
         otlp_grpc, otlp_http: Where OTLP comes in; None for nowhere.
-        http: Where `/health` and `/metrics` are; None for nowhere.
+        http: Where `/health`, `/metrics` and Jaeger's query API are; None for nowhere.
+        jaeger_http: Where Jaeger's query API is as well, alone; None for nowhere.
+        jaeger_storage: Where a Jaeger server reads the store over gRPC; None for nowhere.
         tls: All listeners speak it if given.
-        token: What senders must show; None for nothing.
+        service_from: What Jaeger's answers call a service.
+        token: What clients must show; None for nothing.
         is_open: To listen beyond loopback without a token is meant.
         redaction: What must not reach the disk; None for nothing.
+        shown: What must not be shown either, where it did.
         seal_every_s: Seconds from one seal to the next.
     """
 
@@ -47,10 +60,14 @@ class Settings:
     otlp_grpc: Address | None
     otlp_http: Address | None
     http: Address | None
+    jaeger_http: Address | None = None
+    jaeger_storage: Address | None = None
+    service_from: ServiceFrom = "service"
     tls: Tls | None = None
     token: str | None = None
     is_open: bool = False
     redaction: Redaction | None = None
+    shown: Redaction = field(default_factory=choose)
     seal_every_s: float = 1.0
     limits: Limits = field(default_factory=Limits)
 
@@ -59,24 +76,27 @@ def check(settings: Settings) -> str | None:
     """Refuse what is not safe; a warning where it hardly is.
 
     Raises:
-        ConfigurationError: Anybody could write into the store, or nobody.
+        ConfigurationError: Anybody could use the store, or nobody.
     """
-    if not (settings.otlp_grpc or settings.otlp_http):
-        raise ConfigurationError(
-            "There is nothing to do: neither --otlp-grpc nor --otlp-http is on"
-        )
-    listening = (settings.otlp_grpc, settings.otlp_http, settings.http)
-    exposed = [str(address) for address in listening if address and not address.is_loopback]
-    if not exposed:
+    writing = (settings.otlp_grpc, settings.otlp_http)
+    reading = (settings.http, settings.jaeger_http, settings.jaeger_storage)
+    if not any((*writing, *reading)):
+        raise ConfigurationError("There is nothing to do: every listener is off")
+    exposed = {
+        what: [str(address) for address in listening if address and not address.is_loopback]
+        for what, listening in (("write into", writing), ("read", reading))
+    }
+    if not any(exposed.values()):
         return None
-    where = " and ".join(exposed)
+    where = " and ".join(address for addresses in exposed.values() for address in addresses)
+    harm = " and ".join(what for what, addresses in exposed.items() if addresses)
     if settings.token is None and not settings.is_open:
         raise ConfigurationError(
-            f"Whoever reaches {where} could write into the store. Give a token (--token-file FILE"
+            f"Whoever reaches {where} could {harm} the store. Give a token (--token-file FILE"
             " or OTEL_TRAJ_TOKEN), or --no-token where the network keeps others out"
         )
     if settings.token is None:
-        return f"whoever reaches {where} can write into the store"
+        return f"whoever reaches {where} can {harm} the store"
     if settings.tls is None:
         return f"the token crosses the network in clear on {where}: give --tls-cert and --tls-key"
     return None
@@ -109,17 +129,19 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> bool:
         settings.store, metrics, receiver.note_backlog, every_s=settings.seal_every_s
     )
     listeners: list[Listener] = []
+    threads = Threads()
     try:
-        await _listen(settings, receiver, keeper, listeners)
+        await _listen(settings, receiver, keeper, threads, listeners)
         sealing = asyncio.create_task(keeper.run())
         for name, listener in zip(_names(settings), listeners, strict=True):
-            announce(f"{name:9} {listener.address}")
+            announce(f"{name:{_WIDTH}} {listener.address}")
         announce("ready")
         await _signalled()
         announce("stopping: what has come is being written and sealed")
     finally:
         receiver.is_stopping = True
         await asyncio.gather(*(listener.stop() for listener in listeners))
+        threads.close()
         receiver.close()
     is_sealed = await keeper.stop(SEAL_S)
     sealing.cancel()
@@ -131,12 +153,18 @@ def _names(settings: Settings) -> list[str]:
         "OTLP/gRPC": settings.otlp_grpc,
         "OTLP/HTTP": settings.otlp_http,
         "HTTP": settings.http,
+        "Jaeger/HTTP": settings.jaeger_http,
+        "Jaeger/gRPC": settings.jaeger_storage,
     }
     return [name for name, address in given.items() if address]
 
 
 async def _listen(
-    settings: Settings, receiver: Receiver, keeper: SealerKeeper, listeners: list[Listener]
+    settings: Settings,
+    receiver: Receiver,
+    keeper: SealerKeeper,
+    threads: Threads,
+    listeners: list[Listener],
 ) -> None:
     """Begin to listen; what has begun is in `listeners`, also where the next one fails."""
     connections = min(settings.limits.connections, _most_files() - _SPARE_FILES)
@@ -144,14 +172,21 @@ async def _listen(
     if settings.otlp_grpc:
         server = otlp_grpc.server(receiver)
         listeners.append(await GrpcListener.start(server, settings.otlp_grpc, tls))
+    reader = Reader(settings.store, settings.shown)
+    reading = (threads, receiver.is_known, settings.service_from)
+    jaeger = JaegerApi(reader, *reading)
     for address, application in (
         (settings.otlp_http, OtlpHttp(receiver)),
-        (settings.http, app.application(receiver, keeper)),
+        (settings.http, OwnHost(app.application(receiver, keeper, jaeger), settings.http)),
+        (settings.jaeger_http, OwnHost(jaeger.application(), settings.jaeger_http)),
     ):
         if address:
             listeners.append(
                 await HttpListener.start(application, address, tls, connections=connections)
             )
+    if settings.jaeger_storage:
+        server = storage.server(reader, *reading)
+        listeners.append(await GrpcListener.start(server, settings.jaeger_storage, tls))
 
 
 def _most_files() -> int:
