@@ -11,10 +11,10 @@ import functools
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import pyarrow as pa
 
@@ -46,11 +46,22 @@ _Told: TypeAlias = "tuple[list[SpanRecord], list[LogRecord]]"
 """The spans and logs of one trace."""
 
 
+PART_ROWS: Final = 4_000
+"""Derived rows that are brought into columns at once: a long run's take as much memory again."""
+
+
 @dataclass(slots=True)
 class Batch:
-    """What a commit adds: table -> date -> rows in file order, and the traces that go on."""
+    """What a commit adds: rows in file order, and the traces that go on.
+
+    Attributes:
+        tables: Table -> date -> what was received, annotations, and which rows are dead.
+        derived: The same of the tables that hold what runs mean, as the values of `model`.
+    """
 
     tables: dict[str, dict[str, pa.Table]] = field(default_factory=dict)
+    derived: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    rev: int | None = None
     open: dict[str, LiveTrace] = field(default_factory=dict)
     n_spans: int = 0
     n_logs: int = 0
@@ -60,6 +71,25 @@ class Batch:
     n_late: int = 0
     trajectory_ids: tuple[str, ...] = ()
     failed_traces: tuple[str, ...] = ()
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether it adds any row."""
+        return any(self.tables.values()) or any(self.derived.values())
+
+    def files(self) -> Iterator[tuple[str, str, int, Iterator[pa.Table]]]:
+        """Table, date, number of rows, and the rows in parts, of each file to be written."""
+        for table, by_date in self.tables.items():
+            for date, received in by_date.items():
+                yield table, date, received.num_rows, iter((received,))
+        for table, members_by_date in self.derived.items():
+            for date, members in members_by_date.items():
+                yield table, date, len(members), self._parts(table, members)
+
+    def _parts(self, table: str, members: Sequence[Any]) -> Iterator[pa.Table]:
+        for start in range(0, len(members), PART_ROWS):
+            part = members[start : start + PART_ROWS]
+            yield rows.derived_table(table, part, rev=self.rev)
 
 
 def derive(
@@ -183,7 +213,7 @@ class _Lifecycle(_Due):
             )
         self._take_logs({log.trace_id for log in news.logs if log.trace_id})
         self._take_closes(stored, intake)
-        self._decide(intake.alive, now=now, is_final=is_final)
+        self._decide(intake, now=now, is_final=is_final)
 
     def _take_spans(
         self,
@@ -238,15 +268,16 @@ class _Lifecycle(_Due):
         self.settled.update(late)
         self.due.update(late)
 
-    def _decide(self, alive: set[str], *, now: float, is_final: bool) -> None:
+    def _decide(self, intake: Intake, *, now: float, is_final: bool) -> None:
         for trace_id, trace in list(self.open.items()):
             self.dates[trace_id] = trace.date
-            is_orphaned = not trace.writers & alive
+            is_unread = not trace.writers.isdisjoint(intake.unread)
+            is_orphaned = trace.writers.isdisjoint(intake.alive) and not is_unread
             is_over = trace.is_over(now, is_orphaned=is_orphaned)
             if is_over or (is_final and not trace.state.open_spans):
                 del self.open[trace_id]
                 self.dropped[trace_id] = self.dropped.get(trace_id, 0) + trace.dropped_spans
-            elif not trace.is_due(now, is_orphaned=is_orphaned):
+            elif not trace.is_due(now, is_orphaned=is_orphaned, is_unread=is_unread):
                 continue
             self.due.add(trace_id)
             self.pending += trace.pending
@@ -479,6 +510,8 @@ class _Writer:
 
     def batch(self) -> Batch:
         batch = Batch(
+            derived=self._derived(),
+            rev=self._n,
             open=self._lifecycle.open,
             n_spans=len(self._news.spans),
             n_logs=len(self._news.logs),
@@ -495,7 +528,6 @@ class _Writer:
             "logs": self._logs(),
             "annotations": self._annotation_tables(annotations),
             "superseded": superseded_tables(self._derivation.superseded),
-            **self._derived(),
         }
         return batch
 
@@ -529,12 +561,12 @@ class _Writer:
             )
         }
 
-    def _derived(self) -> dict[str, dict[str, pa.Table]]:
+    def _derived(self) -> dict[str, dict[str, list[Any]]]:
         ordered = sorted(
             self._derivation.assemblies,
             key=lambda a: (a.trajectory.start_time, a.trajectory.trajectory_id),
         )
-        tables: dict[str, dict[str, pa.Table]] = defaultdict(dict)
+        tables: dict[str, dict[str, list[Any]]] = defaultdict(dict)
         for date, group in _grouped(ordered, self._date):
             parts: dict[str, list[Any]] = {
                 "trajectories": [a.trajectory for a in group],
@@ -544,7 +576,7 @@ class _Writer:
             }
             for name, members in parts.items():
                 if members:
-                    tables[name][date] = rows.derived_table(name, members, rev=self._n)
+                    tables[name][date] = members
         return tables
 
     def _date(self, assembly: Assembly) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -39,18 +40,26 @@ GROUP_BYTES: Final = 64 * 1024 * 1024
 """A row group is written when its rows take this in memory, though the table's would have more."""
 
 
-def write(store: Path, table: str, date: str, rows: pa.Table, *, level: int = 0) -> DataFile:
+def write(store: Path, table: str, date: str, rows: pa.Table) -> DataFile:
+    """`write_parts` of rows that are all there."""
+    return write_parts(store, table, date, (rows,), n_rows=rows.num_rows)
+
+
+def write_parts(
+    store: Path, table: str, date: str, parts: Iterable[pa.Table], *, n_rows: int
+) -> DataFile:
     """Write rows as one file of a table's partition; durable on return, visible to nobody yet.
 
     Args:
         store: The store's folder.
         table: Name of the table.
         date: UTC day, `YYYY-MM-DD`.
-        rows: With exactly the table's columns, in its order.
-        level: How often the rows have been merged; more than 0 packs tighter, in twice the time.
+        parts: The rows, with exactly the table's columns, in its order.
+        n_rows: How many they are.
     """
-    with FileWriter(store, table, date, level=level, n_rows=rows.num_rows) as writer:
-        writer.add(rows)
+    with FileWriter(store, table, date, n_rows=n_rows) as writer:
+        for rows in parts:
+            writer.add(rows)
         return cast(DataFile, writer.close(is_empty_kept=True))
 
 
@@ -80,7 +89,8 @@ class FileWriter:
             store: The store's folder.
             table: Name of the table.
             date: UTC day, `YYYY-MM-DD`.
-            level: See `write`.
+            level: How often the rows have been merged; more than 0 packs tighter, in twice the
+                time.
             n_rows: How many rows will come, if that is known.
         """
         self._store = store

@@ -31,6 +31,7 @@ class Intake:
         offsets: Segment -> offset up to which this batch, or one before it, has read it.
         covered: Segments whose writer is gone and of which nothing is left to read.
         alive: Processes that still hold a segment.
+        unread: Those with a segment that was left to the next batch.
         torn: Segments of dead writers that end in half a frame.
         rejected: How many frames, lines and records were no records.
         is_all: Nothing is left to read.
@@ -45,6 +46,7 @@ class Intake:
     offsets: dict[str, int] = field(default_factory=dict)
     covered: list[Path] = field(default_factory=list)
     alive: set[str] = field(default_factory=set)
+    unread: set[str] = field(default_factory=set)
     torn: list[Path] = field(default_factory=list)
     rejected: int = 0
     is_all: bool = True
@@ -112,6 +114,7 @@ def read_log(store: Path, offsets: Mapping[str, int], *, keep_damage: bool = Tru
         if n_bytes >= BATCH_BYTES:
             intake.offsets[path.name] = start
             intake.is_all = False
+            intake.unread.add(writer_of(path.name))
             continue
         with contextlib.suppress(FileNotFoundError):
             _read_segment(path, start, intake, functools.partial(keep, store, path), is_over)

@@ -15,6 +15,7 @@ import contextlib
 import functools
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,15 +192,12 @@ def unsealed(store: Path) -> tuple[Snapshot, Intake, Batch]:
 def with_tail(store: Path) -> tuple[Snapshot, views.Tail]:
     """The newest snapshot and, in memory, the rows that a seal would add to it."""
     current, _, batch = unsealed(store)
-    tail = {
-        table: pa.concat_tables(
-            rows.append_column("date", pa.array([date] * rows.num_rows, pa.string()))
-            for date, rows in by_date.items()
-        )
-        for table, by_date in batch.tables.items()
-        if by_date
-    }
-    return current, tail
+    tail: dict[str, list[pa.Table]] = defaultdict(list)
+    for table, date, _, parts in batch.files():
+        for rows in parts:
+            dates = pa.array([date] * rows.num_rows, pa.string())
+            tail[table].append(rows.append_column("date", dates))
+    return current, {table: pa.concat_tables(parts) for table, parts in tail.items()}
 
 
 def prices_of(store: Path) -> Price:
@@ -308,7 +306,7 @@ def open_traces(current: Snapshot) -> dict[str, LiveTrace]:
 def _changes(current: Snapshot, batch: Batch, read: Intake) -> bool:
     """Whether the batch is worth a snapshot: rows, open traces, log that need not be read again."""
     return (
-        any(batch.tables.values())
+        batch.has_rows
         or bool(read.starts or read.closes)
         or batch.open.keys() != current.open.keys()
         or any(read.offsets[name] > current.wal.get(name, 0) for name in read.offsets)
@@ -332,10 +330,9 @@ def write_batch(store: Path, batch: Batch) -> dict[str, tuple[DataFile, ...]]:
     """The files of a batch by table; durable, visible to nobody yet."""
     written: dict[str, tuple[DataFile, ...]] = {}
     try:
-        for table, by_date in batch.tables.items():
-            for date, rows in by_date.items():
-                file = files.write(store, table, date, rows)
-                written[table] = (*written.get(table, ()), file)
+        for table, date, n_rows, parts in batch.files():
+            file = files.write_parts(store, table, date, parts, n_rows=n_rows)
+            written[table] = (*written.get(table, ()), file)
     except BaseException:
         files.discard(store, written)
         raise

@@ -53,6 +53,10 @@ NOT_DERIVED: Final = frozenset(
 """Columns that depend on more than the records: on when they came, on versions, on price lists."""
 
 
+_FETCHED: Final = 2_048
+"""Rows that are brought from columns into records at once."""
+
+
 _NOT_TOLD: Final = frozenset(("ingest_seq", "ingest_time", "start_seq", "resource"))
 """Columns of `spans` that say how a span came, not what it tells."""
 
@@ -116,13 +120,12 @@ class Stored:
 
     def spans(self, trace_ids: Collection[str], where: Where | None = None) -> list[SpanRecord]:
         """The stored spans of some traces."""
-        table = self._arrow(
-            "select * from stored.spans semi join wanted using (trace_id)",
-            "spans",
-            where,
-            trace_id=trace_ids,
+        if not trace_ids or not self._is_ready("spans", where):
+            return []
+        found = self._with({"trace_id": trace_ids}).sql(
+            "select * from stored.spans semi join wanted using (trace_id)"
         )
-        return rows.span_records(table) if table is not None else []
+        return rows.span_records(found.to_arrow_reader(_FETCHED))
 
     def told_otherwise(self, spans: pa.Table, where: Where | None = None) -> list[SpanRecord]:
         """The stored spans with the keys of some rows of `spans`, where what they tell differs."""

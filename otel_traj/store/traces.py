@@ -62,8 +62,16 @@ class LiveTrace:
             return True
         return is_orphaned and (self.state.root_ended is not None or not self.state.open_spans)
 
-    def is_due(self, now: float, *, is_orphaned: bool) -> bool:
-        """Whether to derive it although it goes on."""
+    def is_due(self, now: float, *, is_orphaned: bool, is_unread: bool) -> bool:
+        """Whether to derive it although it goes on.
+
+        Args:
+            now: Seconds since 1970.
+            is_orphaned: None of its writers lives.
+            is_unread: The log has more of one of them; a long run waits for the end of that.
+        """
+        if is_unread and self.n_spans >= MANY_SPANS:
+            return False
         if self.is_touched and (self.n_spans < MANY_SPANS or self.n_spans >= 2 * self.n_derived):
             return True
         is_quiet = is_orphaned or now - self.state.last_seen >= IDLE_S

@@ -6,6 +6,8 @@ That work on one day looks at no other is proved by making all others unreadable
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,8 @@ from otel_traj.store import (
     collection,
     compaction,
     days,
+    derive,
+    intake,
     sealing,
     snapshot,
     traces,
@@ -132,3 +136,48 @@ def test_run_without_end_is_derived_at_doubling_lengths_only(
         (n_spans + 1, "completed")
     ]
     writer.close()
+
+
+def test_long_run_of_which_the_log_has_more_is_derived_when_that_is_read(
+    store: TrajectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(traces, "MANY_SPANS", 10)
+    monkeypatch.setattr(intake, "BATCH_BYTES", 1)  # a segment
+    monkeypatch.setattr(wal, "SEGMENT_BYTES", 1)  # a frame
+    writer = wal.WalWriter(store.path, durability="os")
+    for position in range(1, 31):
+        writer.append(wal.encode([tool(1, position)]))
+    writer.append(wal.encode([run(1)[-1], close(1)]))
+    writer.close()
+
+    derived = []
+    derivation = derive.derive
+
+    def counted(*given: Any, **options: Any) -> derive.Batch:
+        batch = derivation(*given, **options)
+        derived.extend(batch.trajectory_ids)
+        return batch
+
+    monkeypatch.setattr(derive, "derive", counted)
+    report = sealing.seal(store.path)
+
+    assert report.snapshot > 30
+    assert len(derived) == 10  # its first spans, each time; then all of it, once
+    assert store.sql("select n_spans from trajectories").fetchall() == [(31,)]
+
+
+def test_rows_that_are_written_in_parts_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spans = [*run(1), *(tool(1, position) for position in range(4, 20))]
+    tables = ("steps", "trajectory_spans", "trajectories")
+
+    def stored(name: str) -> list[Any]:
+        store = TrajectoryStore.create(tmp_path / name)
+        store.append(spans)
+        return [store.sql(f"from {table} order by all").fetchall() for table in tables]
+
+    whole = stored("whole")
+    monkeypatch.setattr(derive, "PART_ROWS", 3)
+
+    assert stored("parts") == whole

@@ -241,7 +241,7 @@ def _compare(
         kept = connection.sql(
             f"select {quoted} from live.{table} semi join wanted using (trajectory_id)"
         ).to_arrow_table()
-        fresh = list(batch.tables.get(table, {}).values())
+        fresh = [rows for name, _, _, parts in batch.files() if name == table for rows in parts]
         now = _by_trajectory([kept], columns)
         then = _by_trajectory([rows.select(columns) for rows in fresh], columns)
         for trajectory_id in trajectory_ids:
