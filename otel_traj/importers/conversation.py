@@ -124,6 +124,13 @@ class Conversation:
         self._heard.append({"role": "tool", "tool_call_id": call_id, "content": result})
         return span_id
 
+    def shown(self, content: Any) -> None:
+        """What the next request holds of the last result, where that is not the whole result."""
+        if self._heard and self._heard[-1].get("role") == "tool":
+            self._heard[-1] = {**self._heard[-1], "content": content}
+        else:
+            self._heard.append({"role": "user", "content": content})
+
     def end(self) -> None:
         """Nothing follows: what no request holds any more is kept as events."""
         for message in self._heard if self._last else (*self._instructions, *self._heard):

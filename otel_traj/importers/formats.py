@@ -7,7 +7,14 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO, Final, Protocol
 
-from otel_traj.importers import json_file, otlp_frames, otlp_protobuf, reflexion_text
+from otel_traj.importers import (
+    inspect_eval,
+    json_file,
+    mini_swe_agent,
+    otlp_frames,
+    otlp_protobuf,
+    reflexion_text,
+)
 from otel_traj.importers.parts import Flaw, Part
 
 
@@ -27,7 +34,14 @@ class Format(Protocol):
         ...
 
 
-FORMATS: Final[tuple[Format, ...]] = (json_file, otlp_protobuf, otlp_frames, reflexion_text)
+FORMATS: Final[tuple[Format, ...]] = (
+    mini_swe_agent,
+    json_file,
+    otlp_protobuf,
+    otlp_frames,
+    inspect_eval,
+    reflexion_text,
+)
 
 _MAGIC: Final = (
     (b"PAR1", "a Parquet file"),

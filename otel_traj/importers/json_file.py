@@ -12,13 +12,17 @@ from typing import Any, BinaryIO, Final, Protocol
 
 from otel_traj.errors import InputError
 from otel_traj.importers import (
+    atif,
+    inspect_log,
     jaeger,
     langfuse,
+    mini_swe_agent,
     otlp_json,
     reflexion,
     spans_js,
     spans_python,
     stratus,
+    swe_agent,
     tau2,
     tau_bench,
     tempo,
@@ -59,7 +63,17 @@ _TELEMETRY: Final[tuple[Shape, ...]] = (
     spans_js,
     spans_python,
 )
-_RUNS: Final[tuple[Shape, ...]] = (tau_bench, tau2, stratus, reflexion, who_and_when)
+_RUNS: Final[tuple[Shape, ...]] = (
+    tau_bench,
+    tau2,
+    swe_agent,
+    mini_swe_agent,
+    atif,
+    inspect_log,
+    stratus,
+    reflexion,
+    who_and_when,
+)
 
 SHAPES: Final = (*_TELEMETRY, *_RUNS)
 

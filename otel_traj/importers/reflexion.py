@@ -37,4 +37,4 @@ def _run(value: _Object) -> Records:
     transcript.initial_state({"memory": value["memory"]})
     transcript.keep(rest(value, "name", "is_success", "memory", "trial", "arm"))
     transcript.outcome("success" if value["is_success"] else "failure")
-    return transcript.records()
+    yield from transcript.records()

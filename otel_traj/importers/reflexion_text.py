@@ -112,7 +112,7 @@ def _run(episode: _Episode) -> Records:
     if episode.section is not None:
         transcript.evaluate("section", label=episode.section)
         transcript.outcome("success" if episode.section == "correct" else "failure")
-    return transcript.records()
+    yield from transcript.records()
 
 
 def _tell_step(

@@ -63,7 +63,7 @@ def _run(value: _Object) -> Records:
     for name, verdict in (value.get("oracle_results_enhanced") or {}).items():
         if isinstance(verdict, Mapping) and isinstance(verdict.get("success"), bool):
             transcript.evaluate(f"oracle.{name}", value=verdict["success"])
-    return transcript.records()
+    yield from transcript.records()
 
 
 def _tell_call(transcript: Transcript, call: _Object) -> None:

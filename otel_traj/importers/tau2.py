@@ -75,7 +75,7 @@ def _run(simulation: _Object, task: _Object, info: _Object, frame: _Object) -> R
     known = ("task_id", "trial", "start_time", "end_time", "messages", "policy")
     transcript.keep(rest(simulation, *known))
     _judge(transcript, simulation)
-    return transcript.records()
+    yield from transcript.records()
 
 
 def _task_text(task: _Object) -> str | None:

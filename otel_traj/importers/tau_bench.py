@@ -53,7 +53,7 @@ def _run(value: _Object) -> Records:
     if info.get("error"):
         transcript.fail("_OTHER", str(info["error"]))
         transcript.outcome("error", why=str(info["error"]))
-    return transcript.records()
+    yield from transcript.records()
 
 
 def _dialogue(value: _Object) -> Records:
@@ -72,4 +72,4 @@ def _dialogue(value: _Object) -> Records:
             conversation.hear({"role": turn[1], "content": said})
     conversation.end()
     transcript.keep(rest(value, _DIALOGUE))
-    return transcript.records()
+    yield from transcript.records()

@@ -136,6 +136,20 @@ class Transcript:
             self._stack.pop()
             self._close(inner)
 
+    @contextmanager
+    def inside(self, span_id: str) -> Iterator[None]:
+        """Tell what ran inside a tool that was told of already."""
+        self._stack.append(_Open(span_id, None, None, {}, UNTOLD))
+        try:
+            yield
+        finally:
+            self._stack.pop()
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether a sub-agent is being told of."""
+        return len(self._stack) > 1
+
     def model_call(
         self,
         *,
@@ -335,7 +349,7 @@ class Transcript:
         made_up: Sequence[str] = (),
     ) -> str:
         start_ns, end_ns, lacking = self._placed(times)
-        own = {key: value for key, value in attributes.items() if value is not None}
+        own = {key: _plain(value) for key, value in attributes.items() if value is not None}
         if error is not None:
             own.setdefault(semconv.ERROR_TYPE, error_type)
         if lacking or made_up:
@@ -426,6 +440,13 @@ class Transcript:
 
 
 _TIMES: Final = ("start_time", "end_time")
+
+
+def _plain(value: Any) -> Any:
+    """An attribute's value as OpenTelemetry's APIs take it: a scalar, texts, else JSON text."""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return value
+    return as_scalar(value)
 
 
 def outcome_of_share(value: float) -> Outcome:

@@ -54,7 +54,7 @@ def _run(value: _Object) -> Records:
         heard = None if speaker not in _EXECUTORS else heard
     transcript.keep(rest(value, "question_ID", "question", "history"))
     _judge(transcript, value, spans)
-    return transcript.records()
+    yield from transcript.records()
 
 
 def _opens_with_a_person(value: _Object) -> bool:
