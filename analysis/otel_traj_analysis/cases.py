@@ -97,7 +97,7 @@ def tables(case: Case) -> duckdb.DuckDBPyConnection:
     """A database in memory that holds what the case gives."""
     connection = runner.empty_store()
     for view, rows in case.given.items():
-        _fill(connection, view, rows)
+        fill(connection, view, rows)
     return connection
 
 
@@ -142,9 +142,15 @@ def _scalar(connection: duckdb.DuckDBPyConnection, query: str, value: str) -> st
     return str(text)
 
 
-def _fill(connection: duckdb.DuckDBPyConnection, view: str, rows: Sequence[Row]) -> None:
-    if view not in schema.VIEW_COLUMNS:
-        raise UnknownNameError("view", view, schema.VIEW_COLUMNS)
+def fill(connection: duckdb.DuckDBPyConnection, view: str, rows: Sequence[Row]) -> None:
+    """Put rows into a view of `runner.empty_store()`; columns left out are as if never recorded.
+
+    Raises:
+        UnknownNameError: There is no such view, it is computed, or it has no such column.
+    """
+    given = schema.VIEW_COLUMNS.keys() - runner.COMPUTED
+    if view not in given:
+        raise UnknownNameError("view", view, given)
     defaults = _defaults(view)
     for row in rows:
         for name in row:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final
 
 import duckdb
 
 from otel_traj.errors import ConfigurationError, QueryError
-from otel_traj.store import schema
+from otel_traj.store import attempts, schema
 from otel_traj_analysis import SHOWN_VIOLATIONS, Violations
 from otel_traj_analysis.header import Analysis, Column
+
+COMPUTED: Final = {"attempts": attempts.SQL}
+"""Public views that are queries over the others -> the query."""
 
 
 def answer(
@@ -58,11 +62,13 @@ def with_types(analysis: Analysis) -> Analysis:
 
 
 def empty_store() -> duckdb.DuckDBPyConnection:
-    """A database in memory in which every public view is an empty table."""
+    """A database in memory: public views are empty tables, but for those computed from others."""
     # With one thread, rows that no `order by` sorts come out alike in every run of a test.
     connection = duckdb.connect(config={"threads": 1})
-    for view in schema.VIEW_COLUMNS:
+    for view in schema.VIEW_COLUMNS.keys() - COMPUTED.keys():
         connection.execute(schema.create_table_sql(view))
+    for view, sql in COMPUTED.items():
+        connection.execute(f"create view {view} as {sql}")
     return connection
 
 

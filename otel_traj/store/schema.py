@@ -533,6 +533,23 @@ VIEW_COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = MappingProxyType(
             _text("alias", "Another id of the trajectory"),
             _text("trajectory_id", "Its id"),
         ),
+        "attempts": (
+            _text("trajectory_id", "The run"),
+            _text("task", "Task id, else the task's text, else the first thing the user asked"),
+            _text("agent_name", "As in `trajectories`"),
+            _text("agent_version", "As in `trajectories`"),
+            _time("start_time", "As in `trajectories`"),
+            _text("outcome", "As in `trajectories`"),
+            _flag("is_success", "Of unjudged runs: ended without an error; NULL: cannot be told"),
+            _number("reward", "As in `trajectories`"),
+            _text(
+                "left_out",
+                "NULL: counts; derived: fork, replay, revision or sub-agent; repeated: the same"
+                " word for word as an earlier run; unjudged: nobody gave an outcome; error: broken"
+                " by harness or provider; unknown: cannot be told",
+            ),
+            _text("repeats", "Earlier run that this one repeats word for word"),
+        ),
     }
 )
 """Public view -> its columns, in order. Only these may be read by `TrajectoryStore.sql`."""
@@ -543,6 +560,8 @@ VIEW_MEANINGS: Final[Mapping[str, str]] = MappingProxyType(
         "annotations_latest": "The last word of each source and annotator on each thing:"
         " `annotations` without what was replaced or taken back, `trajectory_id` resolved",
         "trajectory_aliases": "Ids that a trajectory was known by before, or is known by elsewhere",
+        "attempts": "A run as analyses of success and failure count it: one try at a task, or why"
+        " it is none",
     }
 )
 """Public view -> what one row is."""

@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from otel_traj.errors import StoreDamagedError
 from otel_traj.model import Outcome
+from otel_traj.store import attempts
 from otel_traj.store import rules as rules_module
 from otel_traj.store.rules import SAID, Rules
 from otel_traj.store.schema import COLUMNS, SCHEMA_ID, SUPERSEDED, TABLES
@@ -231,6 +232,7 @@ def _public_views(rules: Rules, said: _Said) -> dict[str, str]:
         "logs": _plain("logs"),
         "trajectory_spans": _plain("trajectory_spans", schema="live"),
         "file_changes": _plain("file_changes", schema="live"),
+        "attempts": attempts.SQL,
     }
 
 

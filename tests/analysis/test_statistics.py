@@ -89,7 +89,9 @@ def test_the_interval_of_the_difference_holds_for_small_and_large_strata(
     assert 0.92 <= held / 1000 <= 0.98
 
 
-small = st.lists(st.tuples(*[st.integers(0, 3)] * 4), min_size=1, max_size=3).map(np.array)
+small: st.SearchStrategy[Strata] = st.lists(
+    st.tuples(*[st.integers(0, 3)] * 4), min_size=1, max_size=3
+).map(np.array)
 
 
 def shuffled(strata: Strata) -> list[int]:
