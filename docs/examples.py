@@ -37,6 +37,9 @@ DOCUMENTS = (
 )
 
 # Examples that ask a model are answered from here, on loopback.
+PATIENCE_S = 300
+"""An example that takes longer waits for something that never comes."""
+
 MODELS = Script({"examples": {"gpt-5-mini": [Answer(text="The capital of Portugal is Lisbon.")]}})
 
 _BLOCK = re.compile(
@@ -98,19 +101,23 @@ def run(chosen: Sequence[Example], folder: Path) -> Iterator[str]:
 def _run(example: Example, folder: Path, environment: dict[str, str]) -> str:
     shell = ["bash", "-euo", "pipefail", "-c", example.code]
     command = shell if example.language == "sh" else [sys.executable, "-c", example.code]
-    ran = subprocess.run(
-        command,
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    place = f"{example.document}:{example.line}"
+    try:
+        ran = subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ExampleFailed(f"{place} does not end\n{example.code}") from error
     if ran.returncode:
         raise ExampleFailed(
-            f"{example.document}:{example.line} ended with {ran.returncode}\n"
-            f"{example.code}\n{ran.stdout}\n{ran.stderr}"
+            f"{place} ended with {ran.returncode}\n{example.code}\n{ran.stdout}\n{ran.stderr}"
         )
     return "\n".join(line.rstrip() for line in ran.stdout.splitlines()) + "\n"
 
