@@ -36,10 +36,10 @@ DOCUMENTS = (
     "docs/receiving.md",
 )
 
-# Examples that ask a model are answered from here, on loopback.
 PATIENCE_S = 300
 """An example that takes longer waits for something that never comes."""
 
+# Examples that ask a model are answered from here, on loopback.
 MODELS = Script({"examples": {"gpt-5-mini": [Answer(text="The capital of Portugal is Lisbon.")]}})
 
 _BLOCK = re.compile(
