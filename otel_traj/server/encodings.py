@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import zstandard
 
@@ -49,40 +49,37 @@ def too_large(limit: int) -> Refusal:
 
 
 def _unpacked(body: bytes, coding: Coding, limit: int) -> bytes:
-    """At most `limit` bytes and one more."""
+    """Little more than `limit` bytes at most."""
     if coding == "identity":
         return body
-    return _unpacked_zstd(body, limit) if coding == "zstd" else _unpacked_zlib(body, limit)
-
-
-def _unpacked_zlib(body: bytes, limit: int) -> bytes:
-    unpacked = bytearray()
-    while body and len(unpacked) <= limit:  # gzip members may follow one another
-        # 47: gzip or zlib, which is what "deflate" means, by its head.
-        decompressor = zlib.decompressobj(wbits=47)
-        unpacked += decompressor.decompress(body, limit + 1 - len(unpacked))
-        if not decompressor.eof and len(unpacked) <= limit:
-            raise EOFError("it is cut off")
-        body = decompressor.unused_data
-    return bytes(unpacked)
-
-
-def _unpacked_zstd(body: bytes, limit: int) -> bytes:
     unpacked = bytearray()
     position = 0
-    while position < len(body) and len(unpacked) <= limit:  # so may frames
-        decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES).decompressobj()
+    for _ in range(MOST_MEMBERS):
+        decompressor, slice_bytes = _decompressor(coding)
         while not decompressor.eof and len(unpacked) <= limit:
             if position >= len(body):
                 raise EOFError("it is cut off")
-            unpacked += decompressor.decompress(body[position : position + _SLICE_BYTES])
-            position = min(position + _SLICE_BYTES, len(body))
+            packed = body[position : position + slice_bytes]
+            unpacked += decompressor.decompress(packed)
+            position += len(packed)
         position -= len(decompressor.unused_data)
-    return bytes(unpacked)
+        if position >= len(body) or len(unpacked) > limit:
+            return bytes(unpacked)
+    raise EOFError(f"it has more than {MOST_MEMBERS:,} parts")
+
+
+MOST_MEMBERS: Final = 10_000
+"""Members of gzip, and frames of zstd, may follow one another; millions of empty ones would fit into
+a request, and take minutes."""
+
+
+def _decompressor(coding: Coding) -> tuple[Any, int]:
+    """A new one, and so many bytes for it at a time as unpack to 16 MiB at most."""
+    if coding == "zstd":
+        return zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES).decompressobj(), 512
+    # 47: gzip or zlib, which is what "deflate" means, by its head.
+    return zlib.decompressobj(wbits=47), 4 * 1024
 
 
 _WINDOW_BYTES: Final = 8 * 1024 * 1024
 """What the format's definition asks of every decoder, and encoders therefore keep to."""
-
-_SLICE_BYTES: Final = 512
-"""This decompressor has no limit of its own: so much unpacks to 16 MiB at most."""

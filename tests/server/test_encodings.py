@@ -80,3 +80,12 @@ def test_a_bomb_is_refused_before_it_takes_memory(
     tracemalloc.stop()
     assert refused.value.kind is refusals.TOO_LARGE
     assert peak < 40_000_000
+
+
+@pytest.mark.parametrize(("coding", "pack"), PACKED)
+def test_a_request_of_countless_empty_parts_is_refused(
+    coding: Coding, pack: Callable[[bytes], bytes]
+) -> None:
+    """Without a bound on them, a few megabytes would take a thread for minutes."""
+    with pytest.raises(InputError, match="more than 10,000 parts"):
+        unpack(pack(b"") * 100_000, coding, LIMIT)
