@@ -6,15 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from otel_traj.capture import autostart
 from otel_traj.store import open_store
+from tests import entry_points
 
 COMMAND = shutil.which("opentelemetry-instrument", path=str(Path(sys.executable).parent))
 pytestmark = [
@@ -55,7 +54,7 @@ print(sorted((name, value) for name, value in os.environ.items() if name.startsw
 def instrument(tmp_path: Path, root: Path) -> Instrument:
     """Runs a program under `opentelemetry-instrument`; the store is `traces` in `tmp_path`."""
     site = tmp_path / "site"
-    _install_entry_points(site, root)
+    entry_points.install(site, root)
 
     def run(
         program: str, *, is_installed: bool = True, **environment: str
@@ -77,21 +76,6 @@ def instrument(tmp_path: Path, root: Path) -> Instrument:
         )
 
     return run
-
-
-def _install_entry_points(site: Path, root: Path) -> None:
-    """What pip writes of our entry points, for a checkout that is not installed."""
-    try:
-        metadata.distribution("otel-traj")
-    except metadata.PackageNotFoundError:
-        folder = site / "otel_traj-0.dist-info"
-        folder.mkdir(parents=True)
-        (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: otel-traj\nVersion: 0\n")
-        project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-        lines = []
-        for group, entries in project["entry-points"].items():
-            lines += [f"[{group}]", *(f"{name} = {value}" for name, value in entries.items())]
-        (folder / "entry_points.txt").write_text("\n".join(lines) + "\n")
 
 
 def test_a_named_distro_records_without_a_line_of_code(

@@ -2,9 +2,10 @@
 
 python tests/collector/build.py         the one that everything but Kafka is tried with
 python tests/collector/build.py kafka   the one that has Kafka
+python tests/collector/build.py node    no Collector: OpenTelemetry's SDK for Node, with npm
 
-The binaries are kept in the user's cache; tests use them, or a collector that OTEL_TRAJ_COLLECTOR
-names, or `otelcol-contrib` on PATH, and are skipped without any.
+All are kept in the user's cache; tests use them, or a collector that OTEL_TRAJ_COLLECTOR names, or
+`otelcol-contrib` on PATH, and are skipped without any.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from typing import Final
 
 CORE: Final = "go.opentelemetry.io/collector"
 CONTRIB: Final = "github.com/open-telemetry/opentelemetry-collector-contrib"
+
+
+CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "otel-traj"
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,7 @@ class Distribution:
     @property
     def path(self) -> Path:
         """Where the binary is, or would be."""
-        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-        return cache / "otel-traj" / self.name
+        return CACHE / self.name
 
     def find(self) -> Path | None:
         """The binary, or another collector that has all components, or None."""
@@ -115,6 +118,25 @@ def find() -> Path | None:
     return COLLECTOR.find()
 
 
+NODE_MODULES: Final = CACHE / "node-sdk-2.12" / "node_modules"
+_NODE_PACKAGES: Final = (
+    "@opentelemetry/api@1.9",
+    "@opentelemetry/resources@2.12",
+    "@opentelemetry/sdk-trace-node@2.12",
+    "@opentelemetry/exporter-trace-otlp-http@0.223",
+    "@opentelemetry/otlp-transformer@0.223",
+)
+
+
+def build_node() -> Path:
+    """Install what an agent on Node needs; where `require` finds it."""
+    folder = NODE_MODULES.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    install = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder)]
+    subprocess.run([*install, *_NODE_PACKAGES], check=True)
+    return NODE_MODULES
+
+
 if __name__ == "__main__":
-    chosen = KAFKA if sys.argv[1:] == ["kafka"] else COLLECTOR
-    sys.stdout.write(f"{chosen.build()}\n")
+    builders = {"kafka": KAFKA.build, "node": build_node}
+    sys.stdout.write(f"{builders.get(' '.join(sys.argv[1:]), COLLECTOR.build)()}\n")
