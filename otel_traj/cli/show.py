@@ -83,7 +83,8 @@ def write_text(run: Trajectory, judgement: Judgement | None, *, max_lines: int) 
     transcript = Transcript(run, width=width, max_lines=max_lines)
     print_lines(transcript.header(judgement))
     print_lines(transcript.steps())
-    print_lines([Text(), *waterfall(run, width=width)])
+    if bars := list(waterfall(run, width=width)):
+        print_lines([Text(), *bars])
     if transcript.is_cut:
         click.echo("Long texts are cut; --full shows them whole.", err=True)
 

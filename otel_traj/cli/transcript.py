@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from otel_traj.cli.safety import visible, visible_lines
-from otel_traj.cli.words import count, duration, us_since, when
+from otel_traj.cli.words import count, duration, is_told, us_since, when
 from otel_traj.model import FileChange, Step, Trajectory
 
 STYLES: Final = {
@@ -66,7 +66,8 @@ class Transcript:
         title = Text(visible(run.agent_name or run.service or "trajectory"), "bold")
         asked = run.task or run.user_input
         yield self._fitted(Text.assemble(title, f" · {visible(asked)}" if asked else ""))
-        started = f"{when(run.start_time)} UTC"
+        is_timed = is_told(run.start_time)
+        started = f"{when(run.start_time)} UTC" if is_timed else "times are not told"
         yield from self._facts([visible(run.trajectory_id), started, _took(run)])
         yield from self._facts([*_end(run), *_judged(judgement)])
         yield from self._facts(_sizes(run))

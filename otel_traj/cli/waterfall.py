@@ -9,7 +9,7 @@ from typing import Final
 from rich.text import Text
 
 from otel_traj.cli.transcript import STYLES, depth, title
-from otel_traj.cli.words import duration
+from otel_traj.cli.words import duration, is_told
 from otel_traj.model import Step, Trajectory
 
 _LABEL_SHARE: Final = 0.38
@@ -22,10 +22,10 @@ _DURATION: Final = 10
 def waterfall(run: Trajectory, *, width: int) -> Iterator[Text]:
     """One line per step that took time, and one above with the length of the axis.
 
-    A bar covers the cells that its step touches, so that even the shortest one shows.
+    None where nobody told any times. A bar covers the cells that its step touches, so that even the shortest one shows.
     """
     steps = [step for step in run.steps if step.kind != "user"]
-    if not steps:
+    if not steps or not is_told(run.start_time):
         return
     start = min(step.start_time for step in steps)
     end = max([run.end_time or start, *(step.end_time or step.start_time for step in steps)])

@@ -40,3 +40,8 @@ def us_since(moment: datetime) -> int:
 def when(moment: datetime) -> str:
     """A time to the second, in UTC."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def is_told(moment: datetime) -> bool:
+    """Whether somebody told a time: those that nobody did keep an order, from the epoch on."""
+    return moment.year > 1970

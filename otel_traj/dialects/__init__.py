@@ -49,7 +49,7 @@ from otel_traj.dialects.table import (
     Times,
 )
 from otel_traj.dialects.traceloop import TRACELOOP
-from otel_traj.dialects.traj import TRAJ
+from otel_traj.dialects.traj import IMPORTED, TRAJ
 from otel_traj.dialects.unlisted import names_a_fact, read_unlisted, told_by
 from otel_traj.dialects.vercel import VERCEL
 from otel_traj.model import LogRecord, SpanRecord
@@ -57,6 +57,7 @@ from otel_traj.model import LogRecord, SpanRecord
 __all__ = ["DIALECTS", "Dialect", "Facts", "Kind", "kind_of", "read", "stray_target"]
 
 DIALECTS: Final[tuple[Dialect, ...]] = (
+    IMPORTED,
     TRAJ,
     OPENINFERENCE,
     LANGSMITH,

@@ -13,3 +13,6 @@ TRAJ: Final = Dialect(
     kinds={semconv.STEP_KIND: {"thought": "thought"}},
     facts={"cost_usd": (semconv.COST_USD,)},
 )
+
+# What importers keep beside these names stands under the format's own and is not to be guessed at.
+IMPORTED: Final = Dialect(name="import", scopes=("otel_traj.importers.",))

@@ -163,7 +163,7 @@ class _Teller:
                 semconv.TOOL_DEFINITIONS: agent.get("tool_definitions"),
             },
             keep={
-                **rest(step, *known, "timestamp", "model_name", "reasoning_effort"),
+                **rest(step, *known, "model_name", "reasoning_effort"),
                 "metrics": metrics or None,
                 "message": None if isinstance(step.get("message"), str) else step.get("message"),
             },

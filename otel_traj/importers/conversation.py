@@ -34,6 +34,7 @@ class Conversation:
         self._heard: list[_Message] = []
         self._last: str | None = None
         self._asked: dict[str, _Message] = {}
+        self._is_shown_apart = False
         self.last_text: str | None = None
 
     def hear(self, message: _Message) -> None:
@@ -69,7 +70,7 @@ class Conversation:
             keep=keep,
             made_up=made_up,
         )
-        self._heard = []
+        self._heard, self._is_shown_apart = [], False
         self._asked = {str(call["id"]): call for call in tool_calls if call.get("id")}
         self.last_text = text
         return self._last
@@ -127,14 +128,16 @@ class Conversation:
     def shown(self, content: Any) -> None:
         """What the next request holds of the last result, where that is not the whole result."""
         if self._heard and self._heard[-1].get("role") == "tool":
-            self._heard[-1] = {**self._heard[-1], "content": content}
+            if content != self._heard[-1].get("content"):
+                self._heard[-1] = {**self._heard[-1], "content": content}
+                self._is_shown_apart = True
         else:
             self._heard.append({"role": "user", "content": content})
 
     def end(self) -> None:
         """Nothing follows: what no request holds any more is kept as events."""
         for message in self._heard if self._last else (*self._instructions, *self._heard):
-            if message.get("role") != "tool":
+            if message.get("role") != "tool" or self._is_shown_apart:
                 self._transcript.note("message", message)
         self._heard = []
 

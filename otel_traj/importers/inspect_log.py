@@ -237,7 +237,7 @@ class _Teller:
                 **_usage(output.get("usage") or {}),
                 **_settings(event.get("config") or {}),
             },
-            keep=rest(event, "event", "input", "tools", "timestamp", "completed"),
+            keep=rest(event, "event", "input", "tools"),
         )
         self._before = (span_id, [*given, answer])
 
@@ -267,9 +267,7 @@ class _Teller:
             error=_failure(error),
             error_type=str(error.get("type") or "_OTHER"),
             times=_times(event, None),
-            keep=rest(
-                event, "event", "function", "arguments", "result", "id", "timestamp", "completed"
-            ),
+            keep=rest(event, "event", "function", "arguments", "result", "id"),
         )
 
 
@@ -286,7 +284,7 @@ def _text(message: _Object) -> str | None:
 
 def _note(transcript: Transcript, event: _Object) -> None:
     when_ns = _ns(event.get("timestamp"))
-    transcript.note(str(event.get("event")), rest(event, "event", "timestamp"), at_ns=when_ns)
+    transcript.note(str(event.get("event")), rest(event, "event"), at_ns=when_ns)
 
 
 def _times(event: _Object, took_s: Any) -> Times:

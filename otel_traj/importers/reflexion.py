@@ -35,6 +35,6 @@ def _run(value: _Object) -> Records:
     transcript = Transcript("reflexion", value, trial=value.get("trial"))
     transcript.describe(task_id=str(value["name"]), arm=value.get("arm"))
     transcript.initial_state({"memory": value["memory"]})
-    transcript.keep(rest(value, "name", "is_success", "memory", "trial", "arm"))
+    transcript.keep(rest(value, "name", "memory", "trial", "arm"))
     transcript.outcome("success" if value["is_success"] else "failure")
     yield from transcript.records()

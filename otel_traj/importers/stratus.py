@@ -3,7 +3,8 @@
     {"trace_id", "agent_type", "problem_context", "tool_calls": [...], "thinking_steps": [...],
      "start_time", "end_time", "success", "final_submission"}
 
-Times are Unix seconds; a call's is when it had ended. Some traces hold the `repr` of objects in
+Times are Unix seconds. A call's is taken for its begin, as only so the order of calls is that of
+their times in every trace. Some traces hold the `repr` of objects in
 their place.
 """
 
@@ -56,8 +57,8 @@ def _run(value: _Object) -> Records:
         (_tell_call if kind == "tool" else _tell_thought)(transcript, told)
     transcript.answer(value.get("final_submission"))
     transcript.keep(rest(problem, "problem_id", "app_description", "initial_state"))
-    known = ("agent_type", "problem_context", "tool_calls", "thinking_steps", "final_submission")
-    transcript.keep(rest(value, *known, "start_time", "end_time"))
+    known = ("problem_context", "tool_calls", "thinking_steps", "final_submission")
+    transcript.keep(rest(value, *known))
     if isinstance(value.get("success"), bool):
         transcript.outcome("success" if value["success"] else "failure")
     for name, verdict in (value.get("oracle_results_enhanced") or {}).items():
@@ -68,15 +69,15 @@ def _run(value: _Object) -> Records:
 
 def _tell_call(transcript: Transcript, call: _Object) -> None:
     response = call.get("response")
-    ended_ns, took_s = _ns(call.get("timestamp")), call.get("duration")
-    started_ns = None if ended_ns is None or took_s is None else ended_ns - round(took_s * _S)
+    started_ns, took_s = _ns(call.get("timestamp")), call.get("duration")
+    ended_ns = None if started_ns is None or took_s is None else started_ns + round(took_s * _S)
     transcript.tool_call(
         call.get("tool_name"),
         call.get("arguments"),
         response,
         error=str(response) if call.get("success") is False else None,
         times=Times(started_ns, ended_ns),
-        keep=rest(call, "tool_name", "arguments", "response", "timestamp", "success"),
+        keep=rest(call, "tool_name", "arguments", "response"),
     )
 
 
@@ -87,7 +88,7 @@ def _tell_thought(transcript: Transcript, thought: _Object) -> None:
         about=thought.get("tool_choice"),
         times=Times(when_ns, when_ns),
         attributes={semconv.STEP_JUSTIFICATION: thought.get("justification")},
-        keep=rest(thought, "reasoning", "tool_choice", "justification", "timestamp"),
+        keep=rest(thought, "reasoning", "tool_choice", "justification"),
     )
 
 

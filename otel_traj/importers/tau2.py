@@ -72,8 +72,7 @@ def _run(simulation: _Object, task: _Object, info: _Object, frame: _Object) -> R
     transcript.answer(conversation.last_text)
     transcript.keep(frame)
     transcript.keep({"task": task or None, "info": info or None})
-    known = ("task_id", "trial", "start_time", "end_time", "messages", "policy")
-    transcript.keep(rest(simulation, *known))
+    transcript.keep(rest(simulation, "task_id", "trial", "messages", "policy"))
     _judge(transcript, simulation)
     yield from transcript.records()
 
@@ -133,7 +132,7 @@ def _tell_answer(conversation: Conversation, message: _Object, ended_ns: int | N
             semconv.CACHE_READ_TOKENS: details.get("cached_tokens"),
             semconv.COST_USD: message.get("cost"),
         },
-        keep=rest(message, "role", "content", "cost", "timestamp"),
+        keep=rest(message, "role", "content", "cost"),
     )
 
 
@@ -148,7 +147,7 @@ def _tell_result(conversation: Conversation, message: _Object, ended_ns: int | N
         content,
         error=str(content or "") if message.get("error") else None,
         times=Times(None, _ns(message.get("timestamp")) or ended_ns),
-        keep=rest(message, "role", "content", "id", "timestamp"),
+        keep=rest(message, "role", "content", "id"),
     )
 
 

@@ -367,6 +367,7 @@ class Transcript:
                 status_message=error,
                 attributes={**own, **self._kept(keep)},
                 scope_name=self._scope,
+                start_seq=self._n_ids,
             )
         )
         return span_id

@@ -77,12 +77,12 @@ def _tell(
     """What an agent said, or what a terminal gave; a terminal says itself whether it failed."""
     content = _text(entry.get("content"))
     keep = {"index": index, **rest(entry, "content")}
+    if speaker in _EXECUTORS:
+        failed = _FAILED.match(content or "") is not None
+        return transcript.tool_call(
+            speaker, result=content, error=content if failed else None, keep=keep
+        )
     with transcript.agent(speaker):
-        if speaker in _EXECUTORS:
-            failed = _FAILED.match(content or "") is not None
-            return transcript.tool_call(
-                speaker, result=content, error=content if failed else None, keep=keep
-            )
         return transcript.model_call(
             new=[{"role": "user", "content": heard}] if heard else (),
             text=content,

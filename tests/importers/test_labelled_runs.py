@@ -1,0 +1,311 @@
+"""Runs that others labelled: what happened comes out, and how good their evaluation says it was."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from otel_traj import importers
+from otel_traj.importers import Reading
+from otel_traj.store import TrajectoryStore
+from tests.importers.labelled import SYNTHETIC, kept, leaves, runs, said
+
+FILES = sorted(path.name for path in SYNTHETIC.iterdir())
+
+HAPPENED = {
+    # file: of each run, task id, what it was judged, its reward, and its steps
+    "atif.json": [(None, [], [], "user llm handoff:delegate llm tool:save llm")],
+    "inspect.json": [
+        ("sums/sum-3", ["error"], [], ""),
+        ("sums/sum-2", [], [], "user llm tool:add! llm"),
+        ("sums/sum-1", ["success"], [1.0], "user llm tool:add llm"),
+    ],
+    "messages.json": [(None, [], [], "user llm tool:thermometer llm")],
+    "mini_swe_agent.traj.json": [
+        ("shapes-2", [], [], "user llm tool:bash! llm user llm tool:bash"),
+    ],
+    "reflexion.jsonl": [("env_5", ["failure"], [], ""), ("env_5", ["success"], [], "")],
+    "reflexion.txt": [
+        (None, ["failure"], [], "user llm llm tool:Finish"),
+        (None, ["success"], [], "user llm tool:Search llm tool:Finish"),
+    ],
+    "stratus.json": [("oom-1", ["failure"], [], "thought:logs tool:logs tool:submit!")],
+    "swe_agent.traj": [("shapes-1", [], [], "user user llm tool:open llm tool:submit")],
+    "swe_agent_calls.traj": [(None, ["failure"], [], "user llm tool:bash")],
+    "tau2.json": [
+        ("close_9", ["error"], [], ""),
+        ("close_9", ["failure"], [0.0], "user llm tool:close!"),
+        ("close_9", ["success"], [1.0], "user llm tool:close! llm"),
+    ],
+    "tau_bench.json": [
+        ("3", ["success"], [1.0], "user llm tool:find_order llm tool:move llm"),
+        ("3", ["failure"], [0.0], "user llm tool:find_order llm tool:move! llm"),
+    ],
+    "tau_bench_few_shot.jsonl": [(None, [], [], "user llm user llm tool llm")],
+    "who_and_when.json": [("q-1", ["failure"], [], "user llm tool:Computer_terminal! llm llm")],
+}
+
+
+def step_words(run: Any) -> str:
+    """`tool:move!` is a call of tool `move` that failed."""
+    return " ".join(
+        step.kind
+        + (f":{step.tool_name}" if step.tool_name else "")
+        + ("!" if step.status == "error" else "")
+        for step in run.trajectory.steps
+    )
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_steps_and_verdicts_of_each_format_are_those_that_its_file_tells(name: str) -> None:
+    found = runs(SYNTHETIC / name)
+
+    happened = [
+        (run.trajectory.task_id, said(run, "outcome"), said(run, "reward"), step_words(run))
+        for run in found
+    ]
+
+    assert sorted(HAPPENED[name], key=str) == sorted(happened, key=str)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_nothing_that_a_file_says_is_lost(name: str) -> None:
+    content = (SYNTHETIC / name).read_text(encoding="utf-8")
+
+    stored = kept(importers.read(SYNTHETIC / name))
+
+    lost = {leaf for leaf in leaves(_told(content)) if leaf not in stored}
+    assert LEFT_OUT.get(name, set()) == lost
+
+
+def _told(content: str) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError:
+        lines = [line for line in content.splitlines() if line.startswith("{")]
+        return [json.loads(line) for line in lines]
+
+
+LEFT_OUT = {
+    "inspect.json": {"model", "attachment://aa11"},  # what an event is; where a text stood
+    "messages.json": {"function"},  # the only kind of tool that there is
+    "stratus.json": {
+        "ToolCall(tool_name='submit', arguments={'answer': 'a leak'}, timestamp=1772359220.0,"
+        " success=False, response='wrong number of arguments', duration=0.25)"
+    },
+    "swe_agent_calls.traj": {"function"},
+    "tau_bench.json": {"function"},
+    "tau_bench_few_shot.jsonl": {
+        "user: Is it paid?\nassistant: Which order?\nuser: 42,\nthe blue one.\nassistant: None\n"
+        'tool: {"paid": true}\nassistant: It is paid.'
+    },
+}
+"""What is told in another form, piece by piece."""
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_reading_a_file_again_changes_nothing(name: str, tmp_path: Path) -> None:
+    store = TrajectoryStore.create(tmp_path / "store")
+
+    first = store.append(importers.read(SYNTHETIC / name))
+    before = _rows(store)
+    second = store.append(importers.read(SYNTHETIC / name))
+
+    assert first.spans > 0
+    assert (0, 0, 0) == (second.spans, second.logs, second.conflicts)
+    assert before == _rows(store)
+
+
+def _rows(store: TrajectoryStore) -> list[Any]:
+    query = "select trajectory_id, rev, n_steps, outcome, reward from trajectories order by all"
+    return store.sql(query).fetchall()
+
+
+def test_a_folder_of_all_formats_is_told_apart_by_content_alone(tmp_path: Path) -> None:
+    for number, name in enumerate(FILES):
+        shutil.copy(SYNTHETIC / name, tmp_path / f"{number:03}")
+
+    readings = list(importers.readings(tmp_path))
+    for reading in readings:
+        list(reading)
+
+    assert {
+        "atif.json": "ATIF",
+        "inspect.json": "Inspect log",
+        "messages.json": "chat messages",
+        "mini_swe_agent.traj.json": "mini-swe-agent trajectory",
+        "reflexion.jsonl": "Reflexion results",
+        "reflexion.txt": "Reflexion text log",
+        "stratus.json": "Stratus trace",
+        "swe_agent.traj": "SWE-agent trajectory",
+        "swe_agent_calls.traj": "SWE-agent trajectory",
+        "tau2.json": "tau2-bench results",
+        "tau_bench.json": "tau-bench results",
+        "tau_bench_few_shot.jsonl": "tau-bench results",
+        "who_and_when.json": "Who&When run",
+    } == dict(zip(FILES, (reading.format for reading in readings), strict=True))
+    assert [] == [reading.flaws for reading in readings if reading.flaws]
+
+
+def test_times_that_nobody_told_are_no_durations() -> None:
+    first, second = runs(SYNTHETIC / "tau_bench.json")
+
+    assert (None, None) == (first.trajectory.duration_us, first.trajectory.end_time)
+    assert [None] * 6 == [step.duration_us for step in first.trajectory.steps]
+    starts = [step.start_time for step in first.trajectory.steps]
+    assert starts == sorted(starts)
+    told_by_spans = [step for step in first.trajectory.steps if step.kind != "user"]
+    assert all("start_time: order in the source" in step.inferred for step in told_by_spans)
+    assert first.trajectory.start_time < second.trajectory.start_time  # the trials in order
+
+
+def test_times_that_are_told_are_kept_and_the_others_stay_unknown() -> None:
+    run = runs(SYNTHETIC / "tau2.json")[0]
+
+    by_name = {(s.kind, s.turn): s for s in max(runs(SYNTHETIC / "tau2.json"), key=_n).trajectory.steps}
+    model, tool = by_name["llm", 0], by_name["tool", 0]
+
+    assert datetime(2026, 3, 1, 10, 0, tzinfo=UTC) == run.trajectory.start_time
+    assert 9_000_000 == run.trajectory.duration_us
+    assert (1_500_000, "resp-1", 90, 7) == (
+        model.duration_us,
+        model.response_id,
+        model.input_tokens,
+        model.output_tokens,
+    )
+    assert (None, datetime(2026, 3, 1, 10, 0, 3, 200_000, UTC)) == (tool.duration_us, tool.end_time)
+
+
+def _n(run: Any) -> int:
+    return int(run.trajectory.n_steps)
+
+
+def test_a_request_is_whole_though_its_span_tells_only_what_is_new() -> None:
+    from otel_traj.assembly.requests import rebuild
+
+    run = runs(SYNTHETIC / "tau_bench.json")[0]
+    steps = run.trajectory.steps
+
+    messages = rebuild(steps, 5)
+
+    assert messages is not None
+    assert ["system", "user", "assistant", "tool", "assistant", "tool"] == [
+        message.role for message in messages
+    ]
+    assert all(step.messages_hash for step in steps if step.kind == "llm")
+
+
+def test_costs_that_are_told_are_recorded_ones() -> None:
+    run = max(runs(SYNTHETIC / "tau2.json"), key=_n)
+
+    costs = [(s.cost_usd, s.cost_source) for s in run.trajectory.steps if s.kind == "llm"]
+
+    assert [(0.01, "recorded"), (0.01, "recorded")] == costs
+
+
+def test_a_submitted_patch_is_told_as_changes_of_files() -> None:
+    run = runs(SYNTHETIC / "swe_agent.traj")[0]
+
+    changes = [
+        (change.step, change.path, change.added, change.removed)
+        for change in run.trajectory.file_changes
+    ]
+
+    assert [(5, "area.py", 1, 1), (5, "new.py", 1, 0)] == changes
+
+
+def test_the_labelled_mistake_is_an_annotation_of_its_step() -> None:
+    run = runs(SYNTHETIC / "who_and_when.json")[0]
+
+    (mistake,) = [note for note in run.annotations if note.name == "mistake"]
+    step = next(s for s in run.trajectory.steps if s.span_id == mistake.span_id)
+
+    assert ("Guesser", "I will say 7.") == (mistake.value_text, step.output_text)
+    assert json.loads(mistake.value_json or "") == {"explanation": "It guessed."}
+    assert (["Guesser"], [2.0], ["It guessed."]) == (
+        said(run, "mistake_agent"),
+        said(run, "mistake_step"),
+        said(run, "mistake_reason"),
+    )
+
+
+def test_an_episode_in_two_sections_is_one_run_with_both_verdicts() -> None:
+    by_answer = {run.trajectory.final_answer: run for run in runs(SYNTHETIC / "reflexion.txt")}
+
+    assert ["halted", "incorrect"] == sorted(said(by_answer["nobody"], "section"))
+    assert ["correct"] == said(by_answer["River A"], "section")
+
+
+def test_samples_of_an_eval_archive_are_those_of_the_same_log_as_json(tmp_path: Path) -> None:
+    log = json.loads((SYNTHETIC / "inspect.json").read_text())
+    archive = _eval_archive(tmp_path / "log.eval", log)
+
+    as_archive = [run.trajectory for run in runs(archive)]
+
+    assert [run.trajectory for run in runs(SYNTHETIC / "inspect.json")] == as_archive
+
+
+def _eval_archive(path: Path, log: dict[str, Any]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("_journal/start.json", json.dumps({"eval": log["eval"]}))
+        for sample in log["samples"]:
+            name = f"samples/{sample['id']}_epoch_{sample['epoch']}.json"
+            archive.writestr(name, json.dumps(sample))
+        header = {key: value for key, value in log.items() if key != "samples"}
+        archive.writestr("header.json", json.dumps(header))
+    return path
+
+
+def test_a_sample_that_cannot_be_read_spoils_no_other(tmp_path: Path) -> None:
+    log = json.loads((SYNTHETIC / "inspect.json").read_text())
+    log["samples"][1]["messages"] = ["no message"]
+    path = tmp_path / "log.json"
+    path.write_text(json.dumps(log))
+
+    reading = Reading(importers.find(path)[0])
+    traces = {record.trace_id for record in reading}
+
+    assert 2 == len(traces)
+    assert reading.is_damaged
+    (flaw,) = reading.flaws
+    assert "sample 2" in flaw.place
+    assert "Inspect log" in flaw.what
+
+
+def test_a_torn_archive_says_so(tmp_path: Path) -> None:
+    log = json.loads((SYNTHETIC / "inspect.json").read_text())
+    whole = _eval_archive(tmp_path / "whole.eval", log).read_bytes()
+    path = tmp_path / "torn.eval"
+    path.write_bytes(whole[: len(whole) // 2])
+
+    reading = Reading(importers.find(path)[0])
+
+    assert [] == list(reading)
+    assert reading.is_damaged
+    assert ["the archive"] == [flaw.place for flaw in reading.flaws]
+
+
+def test_a_version_that_is_not_known_is_named(tmp_path: Path) -> None:
+    document = json.loads((SYNTHETIC / "atif.json").read_text())
+    path = tmp_path / "new.json"
+    path.write_text(json.dumps({**document, "schema_version": "ATIF-v2.0"}))
+
+    reading = Reading(importers.find(path)[0])
+
+    assert [] == list(reading)
+    (flaw,) = reading.flaws
+    assert "ATIF-v2.0 is not known; ATIF-v1.x is read" in flaw.what
+
+
+def test_a_compressed_file_is_the_same_run(tmp_path: Path) -> None:
+    path = tmp_path / "packed.gz"
+    path.write_bytes(gzip.compress((SYNTHETIC / "tau_bench.json").read_bytes()))
+
+    assert runs(SYNTHETIC / "tau_bench.json") == runs(path)
