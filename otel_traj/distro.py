@@ -3,8 +3,8 @@
 The command looks up a *distro*, which sets defaults, and a *configurator*, which sets up the SDK;
 where no variable names one it takes the first that is installed. So ours step aside unless they are
 named: that otel-traj is installed must not change what others start. Named, the SDK is configured
-as its variables say (exporters, resource, sampler), and then `instrument()` adds what records: an
-exporter alone would see ended batches, not runs.
+as its variables or its file say (exporters, resource, sampler), and then `instrument()` adds what
+records: an exporter alone would see ended batches, not runs.
 
 Needs the extra `auto`; `OTEL_TRAJ_STORE` says where to record.
 """
@@ -18,6 +18,7 @@ from typing import Any, Final
 from opentelemetry.instrumentation.distro import (  # type: ignore[attr-defined]
     BaseDistro,
 )
+from opentelemetry.sdk import environment_variables
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 
 NAME: Final = "otel_traj"
@@ -25,6 +26,7 @@ NAME: Final = "otel_traj"
 
 _DISTRO: Final = "OTEL_PYTHON_DISTRO"
 _CONFIGURATOR: Final = "OTEL_PYTHON_CONFIGURATOR"
+_CONFIG_FILE: Final = "OTEL_CONFIG_FILE"
 _EXPORTERS: Final = ("OTEL_TRACES_EXPORTER", "OTEL_LOGS_EXPORTER", "OTEL_METRICS_EXPORTER")
 
 
@@ -51,7 +53,21 @@ class Configurator(_OTelSDKConfigurator):
         from otel_traj.capture import autostart
 
         super()._configure(**kwargs)  # type: ignore[no-untyped-call]
-        autostart.start()
+        if not _is_disabled_by_file():
+            autostart.start()
+
+
+def _is_disabled_by_file() -> bool:
+    """Whether a declarative configuration says `disabled`: the variable for it is ignored then.
+
+    Where the file or what reads it is not there, the SDK's configurator has raised already.
+    """
+    file = os.environ.get(_CONFIG_FILE)
+    if not file or not hasattr(environment_variables, _CONFIG_FILE):
+        return False  # there is none, or the SDK is too old to read one
+    from opentelemetry.configuration import load_config_file
+
+    return bool(load_config_file(file).disabled)
 
 
 def distro() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -123,6 +124,61 @@ def test_where_nothing_can_be_recorded_the_program_runs(
 
     assert (ran.returncode, ran.stdout) == (3, "looked ['--its', 'own']\n")
     assert ran.stderr.count("otel-traj: nothing is recorded: ") == 1
+
+
+# --- a declarative configuration ---------------------------------------------------------------
+
+needs_files = pytest.mark.skipif(
+    importlib.util.find_spec("opentelemetry.configuration") is None,
+    reason="needs opentelemetry-configuration",
+)
+FILE = """
+file_format: "1.0"
+resource:
+  attributes: [{name: service.name, value: shop}]
+tracer_provider:
+  limits: {attribute_count_limit: 1000}
+  processors:
+  - simple: {exporter: EXPORTER}
+"""
+
+
+@needs_files
+def test_a_configuration_file_may_name_our_exporter(instrument: Instrument, tmp_path: Path) -> None:
+    (tmp_path / "otel.yaml").write_text(FILE.replace("EXPORTER", "{trajectory: {}}"))
+
+    ran = instrument(AGENT, OTEL_CONFIG_FILE="otel.yaml", OTEL_TRAJ_STORE="here")
+
+    assert (ran.returncode, ran.stdout) == (3, "looked ['--its', 'own']\n")
+    found = open_store(tmp_path / "here").sql("select service, tools from trajectories")
+    assert found.fetchall() == [("shop", ["look"])]
+
+
+@needs_files
+def test_our_distro_records_beside_what_a_configuration_file_sets_up(
+    instrument: Instrument, tmp_path: Path
+) -> None:
+    (tmp_path / "otel.yaml").write_text(FILE.replace("EXPORTER", "{console: {}}"))
+
+    ran = instrument(AGENT, OTEL_PYTHON_DISTRO="otel_traj", OTEL_CONFIG_FILE="otel.yaml")
+
+    assert '"name": "execute_tool look"' in ran.stdout
+    found = open_store(tmp_path / "traces").sql(
+        "select service, agent_name, tools, n_dropped_attributes from trajectories"
+    )
+    assert found.fetchall() == [("shop", "clerk", ["look"], 0)]
+
+
+@needs_files
+def test_a_configuration_file_that_disables_the_sdk_disables_recording(
+    instrument: Instrument, tmp_path: Path
+) -> None:
+    (tmp_path / "otel.yaml").write_text('file_format: "1.0"\ndisabled: true\n')
+
+    ran = instrument(AGENT, OTEL_PYTHON_DISTRO="otel_traj", OTEL_CONFIG_FILE="otel.yaml")
+
+    assert (ran.returncode, ran.stdout) == (3, "looked ['--its', 'own']\n")
+    assert not (tmp_path / "traces").exists()
 
 
 def test_switched_off_it_records_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
