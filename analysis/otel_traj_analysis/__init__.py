@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otel_traj.errors import ConfigurationError, InputError, UnknownNameError
+from otel_traj.errors import InputError, UnknownNameError
 from otel_traj_analysis import header
 from otel_traj_analysis.header import Analysis, Column, Parameter
 
@@ -98,16 +98,16 @@ def run(store: TrajectoryStore, name: str, /, **parameters: object) -> duckdb.Du
         UnknownNameError: Nothing is shipped under this name; the message lists what is.
         ConfigurationError: A parameter is unknown or of the wrong type, or an own file is wrong.
         QueryError: The SQL of an own file does not bind, or is more than one `select`.
+        MissingExtraError: Its rows are to be labelled, and the extra `analysis` is not installed.
     """
     from otel_traj_analysis import runner
 
     analysis = load(name)
-    if analysis.labels is not None:
-        raise ConfigurationError(
-            f"Analysis {analysis.name!r} wants its rows labelled by {analysis.labels!r}, which this"
-            f" version does not know; its SQL alone gives the counts"
-        )
-    return runner.answer(store.connection(), analysis, parameters)
+    connection = store.connection()
+    relation = runner.answer(connection, analysis, parameters)
+    if analysis.labels:
+        return runner.labelled(connection, relation, analysis.labels)
+    return relation
 
 
 def check(store: TrajectoryStore) -> tuple[Violations, ...]:

@@ -49,6 +49,9 @@ PARAMETER_TYPES: Final = {
 Values: TypeAlias = dict[str, list[tuple[int, str]]]
 """Key of a header -> its lines, each with its number in the file."""
 
+STEPS: Final = ("contrast",)
+"""Statistical steps that a header may name under `labels`."""
+
 KEYS: Final = ("name", "grain", "units", "parameters", "labels")
 
 _KEY = re.compile(r"(?P<key>[a-z]+): ?(?P<value>.*)")
@@ -162,7 +165,7 @@ class _Parser:
             sentence=self.sentence(values),
             grain=self.text(values, "grain"),
             units=self.text(values, "units") if "units" in values else None,
-            labels=self.text(values, "labels") if "labels" in values else None,
+            labels=self.labels(values) if "labels" in values else None,
             parameters=parameters,
             columns=self.columns(),
             sql=self.sql,
@@ -203,6 +206,13 @@ class _Parser:
         if not text:
             self.fail(1, f"the header needs a line `-- {key}: ...`")
         return text
+
+    def labels(self, values: Values) -> str:
+        step = self.text(values, "labels")
+        if step not in STEPS:
+            number, _ = values["labels"][0]
+            self.fail(number, f"unknown step {step!r}; there is {', '.join(STEPS)}")
+        return step
 
     def name(self, values: Values) -> str:
         number, name = values["name"][0]

@@ -8,9 +8,9 @@ from typing import Final
 
 import duckdb
 
-from otel_traj.errors import ConfigurationError, QueryError
+from otel_traj.errors import ConfigurationError, MissingExtraError, QueryError
 from otel_traj.store import attempts, schema
-from otel_traj_analysis import SHOWN_VIOLATIONS, Violations
+from otel_traj_analysis import SHOWN_VIOLATIONS, Violations, labels
 from otel_traj_analysis.header import Analysis, Column
 
 COMPUTED: Final = {"attempts": attempts.SQL}
@@ -31,6 +31,24 @@ def answer(
         return connection.sql(analysis.sql)
     except duckdb.Error as error:
         raise QueryError(f"{analysis.name}: {error}") from error
+
+
+def labelled(
+    connection: duckdb.DuckDBPyConnection, counts: duckdb.DuckDBPyRelation, step: str
+) -> duckdb.DuckDBPyRelation:
+    """Judge the counts of an analysis by the step that its header names.
+
+    Raises:
+        MissingExtraError: scipy or statsmodels is not installed.
+    """
+    try:
+        from otel_traj_analysis import contrast
+    except ImportError as error:
+        raise MissingExtraError(
+            f"The step {step!r}", "scipy and statsmodels", "analysis"
+        ) from error
+
+    return connection.from_arrow(contrast.label(counts.to_arrow_table()))
 
 
 def violations(connection: duckdb.DuckDBPyConnection, check: Analysis) -> Violations:
@@ -58,6 +76,8 @@ def with_types(analysis: Analysis) -> Analysis:
         Column(column.name, duckdb_type, column.meaning)
         for column, duckdb_type in zip(analysis.columns, types, strict=True)
     )
+    if analysis.labels:
+        columns = (*columns[:2], *labels.STEP_COLUMNS[analysis.labels], *columns[2:])
     return replace(analysis, columns=columns)
 
 

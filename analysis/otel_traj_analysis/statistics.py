@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -123,14 +124,13 @@ def risk_difference(strata: Strata) -> Interval:
     )
 
 
-def common_odds_ratio(strata: Strata) -> Interval:
-    """Mantel-Haenszel odds ratio with the interval of Robins, Breslow and Greenland (1986)."""
+def common_odds_ratio(strata: Strata) -> float:
+    """Mantel-Haenszel odds ratio; infinite or NaN where a sum is empty."""
     tables = _tables(strata)
     if tables is None:
-        return NOTHING
+        return math.nan
     with np.errstate(divide="ignore", invalid="ignore"):
-        low, high = tables.oddsratio_pooled_confint(1 - CONFIDENCE)
-        return Interval(float(tables.oddsratio_pooled), float(low), float(high))
+        return float(tables.oddsratio_pooled)
 
 
 def cochran_mantel_haenszel(strata: Strata) -> float:
@@ -159,13 +159,14 @@ def exact(strata: Strata) -> Exact:
     if not len(useful):
         return Exact(1.0, 1.0, 1.0, 1.0)
     observed = int(useful[:, 0].sum())
-    lows, highs = _support(useful)
-    if int((highs - lows).sum()) > EXACT_SUPPORT:
+    a, b, c, d = useful.T
+    lowest = int(np.maximum(0, a - d).sum())
+    if int(np.minimum(a + b, a + c).sum()) - lowest > EXACT_SUPPORT:
         return _normal(useful, observed)
     density = np.ones(1)
-    for row, low, high in zip(useful, lows, highs, strict=True):
-        density = np.convolve(density, _hypergeometric(row, int(low), int(high)))
-    place = observed - int(lows.sum())
+    for counts in useful.tolist():
+        density = np.convolve(density, _hypergeometric(*counts))
+    place = observed - lowest
     return Exact(
         greater=min(1.0, float(density[place:].sum())),
         less=min(1.0, float(density[: place + 1].sum())),
@@ -174,15 +175,11 @@ def exact(strata: Strata) -> Exact:
     )
 
 
-def _support(strata: Strata) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Least and greatest number of successes with the pattern, per stratum."""
-    a, b, c, d = strata.T
-    return np.maximum(0, a - d), np.minimum(a + b, a + c)
-
-
-def _hypergeometric(row: Strata, low: int, high: int) -> Floats:
-    a, b, c, d = (int(count) for count in row)
-    density: Floats = stats.hypergeom.pmf(np.arange(low, high + 1), a + b + c + d, a + c, a + b)
+@lru_cache(maxsize=65_536)
+def _hypergeometric(a: int, b: int, c: int, d: int) -> Floats:
+    """Probabilities of all counts that these margins allow; tables of few runs come up often."""
+    counts = np.arange(max(0, a - d), min(a + b, a + c) + 1)
+    density: Floats = stats.hypergeom.pmf(counts, a + b + c + d, a + c, a + b)
     return density
 
 

@@ -11,7 +11,7 @@ SQL: Final = """\
 with headers as (
     select trajectory_id, coalesce(task_id, task, user_input) as task, agent_name, agent_version,
         start_time, outcome, outcome_source, reward, n_steps, tools, final_answer,
-        coalesce(relation, '') in ('fork', 'replay', 'revision', 'subagent') as is_derived
+        coalesce(relation, '') in ('fork', 'replay', 'subagent') as is_derived
     from trajectories
 ), alike as (
     select trajectory_id from headers

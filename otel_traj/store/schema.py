@@ -333,7 +333,7 @@ TRAJECTORIES = Table(
         ),
         _number("stitch_confidence", "How sure the joining of its traces is; NULL for one trace"),
         _text("grade", "How far it can be replayed: A, B, C or D"),
-        _number("sampling_rate", "Share of runs kept by sampling, NULL when unknown"),
+        _number("sampling_rate", "Probability with which sampling kept this run, NULL when not told"),
         _flag("complete", "False while spans may still come, or when some are known to be missing"),
         _text("derive_version", "Version of the rules that derived it"),
         _json("initial_state", "State at the start, as given"),
@@ -544,7 +544,7 @@ VIEW_COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = MappingProxyType(
             _number("reward", "As in `trajectories`"),
             _text(
                 "left_out",
-                "NULL: counts; derived: fork, replay, revision or sub-agent; repeated: the same"
+                "NULL: counts; derived: a fork, replay or run of a sub-agent; repeated: the same"
                 " word for word as an earlier run; unjudged: nobody gave an outcome; error: broken"
                 " by harness or provider; unknown: cannot be told",
             ),

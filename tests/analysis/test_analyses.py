@@ -36,6 +36,7 @@ def test_names_are_the_shipped_questions() -> None:
         "outcomes",
         "replay_inputs",
         "step_timeline",
+        "success_patterns",
         "token_cost",
         "tool_effectiveness",
     )

@@ -57,9 +57,10 @@ def test_only_verdicts_count(
     assert attempts([judged], [], "is_success, left_out") == [(is_success, left_out)]
 
 
-@pytest.mark.parametrize("relation", ["fork", "replay", "revision", "subagent"])
+@pytest.mark.parametrize("relation", ["fork", "replay", "subagent"])
 def test_what_was_made_from_another_run_is_no_attempt(relation: str) -> None:
     assert attempts([run("a", relation=relation, **JUDGED)], [], "left_out") == [("derived",)]
+    assert attempts([run("a", relation="revision", **JUDGED)], [], "left_out") == [(None,)]
 
 
 def test_a_task_is_known_by_id_text_or_first_request() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from otel_traj_analysis import cases, runner
+from otel_traj_analysis import cases
 from otel_traj_analysis.header import Analysis
 from tests.analysis import mutation
 from tests.analysis.shipped import ALL, CHECKS
@@ -46,7 +46,7 @@ def test_every_column_is_expected_in_some_case(analysis: Analysis) -> None:
 
     expected = {name for row in rows for name in row}
 
-    assert expected == {column.name for column in runner.with_types(analysis).columns}
+    assert expected == {column.name for column in analysis.columns}
 
 
 @pytest.mark.slow

@@ -151,9 +151,7 @@ def test_labels_that_nobody_can_give_are_refused(store: TrajectoryStore, tmp_pat
         "select\n    count(*) as n  -- steps\nfrom steps;\n"
     )
 
-    with pytest.raises(
-        ConfigurationError, match="labelled by 'magic', which this version does not"
-    ):
+    with pytest.raises(ConfigurationError, match="unknown step 'magic'; there is contrast"):
         analysis.run(store, str(file))
 
 

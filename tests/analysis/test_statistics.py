@@ -56,7 +56,7 @@ def test_admissions_in_berkeley() -> None:
     ratio = statistics.common_odds_ratio(BERKELEY)
 
     assert statistics.cochran_mantel_haenszel(BERKELEY) == pytest.approx(0.2323, abs=1e-4)
-    assert ratio == pytest.approx((0.9046968, 0.7719074, 1.0603298), abs=1e-6)
+    assert ratio == pytest.approx(0.9046968, abs=1e-6)
     assert statistics.breslow_day(BERKELEY) == pytest.approx(0.00207, abs=1e-4)
     difference = statistics.risk_difference(BERKELEY)
     assert difference.low < 0 < difference.high, "no bias of the departments against women"
@@ -187,6 +187,6 @@ def test_strata_that_do_not_vary_say_nothing() -> None:
         statistics.cochran_mantel_haenszel,
         statistics.breslow_day,
         lambda strata: statistics.risk_difference(strata).estimate,
-        lambda strata: statistics.common_odds_ratio(strata).estimate,
+        statistics.common_odds_ratio,
     ):
         assert math.isnan(function(alike))

@@ -1,0 +1,286 @@
+"""Labels patterns by whether runs that show them end otherwise than runs of the same task do not.
+
+Input are the counts of an analysis whose header says `-- labels: contrast`: one row per pattern
+with its 2x2 tables by stratum, and one of kind `all`. SQL counted; here it is only tested. A label
+says what the counts allow one to believe, see `labels.LABELS`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from otel_traj_analysis import statistics
+from otel_traj_analysis.labels import COLUMNS, LABELS, Label
+from otel_traj_analysis.statistics import Exact, Interval, Strata
+
+Row: TypeAlias = Mapping[str, Any]
+
+MAX_Q: Final = 0.10
+SUGGESTIVE_P: Final = 0.05
+CONFOUNDED_Q: Final = 0.10
+CONFOUNDED_P: Final = 0.01
+NOTHING_WITHIN_P: Final = 0.2
+CONFIRMING_P: Final = 0.1
+MIN_RUNS: Final = 5
+MIN_STRATA: Final = 3
+DETECTABLE: Final = 0.25
+
+
+def label(rows: pa.Table) -> pa.Table:
+    """Test every pattern and say what may be believed of it; those that help come first.
+
+    Args:
+        rows: Columns `kind`, `pattern`, `n_runs`, `n_success`, `n_without`, `n_without_success`
+            and `strata`, a list of 2x2 tables with `landmark`, `stratum` and `half`.
+
+    Returns:
+        The rows of kind `all` and of every pattern whose runs succeed more often than others, with
+        `labels.COLUMNS` added.
+    """
+    told = rows.to_pylist()
+    patterns = [Pattern(row) for row in told if row["kind"] != "all"]
+    judged = [row | _blank() for row in told if row["kind"] == "all"]
+    for row in judged:
+        row["finding"] = _base(row)
+    q_values, q_overall = _corrected(patterns)
+    ranked = sorted(
+        (_judged(pattern, q_values[n], q_overall[n]) for n, pattern in enumerate(patterns)),
+        key=_rank,
+    )
+    judged += [row for row in ranked if row["difference"] is None or row["difference"] > 0]
+    return pa.Table.from_pylist(judged, schema=_schema(rows.schema))
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """One pattern's counts, and the tests of them that are worth doing once."""
+
+    row: Row
+
+    def strata(self, *, landmark: int = 0, half: str | None = None) -> Strata:
+        """Its 2x2 tables, shape (k, 4), k >= 0."""
+        return np.array(
+            [
+                [
+                    table["with_success"],
+                    table["with_failure"],
+                    table["without_success"],
+                    table["without_failure"],
+                ]
+                for table in self.row["strata"]
+                if table["landmark"] == landmark and half in (None, table["half"])
+            ],
+            dtype=np.int64,
+        ).reshape(-1, 4)
+
+    @cached_property
+    def whole(self) -> Strata:
+        """The tables of whole runs."""
+        return self.strata()
+
+    @cached_property
+    def within(self) -> Exact:
+        """The test within strata."""
+        return statistics.exact(self.whole)
+
+    @cached_property
+    def difference(self) -> Interval:
+        """The difference of success rates within strata."""
+        return statistics.risk_difference(self.whole)
+
+    @cached_property
+    def overall(self) -> Strata:
+        """All runs as one table, shape (1, 4)."""
+        row = self.row
+        with_pattern = [row["n_success"], row["n_runs"] - row["n_success"]]
+        without = [row["n_without_success"], row["n_without"] - row["n_without_success"]]
+        return np.array([with_pattern + without], dtype=np.int64)
+
+    @cached_property
+    def of_all(self) -> Exact:
+        """The test over all runs as if they were of one task."""
+        return statistics.exact(self.overall)
+
+    @cached_property
+    def confirming(self) -> float | None:
+        """One-sided p-value in the second half of the tasks, 1.0 where the first half disagrees.
+
+        None where one of the halves can tell nothing.
+        """
+        discovered = statistics.risk_difference(self.strata(half="a")).estimate
+        found = statistics.exact(self.strata(half="b"))
+        if math.isnan(discovered) or found.least >= CONFIRMING_P:
+            return None
+        return found.greater if discovered > 0 else 1.0
+
+    @cached_property
+    def same_length(self) -> float | None:
+        """Least one-sided p-value among runs that got equally far; None where none can tell."""
+        landmarks = {table["landmark"] for table in self.row["strata"]} - {0}
+        tests = [statistics.exact(self.strata(landmark=landmark)) for landmark in sorted(landmarks)]
+        return min((test.greater for test in tests if test.least < CONFIRMING_P), default=None)
+
+
+def _corrected(patterns: Sequence[Pattern]) -> tuple[list[float], list[float]]:
+    """Rates of false discoveries within strata and over all runs, each kind a family."""
+    within, overall = [1.0] * len(patterns), [1.0] * len(patterns)
+    kinds = dict.fromkeys(pattern.row["kind"] for pattern in patterns)
+    for kind in kinds:
+        places = [n for n, pattern in enumerate(patterns) if pattern.row["kind"] == kind]
+        for q_values, tests in (
+            (within, [patterns[n].within for n in places]),
+            (overall, [patterns[n].of_all for n in places]),
+        ):
+            p_values = [test.two_sided for test in tests]
+            corrected = statistics.q_values(p_values, [test.least for test in tests])
+            for n, q in zip(places, corrected, strict=True):
+                q_values[n] = q
+    return within, overall
+
+
+def _label(pattern: Pattern, q: float, q_overall: float) -> Label:
+    p, low = pattern.within.two_sided, pattern.difference.low
+    supported = pattern.row["n_runs"] >= MIN_RUNS and _n_strata(pattern) >= MIN_STRATA
+    same_length, confirming = pattern.same_length, pattern.confirming
+    if p < SUGGESTIVE_P and same_length is not None and same_length > NOTHING_WITHIN_P:
+        return "length-artefact"
+    if (
+        q <= MAX_Q
+        and low > 0
+        and supported
+        and same_length is not None
+        and same_length < CONFIRMING_P
+        and confirming is not None
+        and confirming < CONFIRMING_P
+    ):
+        return "established"
+    if p < SUGGESTIVE_P:
+        return "suggestive"
+    seen_overall = q_overall <= CONFOUNDED_Q or pattern.of_all.two_sided <= CONFOUNDED_P
+    can_tell = len(statistics.informative(pattern.whole)) > 0
+    if seen_overall and can_tell and (p > NOTHING_WITHIN_P or _flips(pattern)):
+        return "task-confounded"
+    if statistics.detectable_difference(pattern.whole) > DETECTABLE:
+        return "insufficient"
+    return "no-effect"
+
+
+def _flips(pattern: Pattern) -> bool:
+    """Whether the difference within strata has another sign than the one over all runs."""
+    overall = statistics.risk_difference(pattern.overall).estimate
+    return bool(pattern.difference.estimate * overall < 0)
+
+
+def _n_strata(pattern: Pattern) -> int:
+    return int((pattern.whole[:, :2].sum(axis=1) > 0).sum())
+
+
+def _judged(pattern: Pattern, q: float, q_overall: float) -> dict[str, Any]:
+    row = dict(pattern.row)
+    given = _label(pattern, q, q_overall)
+    useful = len(statistics.informative(pattern.whole))
+    success = statistics.wilson(row["n_success"], row["n_runs"])
+    added = {
+        "label": given,
+        "missing": statistics.units_missing(pattern.whole, DETECTABLE)
+        if given == "insufficient"
+        else None,
+        "difference": pattern.difference.estimate,
+        "difference_low": pattern.difference.low,
+        "difference_high": pattern.difference.high,
+        "p_value": pattern.within.two_sided if useful else None,
+        "q_value": q if useful else None,
+        "p_overall": pattern.of_all.two_sided,
+        "odds_ratio": statistics.common_odds_ratio(pattern.whole),
+        "p_same_everywhere": statistics.breslow_day(pattern.whole),
+        "success_low": success.low,
+        "success_high": success.high,
+        "n_strata": _n_strata(pattern),
+        "n_mixed": useful,
+        "p_confirming": pattern.confirming,
+        "p_same_length": pattern.same_length,
+        "detectable": statistics.detectable_difference(pattern.whole),
+        "confidence": _confidence(pattern) if given == "established" else 0.0,
+    }
+    judged = row | {name: _known(value) for name, value in added.items()}
+    judged["finding"] = _finding(judged)
+    return judged
+
+
+def _confidence(pattern: Pattern) -> float:
+    """Lower bound of the success rate with the pattern, drawn towards that of its strata."""
+    a, b, c, d = pattern.whole.T
+    expected = ((a + b) * (a + c) / (a + b + c + d)).sum() / (a + b).sum()
+    row = pattern.row
+    return statistics.shrunk_low(row["n_success"], row["n_runs"], float(expected))
+
+
+def _rank(row: Row) -> tuple[Any, ...]:
+    q = row["q_value"]
+    return (list(LABELS).index(row["label"]), 1.0 if q is None else q, -row["n_runs"])
+
+
+# --- in words ------------------------------------------------------------------------------------
+
+
+def _finding(row: Row) -> str:
+    counts = (
+        f"{row['n_success']} of {row['n_runs']} runs with it succeed,"
+        f" {row['n_without_success']} of {row['n_without']} without"
+    )
+    if row["label"] == "insufficient":
+        return f"cannot be told: {counts}; {row['missing']:,} more runs of mixed tasks are needed"
+    if row["label"] == "task-confounded":
+        return f"{counts}; not so within the same task ({row['n_mixed']} tasks can tell)"
+    within = (
+        f"{_points(row['difference'])} points within tasks"
+        f" (95 % {_points(row['difference_low'])} to {_points(row['difference_high'])},"
+        f" {row['n_mixed']} tasks that can tell)"
+    )
+    if row["label"] == "length-artefact":
+        return f"{within}, but none among runs that got equally far"
+    return f"{counts}: {within}"
+
+
+def _base(row: Row) -> str:
+    left_out = dict(row["left_out"] or ())
+    said = f"{row['n_success']} of {row['n_runs']} judged runs succeed"
+    if left_out:
+        listed = ", ".join(f"{n:,} {reason}" for reason, n in left_out.items())
+        said += f"; left out: {listed}"
+    if "unjudged" in left_out:
+        said += " (say how they ended: otel-traj annotate)"
+    return said
+
+
+def _points(difference: float | None) -> str:
+    return "?" if difference is None else f"{100 * difference:+.0f}"
+
+
+# --- tables --------------------------------------------------------------------------------------
+
+
+def _known(value: Any) -> Any:
+    """NaN is what statistics say where the data say nothing; in a table that is NULL."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _blank() -> dict[str, Any]:
+    return {column.name: None for column in COLUMNS}
+
+
+def _schema(counts: pa.Schema) -> pa.Schema:
+    types = {"VARCHAR": pa.string(), "BIGINT": pa.int64(), "DOUBLE": pa.float64()}
+    added = [pa.field(column.name, types[column.type]) for column in COLUMNS]
+    return pa.schema(list(_inserted(list(counts), added)))
+
+
+def _inserted(counts: Sequence[Any], added: Sequence[Any]) -> Iterable[Any]:
+    return [*counts[:2], *added, *counts[2:]]

@@ -1,0 +1,56 @@
+"""What the statistical step of an analysis adds to its counts; listing it needs no statistics.
+
+A header that says `-- labels: contrast` names the step; `contrast` is the code that judges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias
+
+from otel_traj_analysis.header import Column
+
+Label: TypeAlias = Literal[
+    "established",
+    "suggestive",
+    "task-confounded",
+    "length-artefact",
+    "no-effect",
+    "insufficient",
+]
+
+LABELS: Final[Mapping[Label, str]] = {
+    "established": "holds within tasks: q <= 0.10, the interval excludes 0, at least 5 runs in 3"
+    " strata, also when compared at the same length, and again in the other half of the tasks",
+    "suggestive": "p < 0.05 within tasks, but not sure among so many, or not confirmed",
+    "task-confounded": "seen over all runs and not within tasks: easy tasks show it",
+    "length-artefact": "seen over whole runs and not among runs compared at the same length",
+    "no-effect": "a difference of 25 points would have been seen, and none was",
+    "insufficient": "too few runs in tasks of mixed outcome; `missing` says how many more",
+}
+
+COLUMNS: Final = (
+    Column("label", "VARCHAR", "what the counts allow one to believe; NULL: of kind `all`"),
+    Column("finding", "VARCHAR", "the same as a sentence"),
+    Column("missing", "BIGINT", "runs of mixed tasks that are still needed; NULL: enough"),
+    Column("difference", "DOUBLE", "success rate with minus without, within strata; NULL: unknown"),
+    Column("difference_low", "DOUBLE", "lower 95 % bound of the difference"),
+    Column("difference_high", "DOUBLE", "upper 95 % bound of the difference"),
+    Column("p_value", "DOUBLE", "exact, two-sided, within strata; NULL: no stratum can tell"),
+    Column("q_value", "DOUBLE", "rate of false discoveries among patterns of the kind"),
+    Column("p_overall", "DOUBLE", "Fisher's, over all runs as if they were of one task"),
+    Column("odds_ratio", "DOUBLE", "Mantel-Haenszel's, within strata; NULL: unknown"),
+    Column("p_same_everywhere", "DOUBLE", "that strata agree (Breslow-Day, Tarone); NULL: unknown"),
+    Column("success_low", "DOUBLE", "lower 95 % bound of the success rate (Wilson)"),
+    Column("success_high", "DOUBLE", "upper 95 % bound of the success rate (Wilson)"),
+    Column("n_strata", "BIGINT", "strata in which some runs show it"),
+    Column("n_mixed", "BIGINT", "strata that can tell: both the pattern and the outcome vary"),
+    Column("p_confirming", "DOUBLE", "one-sided, in the other half of the tasks; NULL: too few"),
+    Column("p_same_length", "DOUBLE", "one-sided, least over landmarks; NULL: too few"),
+    Column("detectable", "DOUBLE", "difference that would be seen with a power of 80 %"),
+    Column("confidence", "DOUBLE", "lower bound of the success rate, shrunk; 0 if not established"),
+)
+"""What `contrast` adds to the columns of the analysis, behind `kind` and `pattern`."""
+
+STEP_COLUMNS: Final = {"contrast": COLUMNS}
+"""Step -> the columns it adds."""

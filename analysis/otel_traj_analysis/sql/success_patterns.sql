@@ -1,0 +1,341 @@
+-- name: success_patterns
+-- What runs that succeed do and runs that fail do not, among tries at the same task: tools, orders,
+-- repetitions and omissions, each with the counts that can confirm or refute it.
+-- grain: one row per pattern, and one of kind `all` for all runs; patterns that the very same runs
+--     show are one row
+-- units: one attempt that was judged; repetitions word for word, forks and replays do not count
+-- parameters: agent (text, default null): only runs of this agent
+--     symbol (text, default 'tool'): what a pattern is made of: tool, status (failed calls apart)
+--     max_length (int, default 5): most calls in a row that make a pattern
+--     max_gap (int, default 3): most other calls between two calls of a `gapped` pattern
+--     min_runs (int, default 5): runs that must show a pattern, and runs that must not
+--     builtin_outcomes (bool, default false): count runs that nobody judged by how they ended
+-- labels: contrast
+
+with attempted as (
+    select
+        trajectory_id,
+        left_out is null
+        or (left_out = 'unjudged' and coalesce(getvariable('builtin_outcomes'), false)) as counts,
+        left_out,
+        is_success,
+        coalesce(task, '') as task,
+        concat_ws(' · ', coalesce(task, '(no task)'), agent_name, agent_version) as stratum
+    from attempts
+    where getvariable('agent') is null or agent_name = getvariable('agent')
+),
+
+units as (
+    select
+        trajectory_id,
+        is_success,
+        stratum,
+        case when md5_number_lower(task) % 2 = 0 then 'a' else 'b' end as half
+    from attempted
+    where counts and is_success is not null
+),
+
+calls as (
+    select
+        trajectory_id,
+        trace_id,
+        span_id,
+        row_number() over (partition by trajectory_id order by step) as place,
+        case
+            when coalesce(getvariable('symbol'), 'tool') = 'status' and status = 'error'
+                then tool_name || ' failed'
+            else tool_name
+        end as symbol
+    from steps
+    where
+        kind in ('tool', 'handoff')
+        and tool_name is not null
+        and trajectory_id in (select trajectory_id from units)
+),
+
+runs as (
+    select
+        units.trajectory_id,
+        units.is_success,
+        units.stratum,
+        units.half,
+        coalesce(list(calls.symbol order by calls.place) filter (calls.symbol is not null), [])
+            as symbols
+    from units
+    left join calls on calls.trajectory_id = units.trajectory_id
+    group by all
+),
+
+in_a_row as (
+    select
+        trajectory_id,
+        list_slice(symbols, place, place + length - 1) as pattern,
+        min(place + length - 1) as place,
+        min(place + length - 1) filter (place = 1) as place_from_start
+    from (
+        select
+            trajectory_id,
+            symbols,
+            length,
+            unnest(range(1, len(symbols) - length + 2)) as place
+        from runs
+        cross join range(1, coalesce(getvariable('max_length'), 5) + 1) as lengths(length)
+    )
+    group by all
+),
+
+with_gaps as (
+    select
+        first.trajectory_id,
+        [first.symbol, second.symbol] as pattern,
+        min(second.place) as place
+    from calls as first
+    join calls as second
+        on
+            second.trajectory_id = first.trajectory_id
+            and second.place
+            between first.place + 1 and first.place + 1 + coalesce(getvariable('max_gap'), 3)
+    group by all
+    union all
+    select
+        first.trajectory_id,
+        [first.symbol, second.symbol, third.symbol] as pattern,
+        min(third.place) as place
+    from calls as first
+    join calls as second
+        on
+            second.trajectory_id = first.trajectory_id
+            and second.place
+            between first.place + 1 and first.place + 1 + coalesce(getvariable('max_gap'), 3)
+    join calls as third
+        on
+            third.trajectory_id = first.trajectory_id
+            and third.place
+            between second.place + 1 and second.place + 1 + coalesce(getvariable('max_gap'), 3)
+    group by all
+),
+
+firsts as (
+    select
+        trajectory_id,
+        symbol,
+        min(place) as place,
+        list(place order by place) as places
+    from calls
+    group by all
+),
+
+shown as (
+    select trajectory_id, 'tool' as kind, pattern, place
+    from in_a_row
+    where len(pattern) = 1
+    union all
+    select trajectory_id, 'sequence', pattern, place
+    from in_a_row
+    where len(pattern) > 1 and len(list_distinct(pattern)) > 1
+    union all
+    select trajectory_id, 'loop', pattern, place
+    from in_a_row
+    where len(pattern) = 3 and len(list_distinct(pattern)) = 1
+    union all
+    select trajectory_id, 'start', pattern, place_from_start
+    from in_a_row
+    where len(pattern) <= 3 and place_from_start is not null
+    union all
+    select trajectory_id, 'gapped', pattern, place
+    from with_gaps
+    union all
+    select trajectory_id, 'count', [symbol, '>= ' || n], places[n]
+    from firsts
+    cross join (values (2), (3), (5), (10)) as thresholds(n)
+    where len(places) >= n
+    union all
+    select later.trajectory_id, 'before', [earlier.symbol, later.symbol],
+        list_min(list_filter(later.places, lambda place: place > earlier.place))
+    from firsts as later
+    join firsts as earlier
+        on
+            earlier.trajectory_id = later.trajectory_id
+            and earlier.symbol <> later.symbol
+            and earlier.place < list_max(later.places)
+    union all
+    select later.trajectory_id, 'without', [symbols.symbol, later.symbol], later.place
+    from firsts as later
+    cross join (select distinct symbol from firsts) as symbols
+    left join firsts as earlier
+        on
+            earlier.trajectory_id = later.trajectory_id
+            and earlier.symbol = symbols.symbol
+            and earlier.place < later.place
+    where symbols.symbol <> later.symbol and earlier.symbol is null
+),
+
+-- Patterns that the same runs show cannot be told apart: the simplest stands for all.
+patterns as (
+    select
+        min_by(row(kind, pattern), row(order_of_kind, len(pattern), pattern)) as chosen,
+        list(kind || ': ' || array_to_string(pattern, ' → ')
+            order by order_of_kind, len(pattern), pattern)[2:6] as same_runs
+    from (
+        select
+            kind,
+            pattern,
+            count(*) as n_runs,
+            bit_xor(hash(trajectory_id)) as who,
+            sum(hash(trajectory_id)::hugeint) as who_too,
+            list_position(
+                ['tool', 'count', 'loop', 'start', 'sequence', 'before', 'without', 'gapped'], kind
+            ) as order_of_kind
+        from shown
+        group by kind, pattern
+    )
+    where
+        n_runs >= coalesce(getvariable('min_runs'), 5)
+        and (select count(*) from runs) - n_runs >= coalesce(getvariable('min_runs'), 5)
+    group by who, who_too, n_runs
+),
+
+support as (
+    select
+        patterns.chosen[1] as kind,
+        patterns.chosen[2] as pattern,
+        patterns.same_runs,
+        shown.place,
+        runs.trajectory_id,
+        runs.is_success,
+        runs.stratum,
+        len(runs.symbols) as n_calls
+    from patterns
+    join shown on shown.kind = patterns.chosen[1] and shown.pattern = patterns.chosen[2]
+    join runs on runs.trajectory_id = shown.trajectory_id
+),
+
+-- A long run has more room for a pattern, and long runs fail: at a landmark only runs that got so
+-- far are compared, by what they did up to there. Landmark 0 compares whole runs.
+landmarks as (
+    select 0 as landmark
+    union
+    select unnest(quantile_disc(len(symbols), [0.25, 0.5, 0.75])) from runs
+),
+
+reached as (
+    select
+        landmarks.landmark,
+        runs.stratum,
+        runs.half,
+        count(*) as n,
+        count(*) filter (where runs.is_success) as n_success
+    from runs
+    join landmarks on len(runs.symbols) >= landmarks.landmark
+    group by all
+),
+
+showed as (
+    select
+        support.kind,
+        support.pattern,
+        landmarks.landmark,
+        support.stratum,
+        count(*) as n,
+        count(*) filter (where support.is_success) as n_success
+    from support
+    join landmarks
+        on
+            landmarks.landmark = 0
+            or (support.n_calls >= landmarks.landmark and support.place <= landmarks.landmark)
+    group by all
+),
+
+tables as (
+    select
+        showed.kind,
+        showed.pattern,
+        list({
+            'landmark': showed.landmark,
+            'stratum': showed.stratum,
+            'half': reached.half,
+            'with_success': showed.n_success,
+            'with_failure': showed.n - showed.n_success,
+            'without_success': reached.n_success - showed.n_success,
+            'without_failure': reached.n - reached.n_success - showed.n + showed.n_success
+        } order by showed.landmark, showed.stratum) as strata
+    from showed
+    join reached on reached.landmark = showed.landmark and reached.stratum = showed.stratum
+    group by showed.kind, showed.pattern
+),
+
+examples as (
+    select
+        support.kind,
+        support.pattern,
+        any_value(support.same_runs) as same_runs,
+        count(*) as n_runs,
+        count(*) filter (where support.is_success) as n_success,
+        list({
+            'trajectory_id': support.trajectory_id,
+            'trace_id': calls.trace_id,
+            'span_id': calls.span_id
+        } order by support.is_success desc, support.trajectory_id)[:3] as examples
+    from support
+    join calls on calls.trajectory_id = support.trajectory_id and calls.place = support.place
+    group by support.kind, support.pattern
+),
+
+base as (
+    select count(*) as n, count(*) filter (where is_success) as n_success from runs
+),
+
+rows_of_answer as (
+    select
+        'all' as kind,
+        []::varchar[] as pattern,
+        []::varchar[] as same_runs,
+        base.n as n_runs,
+        base.n_success,
+        0 as n_without,
+        0 as n_without_success,
+        (
+            select map_from_entries(list((reason, n) order by reason))
+            from (
+                select coalesce(left_out, 'open') as reason, count(*) as n
+                from attempted
+                where not counts or is_success is null
+                group by all
+            )
+        ) as left_out,
+        [] as strata,
+        [] as examples
+    from base
+    where exists (select 1 from attempted)
+    union all
+    select
+        examples.kind,
+        examples.pattern,
+        examples.same_runs,
+        examples.n_runs,
+        examples.n_success,
+        base.n - examples.n_runs,
+        base.n_success - examples.n_success,
+        null,
+        tables.strata,
+        examples.examples
+    from examples
+    join tables on tables.kind = examples.kind and tables.pattern = examples.pattern
+    cross join base
+)
+
+select
+    kind,  -- all, tool, count, loop, start, sequence, before, without or gapped
+    pattern,  -- its calls in order; of `without` the call left out, then the one that comes
+    n_runs,  -- runs that show it
+    n_success,  -- of these, runs that succeeded
+    n_success / nullif(n_runs, 0) as success_rate,  -- in [0, 1]; NULL: no runs
+    n_without,  -- runs that do not show it
+    n_without_success,  -- of these, runs that succeeded
+    n_without_success / nullif(n_without, 0) as success_rate_without,  -- in [0, 1]; NULL: no runs
+    same_runs,  -- other patterns that exactly these runs show; up to five
+    strata,  -- the counts by task, agent and version; `landmark` 0: whole runs, else first calls
+    examples,  -- up to three runs with the span that completes the pattern, successes first
+    left_out  -- of kind `all`: runs that do not count, by reason; NULL: another kind, or none
+from rows_of_answer
+order by kind <> 'all', abs(success_rate - success_rate_without) desc, n_runs desc, kind, pattern;
