@@ -119,11 +119,8 @@ class _Teller:
         conversation.hear({**said, "tool_calls": calls} if calls else said)
         self._transcript.note("step", rest(step, "source", "message"))
         for result in (step.get("observation") or {}).get("results") or ():
-            if calls:
-                call_id, content = result.get("source_call_id"), result.get("content")
-                conversation.hear({"role": "tool", "tool_call_id": call_id, "content": content})
-            else:
-                self._observed(conversation, result, {})
+            call_id, content = result.get("source_call_id"), result.get("content")
+            conversation.hear({"role": "tool", "tool_call_id": call_id, "content": content})
 
     def _acted(self, conversation: Conversation, step: _Object, agent: _Object) -> None:
         calls = step.get("tool_calls") or ()
@@ -132,15 +129,20 @@ class _Teller:
             self._transcript.note("step", rest(step, "tool_calls", "observation"), at_ns=when_ns)
         else:
             self._said(conversation, step, agent, when_ns)
-        extras = {call.get("tool_call_id"): call for call in calls}
-        answered = set()
-        for result in (step.get("observation") or {}).get("results") or ():
-            call = extras.get(result.get("source_call_id"), {})
-            answered.add(call.get("tool_call_id"))
-            self._observed(conversation, result, call)
-        for call in calls:
-            if call.get("tool_call_id") not in answered and step.get("llm_call_count") == 0:
-                self._observed(conversation, {"source_call_id": call.get("tool_call_id")}, call)
+        by_id = {call.get("tool_call_id"): call for call in calls}
+        results = (step.get("observation") or {}).get("results") or ()
+        for result in results:
+            call = by_id.pop(result.get("source_call_id"), None)
+            if call is None and len(results) == len(calls) == 1:
+                call = by_id.popitem()[1]  # the one result of the one call, though it names none
+            if call is not None or result.get("subagent_trajectory_ref"):
+                self._observed(conversation, result, call or {})
+            else:
+                conversation.hear({"role": "tool", "content": result.get("content")})
+                self._transcript.note("result", result)
+        if step.get("llm_call_count") == 0:  # nothing else would tell of these
+            for call in by_id.values():
+                self._observed(conversation, {}, call)
 
     def _said(
         self, conversation: Conversation, step: _Object, agent: _Object, when_ns: int | None
@@ -171,7 +173,7 @@ class _Teller:
 
     def _observed(self, conversation: Conversation, result: _Object, call: _Object) -> None:
         span_id = conversation.run(
-            result.get("source_call_id"),
+            call.get("tool_call_id") or result.get("source_call_id"),
             result.get("content"),
             name=call.get("function_name"),
             arguments=call.get("arguments"),

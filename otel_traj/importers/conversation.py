@@ -40,7 +40,9 @@ class Conversation:
     def hear(self, message: _Message) -> None:
         """A message that the next request holds: of a user, or instructions."""
         is_leading = self._last is None and not self._heard
-        target = self._instructions if message.get("role") == "system" and is_leading else self._heard
+        target = (
+            self._instructions if message.get("role") == "system" and is_leading else self._heard
+        )
         target.append(message)
 
     def say(

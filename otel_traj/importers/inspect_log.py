@@ -157,7 +157,7 @@ def _failure(error: _Object) -> str | None:
 
 def _message(message: _Object) -> dict[str, Any]:
     """A message of a request, in the conventions' form; what else it says stays on it."""
-    parts: list[dict[str, Any]] = []
+    parts: list[_Object] = []
     content = message.get("content")
     if message.get("role") == "tool":
         parts = [

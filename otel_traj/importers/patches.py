@@ -27,7 +27,7 @@ def file_changes(patch: str) -> Iterator[dict[str, Any]]:
 
 
 def _of_file(diff: str) -> dict[str, Any] | None:
-    paths = {mark: path for mark, path in _PATH.findall(diff.split("\n@@", 1)[0])}
+    paths = dict(_PATH.findall(diff.split("\n@@", 1)[0]))
     named = _GIT_PATHS.match(diff)
     before = paths.get("---") or (named and named[1])
     after = paths.get("+++") or (named and named[2])

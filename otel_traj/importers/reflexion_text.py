@@ -28,7 +28,9 @@ NAME: Final = "Reflexion text log"
 
 _TRIAL: Final = re.compile(r"BEGIN TRIAL (\d+)")
 _SECTION: Final = re.compile(r"-+ BEGIN (\w+) AGENTS -+")
-_LABEL: Final = re.compile(r"(Question|Thought|Action|Observation|Correct answer|Reflection)(?: (\d+))?:")
+_LABEL: Final = re.compile(
+    r"(Question|Thought|Action|Observation|Correct answer|Reflection)(?: (\d+))?:"
+)
 _ACTION: Final = re.compile(r"\s*(\w+)\[(.*)\]\s*", re.S)
 _INVALID: Final = "Invalid Action"
 
@@ -87,9 +89,7 @@ def _run(episode: _Episode) -> Records:
     said = [(label, text.strip()) for label, text in episode.said]
     question = next((text for label, text in said if label == "Question"), "")
     trial = None if episode.trial is None else episode.trial - 1
-    transcript = Transcript(
-        "reflexion", [episode.trial, said], agent="react", trial=trial
-    )
+    transcript = Transcript("reflexion", [episode.trial, said], agent="react", trial=trial)
     transcript.describe(task=question)
     conversation = Conversation(transcript)
     conversation.hear({"role": "user", "content": question})

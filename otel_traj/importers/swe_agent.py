@@ -32,8 +32,9 @@ def fits(value: _Object) -> bool:
     history, steps = value.get("history"), value.get("trajectory")
     if isinstance(steps, list) and steps and isinstance(steps[0], Mapping):
         return {"action", "observation"} <= steps[0].keys()
-    is_told = isinstance(history, list) and bool(history) and isinstance(history[0], Mapping)
-    return is_told and "mistake_step" not in value and {"role", "agent"} <= history[0].keys()
+    if not isinstance(history, list) or not history or not isinstance(history[0], Mapping):
+        return False
+    return {"role", "agent"} <= history[0].keys()
 
 
 def pieces(value: _Object) -> Iterator[tuple[str, Records]]:
@@ -146,14 +147,15 @@ class _Teller:
 
 def _is_of(step: _Object, message: _Object) -> bool:
     """Whether a step began with this answer."""
-    said = {text.strip() for text in (message.get("content"), message.get("thought")) if _is(text)}
-    told = {text.strip() for text in (step.get("response"), step.get("thought")) if _is(text)}
-    same_action = _is(step.get("action")) and step["action"] == message.get("action")
-    return same_action or not said.isdisjoint(told)
+    said = _texts(message.get("content"), message.get("thought"))
+    told = _texts(step.get("response"), step.get("thought"))
+    actions = _texts(step.get("action")) & _texts(message.get("action"))
+    return bool(actions) or not said.isdisjoint(told)
 
 
-def _is(text: Any) -> bool:
-    return isinstance(text, str) and bool(text.strip())
+def _texts(*values: Any) -> set[str]:
+    """The texts among some values that say something."""
+    return {value.strip() for value in values if isinstance(value, str) and value.strip()}
 
 
 def _judge(transcript: Transcript, value: _Object, info: _Object) -> None:

@@ -6,7 +6,7 @@ A simulation is the run of an agent against a simulated user. What the user's si
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from otel_traj import semconv
@@ -66,8 +66,10 @@ def _run(simulation: _Object, task: _Object, info: _Object, frame: _Object) -> R
     conversation = Conversation(transcript, model=model)
     if policy := simulation.get("policy"):
         conversation.hear({"role": "system", "content": policy})
-    for position, message in enumerate(simulation["messages"] or ()):
-        _tell(transcript, conversation, message, is_first=position == 0)
+    messages = simulation["messages"] or ()
+    n_scripted = _n_scripted(messages)
+    for position, message in enumerate(messages):
+        _tell(transcript, conversation, message, is_scripted=position < n_scripted)
     conversation.end()
     transcript.answer(conversation.last_text)
     transcript.keep(frame)
@@ -90,13 +92,25 @@ def _task_text(task: _Object) -> str | None:
 # --- messages ------------------------------------------------------------------------------------
 
 
+def _n_scripted(messages: Sequence[_Object]) -> int:
+    """How many messages a run begins with that no model was asked for: a greeting, a history."""
+    answers = [n for n, message in enumerate(messages) if message.get("role") == "assistant"]
+    generated = (n for n in answers if messages[n].get("usage") or messages[n].get("raw_data"))
+    return next(generated, 1 if answers[:1] == [0] else 0)
+
+
 def _tell(
-    transcript: Transcript, conversation: Conversation, message: _Object, *, is_first: bool
+    transcript: Transcript, conversation: Conversation, message: _Object, *, is_scripted: bool
 ) -> None:
     role, ended_ns = message.get("role"), _ns(message.get("timestamp"))
-    # The first words of the agent come from a script; no model is asked for them.
-    is_scripted = is_first and role == "assistant" and not message.get("usage")
-    if role == "assistant" and not is_scripted:
+    if is_scripted:
+        transcript.at(ended_ns)
+        calls = [_call(call) for call in message.get("tool_calls") or ()]
+        answered = {"tool_call_id": message.get("id")} if role == "tool" else {}
+        said = {"role": role, "content": message.get("content"), **answered}
+        conversation.hear({**said, "tool_calls": calls} if calls else said)
+        transcript.note("message", rest(message, "role", "content"), at_ns=ended_ns)
+    elif role == "assistant":
         _tell_answer(conversation, message, ended_ns)
     elif role == "tool" and (message.get("requestor") or "assistant") == "assistant":
         for result in message.get("tool_messages") or [message]:
@@ -117,11 +131,11 @@ def _tell_answer(conversation: Conversation, message: _Object, ended_ns: int | N
     usage = message.get("usage") or {}
     took_s = message.get("generation_time_seconds")
     started_ns = None if took_s is None or ended_ns is None else ended_ns - round(took_s * 1e9)
-    choice = next(iter(raw.get("choices") or ()), {})
+    choice: _Object = next(iter(raw.get("choices") or ()), {})
     details = (raw.get("usage") or {}).get("prompt_tokens_details") or {}
     conversation.say(
         message.get("content"),
-        [{"id": call.get("id"), **_function(call)} for call in message.get("tool_calls") or ()],
+        [_call(call) for call in message.get("tool_calls") or ()],
         times=Times(started_ns, ended_ns),
         attributes={
             semconv.RESPONSE_ID: raw.get("id"),
@@ -136,8 +150,8 @@ def _tell_answer(conversation: Conversation, message: _Object, ended_ns: int | N
     )
 
 
-def _function(call: _Object) -> dict[str, Any]:
-    return {"name": call.get("name"), "arguments": call.get("arguments")}
+def _call(call: _Object) -> dict[str, Any]:
+    return {key: call.get(key) for key in ("id", "name", "arguments")}
 
 
 def _tell_result(conversation: Conversation, message: _Object, ended_ns: int | None) -> None:
@@ -165,8 +179,8 @@ def _judge(transcript: Transcript, simulation: _Object) -> None:
     elif reward is not None:
         transcript.reward(float(reward), is_verdict=category is None)
         if category is not None:
-            outcome = "success" if float(reward) >= 1 else "failure"
-            transcript.outcome(outcome, category=category)
+            is_success = float(reward) >= 1
+            transcript.outcome("success" if is_success else "failure", category=category)
     for name, share in (told.get("reward_breakdown") or {}).items():
         transcript.evaluate(str(name), value=share)
 

@@ -1,4 +1,4 @@
-"""Results of tau-bench: a simulated user talks to an agent with tools; reward 1 or 0.
+r"""Results of tau-bench: a simulated user talks to an agent with tools; reward 1 or 0.
 
     {"task_id", "trial", "reward", "info": {"task", "reward_info", ...}, "traj": [messages]}
 

@@ -267,7 +267,12 @@ class Transcript:
             self._event(semconv.EVENT_FILE_CHANGE, change, span_id)
 
     def note(
-        self, name: str, told: Mapping[str, Any], *, span_id: str | None = None, at_ns: int | None = None
+        self,
+        name: str,
+        told: Mapping[str, Any],
+        *,
+        span_id: str | None = None,
+        at_ns: int | None = None,
     ) -> None:
         """Keep what has no span of its own as an event of the run."""
         kept = {key: as_scalar(value) for key, value in told.items() if value is not None}
@@ -409,7 +414,9 @@ class Transcript:
                 self._trace_id,
                 agent.span_id,
                 agent.parent_id,
-                f"{semconv.OP_INVOKE_AGENT} {agent.name}" if agent.name else semconv.OP_INVOKE_AGENT,
+                f"{semconv.OP_INVOKE_AGENT} {agent.name}"
+                if agent.name
+                else semconv.OP_INVOKE_AGENT,
                 start_ns,
                 end_ns,
                 status=agent.status,

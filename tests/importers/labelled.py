@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -49,10 +50,8 @@ def leaves(value: Any) -> Iterator[str]:
     elif isinstance(value, str):
         yield value.strip()
         if value.lstrip().startswith(("{", "[")):
-            try:
+            with contextlib.suppress(ValueError):
                 yield from leaves(json.loads(value))
-            except ValueError:
-                pass
     elif value is not None:
         yield json.dumps(value)
 

@@ -19,7 +19,7 @@ from tests.importers.labelled import SYNTHETIC, kept, leaves, runs, said
 
 FILES = sorted(path.name for path in SYNTHETIC.iterdir())
 
-HAPPENED = {
+HAPPENED: dict[str, list[tuple[str | None, list[str], list[float], str]]] = {
     # file: of each run, task id, what it was judged, its reward, and its steps
     "atif.json": [(None, [], [], "user llm handoff:delegate llm tool:save llm")],
     "inspect.json": [
@@ -119,7 +119,7 @@ def test_reading_a_file_again_changes_nothing(name: str, tmp_path: Path) -> None
     second = store.append(importers.read(SYNTHETIC / name))
 
     assert first.spans > 0
-    assert (0, 0, 0) == (second.spans, second.logs, second.conflicts)
+    assert (second.spans, second.logs, second.conflicts) == (0, 0, 0)
     assert before == _rows(store)
 
 
@@ -136,7 +136,7 @@ def test_a_folder_of_all_formats_is_told_apart_by_content_alone(tmp_path: Path) 
     for reading in readings:
         list(reading)
 
-    assert {
+    assert dict(zip(FILES, (reading.format for reading in readings), strict=True)) == {
         "atif.json": "ATIF",
         "inspect.json": "Inspect log",
         "messages.json": "chat messages",
@@ -150,15 +150,15 @@ def test_a_folder_of_all_formats_is_told_apart_by_content_alone(tmp_path: Path) 
         "tau_bench.json": "tau-bench results",
         "tau_bench_few_shot.jsonl": "tau-bench results",
         "who_and_when.json": "Who&When run",
-    } == dict(zip(FILES, (reading.format for reading in readings), strict=True))
-    assert [] == [reading.flaws for reading in readings if reading.flaws]
+    }
+    assert [reading.flaws for reading in readings if reading.flaws] == []
 
 
 def test_times_that_nobody_told_are_no_durations() -> None:
     first, second = runs(SYNTHETIC / "tau_bench.json")
 
-    assert (None, None) == (first.trajectory.duration_us, first.trajectory.end_time)
-    assert [None] * 6 == [step.duration_us for step in first.trajectory.steps]
+    assert (first.trajectory.duration_us, first.trajectory.end_time) == (None, None)
+    assert [step.duration_us for step in first.trajectory.steps] == [None] * 6
     starts = [step.start_time for step in first.trajectory.steps]
     assert starts == sorted(starts)
     told_by_spans = [step for step in first.trajectory.steps if step.kind != "user"]
@@ -169,17 +169,19 @@ def test_times_that_nobody_told_are_no_durations() -> None:
 def test_times_that_are_told_are_kept_and_the_others_stay_unknown() -> None:
     run = runs(SYNTHETIC / "tau2.json")[0]
 
-    by_name = {(s.kind, s.turn): s for s in max(runs(SYNTHETIC / "tau2.json"), key=_n).trajectory.steps}
+    by_name = {
+        (s.kind, s.turn): s for s in max(runs(SYNTHETIC / "tau2.json"), key=_n).trajectory.steps
+    }
     model, tool = by_name["llm", 0], by_name["tool", 0]
 
     assert datetime(2026, 3, 1, 10, 0, tzinfo=UTC) == run.trajectory.start_time
-    assert 9_000_000 == run.trajectory.duration_us
-    assert (1_500_000, "resp-1", 90, 7) == (
+    assert run.trajectory.duration_us == 9_000_000
+    assert (
         model.duration_us,
         model.response_id,
         model.input_tokens,
         model.output_tokens,
-    )
+    ) == (1_500_000, "resp-1", 90, 7)
     assert (None, datetime(2026, 3, 1, 10, 0, 3, 200_000, UTC)) == (tool.duration_us, tool.end_time)
 
 
@@ -196,8 +198,13 @@ def test_a_request_is_whole_though_its_span_tells_only_what_is_new() -> None:
     messages = rebuild(steps, 5)
 
     assert messages is not None
-    assert ["system", "user", "assistant", "tool", "assistant", "tool"] == [
-        message.role for message in messages
+    assert [message.role for message in messages] == [
+        "system",
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+        "tool",
     ]
     assert all(step.messages_hash for step in steps if step.kind == "llm")
 
@@ -207,7 +214,7 @@ def test_costs_that_are_told_are_recorded_ones() -> None:
 
     costs = [(s.cost_usd, s.cost_source) for s in run.trajectory.steps if s.kind == "llm"]
 
-    assert [(0.01, "recorded"), (0.01, "recorded")] == costs
+    assert costs == [(0.01, "recorded"), (0.01, "recorded")]
 
 
 def test_a_submitted_patch_is_told_as_changes_of_files() -> None:
@@ -218,29 +225,29 @@ def test_a_submitted_patch_is_told_as_changes_of_files() -> None:
         for change in run.trajectory.file_changes
     ]
 
-    assert [(5, "area.py", 1, 1), (5, "new.py", 1, 0)] == changes
+    assert changes == [(5, "area.py", 1, 1), (5, "new.py", 1, 0)]
 
 
 def test_the_labelled_mistake_is_an_annotation_of_its_step() -> None:
     run = runs(SYNTHETIC / "who_and_when.json")[0]
 
     (mistake,) = [note for note in run.annotations if note.name == "mistake"]
-    step = next(s for s in run.trajectory.steps if s.span_id == mistake.span_id)
+    step = next(s for s in run.trajectory.steps[::-1] if s.span_id == mistake.span_id)
 
-    assert ("Guesser", "I will say 7.") == (mistake.value_text, step.output_text)
+    assert (mistake.value_text, step.output_text) == ("Guesser", "I will say 7.")
     assert json.loads(mistake.value_json or "") == {"explanation": "It guessed."}
-    assert (["Guesser"], [2.0], ["It guessed."]) == (
+    assert (
         said(run, "mistake_agent"),
         said(run, "mistake_step"),
         said(run, "mistake_reason"),
-    )
+    ) == (["Guesser"], [2.0], ["It guessed."])
 
 
 def test_an_episode_in_two_sections_is_one_run_with_both_verdicts() -> None:
     by_answer = {run.trajectory.final_answer: run for run in runs(SYNTHETIC / "reflexion.txt")}
 
-    assert ["halted", "incorrect"] == sorted(said(by_answer["nobody"], "section"))
-    assert ["correct"] == said(by_answer["River A"], "section")
+    assert sorted(said(by_answer["nobody"], "section")) == ["halted", "incorrect"]
+    assert said(by_answer["River A"], "section") == ["correct"]
 
 
 def test_samples_of_an_eval_archive_are_those_of_the_same_log_as_json(tmp_path: Path) -> None:
@@ -272,7 +279,7 @@ def test_a_sample_that_cannot_be_read_spoils_no_other(tmp_path: Path) -> None:
     reading = Reading(importers.find(path)[0])
     traces = {record.trace_id for record in reading}
 
-    assert 2 == len(traces)
+    assert len(traces) == 2
     assert reading.is_damaged
     (flaw,) = reading.flaws
     assert "sample 2" in flaw.place
@@ -287,9 +294,9 @@ def test_a_torn_archive_says_so(tmp_path: Path) -> None:
 
     reading = Reading(importers.find(path)[0])
 
-    assert [] == list(reading)
+    assert list(reading) == []
     assert reading.is_damaged
-    assert ["the archive"] == [flaw.place for flaw in reading.flaws]
+    assert [flaw.place for flaw in reading.flaws] == ["the archive"]
 
 
 def test_a_version_that_is_not_known_is_named(tmp_path: Path) -> None:
@@ -299,7 +306,7 @@ def test_a_version_that_is_not_known_is_named(tmp_path: Path) -> None:
 
     reading = Reading(importers.find(path)[0])
 
-    assert [] == list(reading)
+    assert list(reading) == []
     (flaw,) = reading.flaws
     assert "ATIF-v2.0 is not known; ATIF-v1.x is read" in flaw.what
 
