@@ -108,7 +108,13 @@ def in_place(
 def _in_place(node: Node, step: Step | None) -> SpanRecord:
     span, named = node.span, _renamed(node, step) if step else _kept(node)
     own = {key: value for key, value in span.attributes.items() if key in named.attributes}
-    return dataclasses.replace(span, attributes={**named.attributes, **own}, events=named.events)
+    attributes = {**named.attributes, **own}
+    return dataclasses.replace(
+        span,
+        attributes=attributes,
+        events=named.events,
+        schema_url=span.schema_url if attributes == span.attributes else None,
+    )
 
 
 def _owners(steps: Iterable[Step], step_of: Mapping[Key, int | None]) -> dict[Key, Step]:

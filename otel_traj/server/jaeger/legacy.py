@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, Final
 
 from otel_traj import semconv
@@ -17,7 +17,7 @@ _MOST_EXACT: Final = 2**53 - 1
 Tag = dict[str, Any]
 
 
-def trace(trace_id: str, spans: Iterable[SpanRecord]) -> dict[str, Any]:
+def trace(trace_id: str, spans: Sequence[SpanRecord]) -> dict[str, Any]:
     """One trace of a legacy answer.
 
     Args:
@@ -25,9 +25,13 @@ def trace(trace_id: str, spans: Iterable[SpanRecord]) -> dict[str, Any]:
         spans: Ended spans; each names a service.
     """
     processes = _Processes()
+    known = {None, *(span.span_id for span in spans)}
     return {
         "traceID": trace_id,
-        "spans": [_span(span, processes.id_of(span)) for span in spans],
+        "spans": [
+            {**_span(span, processes.id_of(span)), "warnings": _warnings(span, known)}
+            for span in spans
+        ],
         "processes": processes.by_id,
         "warnings": None,
     }
@@ -62,8 +66,13 @@ def _span(span: SpanRecord, process_id: str) -> dict[str, Any]:
         "tags": span_tags(span),
         "logs": [_log(event) for event in span.events],
         "processID": process_id,
-        "warnings": None,
     }
+
+
+def _warnings(span: SpanRecord, known: Set[str | None]) -> list[str] | None:
+    if span.parent_span_id in known:
+        return None
+    return [f"its parent {span.parent_span_id} is not in the trace"]
 
 
 def _references(span: SpanRecord) -> Iterator[dict[str, str]]:

@@ -99,6 +99,9 @@ def _narrow(found: Condition, key: str, value: str) -> None:
         found.add("s.shown_service = {value}", value=value)
     elif key in _OF_RUN:
         found.add(_OF_RUN[key], value=value)
+    elif key == "event":
+        names = 'list_transform(s.events, lambda e: e."name")'
+        found.add(f"list_contains({names}, {{value}})", value=value)
     elif column in COLUMNS["steps"]:
         _narrow_by_column(found, column, value)
     elif column in _NUMBERS:
