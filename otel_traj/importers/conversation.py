@@ -19,7 +19,7 @@ _Message = Mapping[str, Any]
 
 
 class Conversation:
-    """The messages of one agent, in order, as OpenAI or the conventions write them."""
+    """The messages of one agent, in order, as `messages.chat_message` takes them."""
 
     def __init__(self, transcript: Transcript, *, model: str | None = None) -> None:
         """Begin a conversation.

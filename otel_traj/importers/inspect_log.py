@@ -79,6 +79,8 @@ def _run(sample: dict[str, Any], log: _Object) -> Records:
     task = given if isinstance(given, str) else text_of(_last(given, "user"))
     transcript.describe(task_id=f"{eval_.get('task')}/{sample.get('id')}", task=task)
     if any(event.get("event") == "model" for event in events):
+        for message in sample.get("messages") or ():
+            transcript.note("message", rest(message, "content", "tool_calls"))
         _Teller(transcript, sample).tell(events)
     else:
         for event in events:
@@ -155,31 +157,22 @@ def _failure(error: _Object) -> str | None:
     return None if not error else str(error.get("message") or error.get("type"))
 
 
-def _message(message: _Object) -> dict[str, Any]:
-    """A message of a request, in the conventions' form; what else it says stays on it."""
-    parts: list[_Object] = []
+def _chat(message: _Object) -> dict[str, Any]:
+    """A message of a request, as OpenAI writes it."""
     content = message.get("content")
-    if message.get("role") == "tool":
-        parts = [
-            {
-                "type": "tool_call_response",
-                "id": message.get("tool_call_id"),
-                "response": content,
-            }
-        ]
-    else:
-        if reasoning := _reasoning(content):
-            parts.append({"type": "reasoning", "content": reasoning})
-        if text := text_of(content):
-            parts.append({"type": "text", "content": text})
-        parts += [{"type": "tool_call", **call} for call in _calls(message)]
-        parts += [part for part in _parts(content) if part.get("type") not in ("text", "reasoning")]
-    return {"role": message.get("role"), "parts": parts, **rest(message, "role", "content")}
+    if isinstance(content, list) and message.get("role") != "tool":
+        content = [part for part in content if not _is_reasoning(part)]
+    return {
+        "role": message.get("role"),
+        "content": content or None,
+        "reasoning_content": _reasoning(message.get("content")),
+        "tool_calls": _calls(message),
+        "tool_call_id": message.get("tool_call_id"),
+    }
 
 
-def _parts(content: Any) -> list[_Object]:
-    parts = content if isinstance(content, list) else ()
-    return [part for part in parts if isinstance(part, Mapping)]
+def _is_reasoning(part: Any) -> bool:
+    return isinstance(part, Mapping) and part.get("type") == "reasoning"
 
 
 # --- events --------------------------------------------------------------------------------------
@@ -221,7 +214,7 @@ class _Teller:
         after, new = self._going_on(given)
         provider, _, model = str(event.get("model") or "").rpartition("/")
         span_id = self._transcript.model_call(
-            new=[_message(message) for message in new],
+            new=[_chat(message) for message in new],
             text=_text(answer),
             reasoning=_reasoning(answer.get("content")),
             tool_calls=_calls(answer),

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from otel_traj import semconv
-from otel_traj.capture.messages import input_messages, output_message
-from otel_traj.capture.values import as_json, as_scalar, as_text
+from otel_traj.dialects.messages import Message, Part, as_text, dumps, to_json
 from otel_traj.importers import patches
+from otel_traj.importers.messages import answer_parts, chat_message
 from otel_traj.model import LogRecord, Outcome, SpanRecord, SpanStatus
 
 _TICK_NS: Final = 1_000
@@ -105,16 +105,16 @@ class Transcript:
         """Keep what a run says that has no column: `metadata` of the trajectory."""
         for key, value in unknown.items():
             if value is not None:
-                self._root.attributes[f"{semconv.METADATA_PREFIX}{key}"] = as_scalar(value)
+                self._root.attributes[f"{semconv.METADATA_PREFIX}{key}"] = _scalar(value)
 
     def initial_state(self, state: Any) -> None:
         """Tell the state that the run began with."""
-        self._root.attributes[semconv.INITIAL_STATE] = as_json(state)
+        self._root.attributes[semconv.INITIAL_STATE] = dumps(state)
 
     def answer(self, text: str | None) -> None:
         """Tell what the run gave back to its caller."""
         if text:
-            self._root.attributes[semconv.OUTPUT_MESSAGES] = output_message({"text": text})
+            self._root.attributes[semconv.OUTPUT_MESSAGES] = _spoken(answer_parts(text, None, ()))
 
     def fail(self, error_type: str, message: str | None = None) -> None:
         """Tell that the run ended with an error."""
@@ -168,10 +168,10 @@ class Transcript:
         """Tell of a call of a model; gives its span id.
 
         Args:
-            new: The messages of its request, as OpenAI or the conventions write them.
+            new: The messages of its request, as `messages.chat_message` takes them.
             text: What it answered.
             reasoning: What it thought.
-            tool_calls: What it asked for, as OpenAI or the conventions write it.
+            tool_calls: What it asked for: id, name and arguments, or as OpenAI writes it.
             after: The span of the call that the request goes on from: `new` is then only what
                 neither that one's request nor its answer holds, and the instructions.
             model: The model asked.
@@ -181,15 +181,14 @@ class Transcript:
             keep: What has no name there.
             made_up: Columns that this tells although the source does not.
         """
-        answer = {"text": text, "reasoning": reasoning, "tool_calls": list(tool_calls)}
-        is_answered = text is not None or bool(reasoning) or bool(tool_calls)
+        said = answer_parts(text, reasoning, tool_calls)
         return self._span(
             f"{semconv.OP_CHAT} {model}" if model else semconv.OP_CHAT,
             {
                 semconv.OPERATION: semconv.OP_CHAT,
                 semconv.REQUEST_MODEL: model,
-                semconv.INPUT_MESSAGES: input_messages(list(new)) if new else None,
-                semconv.OUTPUT_MESSAGES: output_message(answer) if is_answered else None,
+                semconv.INPUT_MESSAGES: to_json(map(chat_message, new)) if new else None,
+                semconv.OUTPUT_MESSAGES: _spoken(said) if said else None,
                 semconv.REQUEST_CONTINUES: after,
                 **(attributes or {}),
             },
@@ -221,8 +220,8 @@ class Transcript:
                 semconv.OPERATION: semconv.OP_EXECUTE_TOOL,
                 semconv.TOOL_NAME: name,
                 semconv.TOOL_CALL_ID: call_id,
-                semconv.TOOL_CALL_ARGUMENTS: None if arguments is None else as_text(arguments),
-                semconv.TOOL_CALL_RESULT: None if result is None else as_text(result),
+                semconv.TOOL_CALL_ARGUMENTS: as_text(arguments),
+                semconv.TOOL_CALL_RESULT: as_text(result),
                 semconv.STEP_REASONING: reasoning or None,
                 **(attributes or {}),
             },
@@ -275,7 +274,7 @@ class Transcript:
         at_ns: int | None = None,
     ) -> None:
         """Keep what has no span of its own as an event of the run."""
-        kept = {key: as_scalar(value) for key, value in told.items() if value is not None}
+        kept = {key: _scalar(value) for key, value in told.items() if value is not None}
         if kept:
             self._event(f"{self.prefix}{name}", kept, span_id, at_ns)
 
@@ -298,7 +297,7 @@ class Transcript:
             semconv.EVALUATION_VALUE: None if value is None else float(value),
             semconv.EVALUATION_LABEL: label or None,
             semconv.EVALUATION_EXPLANATION: why or None,
-            semconv.ANNOTATION_JSON: None if other is None else as_json(other),
+            semconv.ANNOTATION_JSON: None if other is None else dumps(other),
             **(more or {}),
         }
         present = {key: item for key, item in told.items() if item is not None}
@@ -337,7 +336,7 @@ class Transcript:
 
     def _kept(self, keep: Mapping[str, Any] | None) -> dict[str, Any]:
         return {
-            f"{self.prefix}{key}": as_scalar(value)
+            f"{self.prefix}{key}": _scalar(value)
             for key, value in (keep or {}).items()
             if value is not None
         }
@@ -450,11 +449,20 @@ class Transcript:
 _TIMES: Final = ("start_time", "end_time")
 
 
+def _spoken(parts: tuple[Part, ...]) -> str:
+    return to_json((Message("assistant", parts),))
+
+
+def _scalar(value: Any) -> str | bool | int | float:
+    """A value that an attribute holds as it is, or JSON text."""
+    return value if isinstance(value, str | bool | int | float) else dumps(value)
+
+
 def _plain(value: Any) -> Any:
     """An attribute's value as OpenTelemetry's APIs take it: a scalar, texts, else JSON text."""
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return value
-    return as_scalar(value)
+    return _scalar(value)
 
 
 def outcome_of_share(value: float) -> Outcome:
