@@ -43,10 +43,20 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from bench.assembly_speed import run_of  # noqa: E402
-from otel_traj import otlp, wal, workers  # noqa: E402
+from otel_traj import otlp, wal  # noqa: E402
 from otel_traj.assembly import rows as assembly_rows  # noqa: E402
 from otel_traj.assembly import tree  # noqa: E402
-from otel_traj.store import derive, files, intake, rows, sealing, snapshot, stored  # noqa: E402
+from otel_traj.store import (  # noqa: E402
+    columns,
+    derive,
+    files,
+    intake,
+    rows,
+    sealing,
+    snapshot,
+    stored,
+    workers,
+)
 
 SPANS_PER_RUN, RUNS_PER_REQUEST = 20, 25
 SPANS_PER_REQUEST = SPANS_PER_RUN * RUNS_PER_REQUEST
@@ -248,7 +258,8 @@ PARTS: Sequence[tuple[str, Any, str]] = (
     ("assembly", derive, "placed"),
     ("rows to Arrow", rows, "spans_table"),
     ("rows to Arrow", rows, "derived_table"),
-    ("Parquet", files, "write"),
+    ("rows to Arrow", columns, "joined"),
+    ("Parquet", files, "write_parts"),
 )
 """Name of a part, and the functions of which it consists."""
 
@@ -299,7 +310,10 @@ def make_years(folder: Path, days: int, spans_per_day: int) -> None:
         for day in range(1, days if parts else 0):
             date = (datetime.fromtimestamp(START_NS / 1e9, UTC) - timedelta(days=day)).date()
             moved = _days_before(pa.concat_tables(parts), day)
-            added[table].append(files.write(folder, table, str(date), moved, level=1))
+            with files.FileWriter(folder, table, str(date), level=1) as file_writer:
+                file_writer.add(moved)
+                written = file_writer.close()
+            added[table] += [written] if written else []
     snapshot.commit(
         folder, today.changed({}, {name: tuple(own) for name, own in added.items()}, "compact")
     )

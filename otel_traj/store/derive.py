@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import pyarrow as pa
 
@@ -30,14 +30,15 @@ from otel_traj.assembly import (
     resource_key,
 )
 from otel_traj.model import Annotation, Assembly, LogRecord, SpanRecord, Step
-from otel_traj.store import prices, rows, values
+from otel_traj.store import columns, prices, rows, values
+from otel_traj.store.columns import Stretch
 from otel_traj.store.days import Days, day
 from otel_traj.store.intake import Intake
 from otel_traj.store.news import News, new_annotations
 from otel_traj.store.prices import Price
 from otel_traj.store.stored import LiveTrajectory, Stored
 from otel_traj.store.traces import LiveTrace
-from otel_traj.workers import Workers, in_pieces
+from otel_traj.store.workers import Commit, Workers, in_pieces, received_rows
 
 _log = logging.getLogger("otel_traj.store")
 _T = TypeVar("_T")
@@ -46,21 +47,18 @@ _Told: TypeAlias = "tuple[list[SpanRecord], list[LogRecord]]"
 """The spans and logs of one trace."""
 
 
-PART_ROWS: Final = 4_000
-"""Derived rows that are brought into columns at once: a long run's take as much memory again."""
-
-
 @dataclass(slots=True)
 class Batch:
     """What a commit adds: rows in file order, and the traces that go on.
 
     Attributes:
-        tables: Table -> date -> what was received, annotations, and which rows are dead.
-        derived: The same of the tables that hold what runs mean, as the values of `model`.
+        tables: Table -> date -> logs, annotations, and which rows are dead.
+        members: The same of spans and of what they mean: stretches of columns, values of `model`.
+        rev: Revision of those values.
     """
 
     tables: dict[str, dict[str, pa.Table]] = field(default_factory=dict)
-    derived: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    members: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     rev: int | None = None
     open: dict[str, LiveTrace] = field(default_factory=dict)
     n_spans: int = 0
@@ -75,21 +73,17 @@ class Batch:
     @property
     def has_rows(self) -> bool:
         """Whether it adds any row."""
-        return any(self.tables.values()) or any(self.derived.values())
+        return any(self.tables.values()) or any(self.members.values())
 
     def files(self) -> Iterator[tuple[str, str, int, Iterator[pa.Table]]]:
         """Table, date, number of rows, and the rows in parts, of each file to be written."""
         for table, by_date in self.tables.items():
             for date, received in by_date.items():
                 yield table, date, received.num_rows, iter((received,))
-        for table, members_by_date in self.derived.items():
+        for table, members_by_date in self.members.items():
             for date, members in members_by_date.items():
-                yield table, date, len(members), self._parts(table, members)
-
-    def _parts(self, table: str, members: Sequence[Any]) -> Iterator[pa.Table]:
-        for start in range(0, len(members), PART_ROWS):
-            part = members[start : start + PART_ROWS]
-            yield rows.derived_table(table, part, rev=self.rev)
+                parts = columns.tables_of(table, members, rev=self.rev)
+                yield table, date, columns.count(members), parts
 
 
 def derive(
@@ -117,8 +111,9 @@ def derive(
     """
     news = News(stored, intake, open_traces.values())
     lifecycle = _Lifecycle(stored, open_traces, intake, news, now=now, is_final=is_final)
-    derivation = _Derivation(stored, news, lifecycle, price=price, workers=workers or Workers(0))
-    return _Writer(stored, news, lifecycle, derivation, n=n, now=now).batch()
+    commit = Commit(n, datetime.fromtimestamp(now, UTC), price)
+    derivation = _Derivation(stored, news, lifecycle, commit, workers or Workers(0))
+    return _Writer(stored, news, lifecycle, derivation, commit).batch()
 
 
 def rederive(
@@ -156,10 +151,9 @@ def rederive(
         key = (step.trace_id, step.span_id, step.input_tokens, step.output_tokens)
         return costs.get(key) or price(step)
 
-    derivation = _Derivation(
-        stored, news, due, price=price_then, workers=Workers(0), is_closed=is_closed
-    )
-    return _Writer(stored, news, due, derivation, n=n, now=now).batch()
+    commit = Commit(n, datetime.fromtimestamp(now, UTC), price_then)
+    derivation = _Derivation(stored, news, due, commit, Workers(0), is_closed=is_closed)
+    return _Writer(stored, news, due, derivation, commit).batch()
 
 
 @dataclass(slots=True)
@@ -292,20 +286,22 @@ class _Derivation:
         stored: Stored,
         news: News,
         lifecycle: _Due,
-        *,
-        price: Price,
+        commit: Commit,
         workers: Workers,
+        *,
         is_closed: bool = False,
     ) -> None:
         self._stored = stored
-        self._news = news
+        self._news = _by_trace(news.spans)
+        self._new_logs = news.logs
         self._lifecycle = lifecycle
-        self._price = price
+        self._commit = commit
         self._workers = workers
         self._is_closed = is_closed
         self._days = news.days.and_on(lifecycle.dates[trace_id] for trace_id in lifecycle.due)
         self.assemblies: list[Assembly] = []
         self.superseded: list[LiveTrajectory] = []
+        self.received: dict[str, Stretch] = {}
         self.failed: set[str] = set()
         if lifecycle.due:
             self._run()
@@ -337,7 +333,7 @@ class _Derivation:
         heirs = _heirs(unique, self.superseded)
         whole = [self._with_history(a, heirs[a.trajectory.trajectory_id]) for a in unique]
         used = taken.union(heirs)
-        self.assemblies = [prices.apply(_without_aliases(a, used), self._price) for a in whole]
+        self.assemblies = [_without_aliases(a, used) for a in whole]
 
     def _taken_ids(self, changed: Iterable[Assembly], traces: dict[str, _Told]) -> set[str]:
         """Ids that live rows keep, of those that the new rows want.
@@ -369,12 +365,13 @@ class _Derivation:
         """All spans and logs of those traces that have spans: stored, new, and only started."""
         traces: dict[str, _Told] = {}
         stored = self._stored.spans(self._may_be_stored(trace_ids), self._days)
-        for span in (*stored, *self._news.spans, *self._lifecycle.pending):
-            if span.trace_id in trace_ids:
-                traces.setdefault(span.trace_id, ([], []))[0].append(span)
+        new = (span for t, own in self._news.items() if t in trace_ids for span in own)
+        pending = (span for span in self._lifecycle.pending if span.trace_id in trace_ids)
+        for span in (*stored, *new, *pending):
+            traces.setdefault(span.trace_id, ([], []))[0].append(span)
         # Events may be told of a run long after it, and be here before its spans.
         logs = self._stored.logs(trace_ids, self._days.onwards())
-        for log in (*logs, *self._news.logs):
+        for log in (*logs, *self._new_logs):
             if log.trace_id in traces:
                 traces[log.trace_id][1].append(log)
         return traces
@@ -437,10 +434,11 @@ class _Derivation:
 
     def _each_alone(self, traces: dict[str, _Told], known_ids: dict[str, str]) -> dict[str, Alone]:
         """Trace -> what it tells by itself; those that assembly cannot take are left out."""
-        pieces = in_pieces(traces, known_ids, self._lifecycle.open)
+        pieces = in_pieces(traces, self._news, known_ids, self._lifecycle.open, self._commit)
         found: dict[str, Alone] = {}
         for done in self._workers.derive(pieces):
             found |= done.found
+            self.received |= done.received
             for trace_id, why in done.failed.items():
                 _log.warning("Cannot derive trace %s; its spans are kept: %s", trace_id, why)
                 self.failed.add(trace_id)
@@ -456,12 +454,13 @@ class _Derivation:
                 found += alone[group[0]].found
                 continue
             try:
-                found += placed(
+                as_one = placed(
                     [span for trace_id in group for span in traces[trace_id][0]],
                     [log for trace_id in group for log in traces[trace_id][1]],
                     known_ids=known_ids,
                     open_traces=self._lifecycle.open,
                 )
+                found += [(place, prices.apply(a, self._commit.price)) for place, a in as_one]
             except Exception:  # spans are strangers' data
                 _log.warning("Cannot derive %d traces as one", len(group), exc_info=True)
                 found += [one for trace_id in group for one in alone[trace_id].found]
@@ -471,20 +470,17 @@ class _Derivation:
         """The header with what only the rows before it and the lifecycle know."""
         trajectory = assembly.trajectory
         late = self._lifecycle.late_spans
-        n_late = sum((span.trace_id, span.span_id) in late for span in assembly.spans)
+        n_late = len(late.intersection(columns.span_keys(assembly))) if late else 0
         dropped = sum(self._lifecycle.dropped.get(trace_id, 0) for trace_id in trajectory.trace_ids)
         aliases = dict.fromkeys(
             (*trajectory.aliases, *(i for row in before for i in (row.trajectory_id, *row.aliases)))
         )
         aliases.pop(trajectory.trajectory_id, None)
-        return replace(
+        return _with_header(
             assembly,
-            trajectory=replace(
-                trajectory,
-                aliases=tuple(aliases),
-                n_late=n_late + sum(row.n_late for row in before),
-                n_dropped_spans=dropped + sum(row.n_dropped_spans for row in before),
-            ),
+            aliases=tuple(aliases),
+            n_late=n_late + sum(row.n_late for row in before),
+            n_dropped_spans=dropped + sum(row.n_dropped_spans for row in before),
         )
 
 
@@ -497,21 +493,18 @@ class _Writer:
         news: News,
         lifecycle: _Due,
         derivation: _Derivation,
-        *,
-        n: int,
-        now: float,
+        commit: Commit,
     ) -> None:
         self._stored = stored
         self._news = news
         self._lifecycle = lifecycle
         self._derivation = derivation
-        self._n = n
-        self._now = now
+        self._commit = commit
 
     def batch(self) -> Batch:
         batch = Batch(
-            derived=self._derived(),
-            rev=self._n,
+            members={"spans": self._spans(), **self._derived()},
+            rev=self._commit.n,
             open=self._lifecycle.open,
             n_spans=len(self._news.spans),
             n_logs=len(self._news.logs),
@@ -524,27 +517,25 @@ class _Writer:
         annotations = self._annotations()
         batch.n_annotations = len(annotations)
         batch.tables = {
-            "spans": self._spans(),
             "logs": self._logs(),
             "annotations": self._annotation_tables(annotations),
             "superseded": superseded_tables(self._derivation.superseded),
         }
         return batch
 
-    def _spans(self) -> dict[str, pa.Table]:
-        starts: dict[str, int] = {}
-        for span in self._news.spans:
-            starts[span.trace_id] = min(span.start_ns, starts.get(span.trace_id, span.start_ns))
+    def _spans(self) -> dict[str, list[Any]]:
+        new = _by_trace(self._news.spans)
+        starts = {trace_id: min(span.start_ns for span in own) for trace_id, own in new.items()}
         for assembly in self._derivation.assemblies:
             start_ns = rows.to_us(assembly.trajectory.start_time) * 1000
             starts.update((t, start_ns) for t in assembly.trajectory.trace_ids if t in starts)
-        ordered = sorted(
-            self._news.spans, key=lambda s: (starts[s.trace_id], s.trace_id, s.start_ns)
-        )
-        sealed = datetime.fromtimestamp(self._now, UTC)
+        received = self._derivation.received
+        not_due = {trace_id: own for trace_id, own in new.items() if trace_id not in received}
+        received |= received_rows(not_due, self._commit)
+        ordered = sorted(new, key=lambda trace_id: (starts[trace_id], trace_id))
         return {
-            date: rows.spans_table(spans, ingest_seq=self._n, ingest_time=sealed)
-            for date, spans in _grouped(ordered, lambda s: self._lifecycle.dates[s.trace_id])
+            date: [received[trace_id] for trace_id in group]
+            for date, group in _grouped(ordered, lambda t: self._lifecycle.dates[t])
         }
 
     def _logs(self) -> dict[str, pa.Table]:
@@ -556,7 +547,7 @@ class _Writer:
                 ordered,
                 lambda log: (
                     dates.get(log.trace_id or "")
-                    or day(log.time_ns or log.observed_ns or int(self._now * 1e9))
+                    or day(log.time_ns or log.observed_ns or rows.to_us(self._commit.time) * 1000)
                 ),
             )
         }
@@ -568,13 +559,9 @@ class _Writer:
         )
         tables: dict[str, dict[str, list[Any]]] = defaultdict(dict)
         for date, group in _grouped(ordered, self._date):
-            parts: dict[str, list[Any]] = {
-                "trajectories": [a.trajectory for a in group],
-                "steps": [step for a in group for step in a.trajectory.steps],
-                "trajectory_spans": [span for a in group for span in a.spans],
-                "file_changes": [c for a in group for c in a.trajectory.file_changes],
-            }
-            for name, members in parts.items():
+            tables["trajectories"][date] = [a.trajectory for a in group]
+            for name in columns.MEMBERS:
+                members = [one for a in group for one in columns.members_of(name, a)]
                 if members:
                     tables[name][date] = members
         return tables
@@ -675,7 +662,15 @@ def _short_hash(assembly: Assembly) -> str:
 def _without_aliases(assembly: Assembly, used: Collection[str]) -> Assembly:
     """An id that is somebody's own is nobody's alias."""
     aliases = tuple(alias for alias in assembly.trajectory.aliases if alias not in used)
-    return replace(assembly, trajectory=replace(assembly.trajectory, aliases=aliases))
+    return _with_header(assembly, aliases=aliases)
+
+
+def _with_header(assembly: Assembly, **told: Any) -> Assembly:
+    """The same rows, the header telling this; mostly it does already."""
+    header = assembly.trajectory
+    if all(getattr(header, name) == value for name, value in told.items()):
+        return assembly
+    return replace(assembly, trajectory=replace(header, **told))
 
 
 def _heirs(
@@ -701,15 +696,9 @@ def _renamed(assembly: Assembly, trajectory_id: str) -> Assembly:
     old = assembly.trajectory
     if old.trajectory_id == trajectory_id:
         return assembly
+    renamed = columns.under_id(assembly, trajectory_id)
     return replace(
-        assembly,
-        trajectory=replace(
-            old,
-            trajectory_id=trajectory_id,
-            steps=tuple(replace(s, trajectory_id=trajectory_id) for s in old.steps),
-            file_changes=tuple(replace(c, trajectory_id=trajectory_id) for c in old.file_changes),
-        ),
-        spans=tuple(replace(s, trajectory_id=trajectory_id) for s in assembly.spans),
+        renamed,
         annotations=tuple(
             replace(a, trajectory_id=trajectory_id) if a.trajectory_id == old.trajectory_id else a
             for a in assembly.annotations

@@ -14,14 +14,18 @@ A model that neither knows costs NULL, never 0. Applied when rows are sealed, ne
 from __future__ import annotations
 
 import importlib
+import logging
+import operator
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from otel_traj.errors import ConfigurationError
 from otel_traj.model import Assembly, Step
+
+_log = logging.getLogger("otel_traj.store")
 
 Price = Callable[[Step], tuple[float, str] | None]
 """Cost in USD of a model call and where the price is from, or None when unknown."""
@@ -51,12 +55,43 @@ def load(store: Path) -> Price:
     return price
 
 
+@dataclass(slots=True)
+class OfStore:
+    """The store's prices, loaded when first asked for; a wrong file costs prices, never a seal.
+
+    Sent to another process they are loaded there.
+    """
+
+    _store: Path
+    _loaded: Price | None = field(default=None, init=False, compare=False)
+
+    def __call__(self, step: Step) -> tuple[float, str] | None:
+        """Cost in USD of a model call, and where the price is from."""
+        if self._loaded is None:
+            try:
+                self._loaded = load(self._store)
+            except ConfigurationError as error:
+                _log.warning("%s", error)
+                self._loaded = _unknown
+        return self._loaded(step)
+
+    def __reduce__(self) -> tuple[type[OfStore], tuple[Path]]:
+        return OfStore, (self._store,)
+
+
+def _unknown(_: Step) -> None:
+    """The price of any model."""
+
+
 def apply(assembly: Assembly, price: Price) -> Assembly:
     """The same rows with the costs of model calls filled in, and their sum in the header."""
-    steps = tuple(_priced(step, price) for step in assembly.trajectory.steps)
+    told = assembly.trajectory
+    steps = tuple(_priced(step, price) for step in told.steps)
     costs = [step.cost_usd for step in steps if step.cost_usd is not None]
-    total = sum(costs) if costs else assembly.trajectory.cost_usd
-    return replace(assembly, trajectory=replace(assembly.trajectory, steps=steps, cost_usd=total))
+    total = sum(costs) if costs else told.cost_usd
+    if total == told.cost_usd and all(map(operator.is_, steps, told.steps)):
+        return assembly
+    return replace(assembly, trajectory=replace(told, steps=steps, cost_usd=total))
 
 
 def _priced(step: Step, price: Price) -> Step:
@@ -70,7 +105,7 @@ def _genai_prices() -> Price:
     try:
         genai_prices: Any = importlib.import_module("genai_prices")  # optional, hence untyped
     except ImportError:
-        return lambda _: None
+        return _unknown
 
     def price(step: Step) -> tuple[float, str] | None:
         usage = genai_prices.Usage(

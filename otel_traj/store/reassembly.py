@@ -22,7 +22,7 @@ import pyarrow as pa
 from otel_traj import wal
 from otel_traj.assembly import WINDOW_NS, Relations, related
 from otel_traj.model import LogRecord, SpanRecord
-from otel_traj.store import derive, files, locks, sealing, snapshot, views
+from otel_traj.store import derive, files, locks, prices, sealing, snapshot, views
 from otel_traj.store.derive import Batch
 from otel_traj.store.parts import Groups, in_parts
 from otel_traj.store.prices import Price
@@ -107,7 +107,7 @@ def _reassemble(
 def _rebuild(
     store: Path, parts_of: _PartsOf, *, is_closed: bool, wait_s: float
 ) -> ReassemblyReport:
-    price = sealing.prices_of(store)
+    price = prices.OfStore(store)
     base = _reserve(store, wait_s)
     staged = _Staged()
     try:

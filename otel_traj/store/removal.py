@@ -18,7 +18,7 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
-from otel_traj.store import derive, rewrite, sealing, views
+from otel_traj.store import derive, prices, rewrite, sealing, views
 from otel_traj.store.draft import Draft
 from otel_traj.store.parts import Groups, in_parts
 from otel_traj.store.schema import SUPERSEDED
@@ -323,7 +323,7 @@ def _derivations(
     store: Path, content: Snapshot, trajectory_ids: Collection[str]
 ) -> Iterator[derive.Batch]:
     """What trajectories of a snapshot in the making tell by its records, in parts."""
-    price = sealing.prices_of(store)
+    price = prices.OfStore(store)
     with sealing.reading(store, content) as stored:
         for trace_ids in _parts(stored, trajectory_ids):
             yield derive.rederive(

@@ -12,7 +12,6 @@ reads, a receiver. It may die at any point; nothing is acknowledged by it, nothi
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import time
 from collections import defaultdict
@@ -33,7 +32,7 @@ from otel_traj.store.prices import Price
 from otel_traj.store.snapshot import DataFile, Snapshot, SnapshotConflictError
 from otel_traj.store.stored import Stored
 from otel_traj.store.traces import LiveTrace
-from otel_traj.workers import Workers, growing
+from otel_traj.store.workers import Workers, growing
 
 _log = logging.getLogger("otel_traj.store")
 
@@ -117,7 +116,7 @@ def seal(store: Path, *, is_final: bool = False, wait_s: float = 0.0) -> SealRep
     with locks.attempt(store, "commit", wait_s) as is_held:
         if not is_held:
             return SealReport(snapshot.newest(store).n, is_busy=True)
-        price = prices_of(store)
+        price = prices.OfStore(store)
         report = SealReport(snapshot.newest(store).n)
         is_all = False
         with Workers() as workers:
@@ -150,7 +149,7 @@ def seal_records(
     with held(store, wait_s):
         current = snapshot.newest(store)
         given.offsets = dict(current.wal)
-        batch = _derive(store, current, given, prices_of(store), is_final=False)
+        batch = _derive(store, current, given, prices.OfStore(store), is_final=False)
         if _changes(current, batch, given):
             current = _commit(store, current, batch, given)
         return SealReport.of(current.n, batch, given)
@@ -186,7 +185,8 @@ def unsealed(store: Path) -> tuple[Snapshot, Intake, Batch]:
         current = snapshot.newest(store)
         read = intake.read_log(store, current.wal, keep_damage=False)
         if snapshot.newest(store).n == current.n:
-            return current, read, _derive(store, current, read, prices_of(store), is_final=False)
+            price = prices.OfStore(store)
+            return current, read, _derive(store, current, read, price, is_final=False)
 
 
 def with_tail(store: Path) -> tuple[Snapshot, views.Tail]:
@@ -198,20 +198,6 @@ def with_tail(store: Path) -> tuple[Snapshot, views.Tail]:
             dates = pa.array([date] * rows.num_rows, pa.string())
             tail[table].append(rows.append_column("date", dates))
     return current, {table: pa.concat_tables(parts) for table, parts in tail.items()}
-
-
-def prices_of(store: Path) -> Price:
-    """The store's prices, loaded when first asked for; a wrong file costs prices, never a seal."""
-
-    @functools.cache
-    def loaded() -> Price:
-        try:
-            return prices.load(store)
-        except ConfigurationError as error:
-            _log.warning("%s", error)
-            return lambda _: None
-
-    return lambda step: loaded()(step)
 
 
 def held(store: Path, wait_s: float) -> contextlib.AbstractContextManager[None]:

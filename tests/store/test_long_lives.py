@@ -16,6 +16,7 @@ from otel_traj.model import LogRecord, SpanRecord
 from otel_traj.store import (
     TrajectoryStore,
     collection,
+    columns,
     compaction,
     days,
     derive,
@@ -178,6 +179,6 @@ def test_rows_that_are_written_in_parts_are_the_same(
         return [store.sql(f"from {table} order by all").fetchall() for table in tables]
 
     whole = stored("whole")
-    monkeypatch.setattr(derive, "PART_ROWS", 3)
+    monkeypatch.setattr(columns, "PART_ROWS", 3)
 
     assert stored("parts") == whole

@@ -284,7 +284,7 @@ def test_a_trace_that_cannot_be_read_keeps_what_was_known_of_it(
             raise RecursionError("made up")
         return real(spans, *rest, **more)
 
-    older.setattr("otel_traj.workers.assemble_alone", breaks)
+    older.setattr("otel_traj.store.workers.assemble_alone", breaks)
 
     report = store.reassemble()
 

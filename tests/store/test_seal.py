@@ -264,7 +264,7 @@ def test_a_trace_that_cannot_be_derived_keeps_its_spans_and_no_other_trace_waits
         return real(spans, *rest, **more)
 
     with monkeypatch.context() as broken:
-        broken.setattr("otel_traj.workers.assemble_alone", breaks)
+        broken.setattr("otel_traj.store.workers.assemble_alone", breaks)
         record(store, *run(1), *run(2))
         report = store.seal()
 
@@ -292,7 +292,7 @@ def test_a_trajectory_that_cannot_be_derived_again_keeps_its_rows(
     def breaks(*_: Any, **__: Any) -> Any:
         raise RecursionError("made up")
 
-    monkeypatch.setattr("otel_traj.workers.assemble_alone", breaks)
+    monkeypatch.setattr("otel_traj.store.workers.assemble_alone", breaks)
     record(store, tool(1, 4))
     report = store.seal()
 

@@ -1,9 +1,10 @@
 """Processes that derive traces beside the sealer, which so uses more than one core.
 
-Work is cut into pieces of whole traces. The sealer does pieces itself; each worker is a
-`python -m otel_traj.workers`, which reads pieces from its standard input and answers on its
-standard output. What happens to a worker costs nothing but time: its piece is done here. Workers
-touch no store, and end when their sealer does, however it ends.
+Work is cut into pieces of whole traces: from records to rows in columns. The sealer does pieces
+itself; each worker is a `python -m otel_traj.store.workers`, which reads pieces from its standard
+input and answers on its standard output. What happens to a worker costs nothing but time: its piece
+is done here. Workers of a store read nothing but its prices, and end when their sealer does,
+however it ends.
 """
 
 from __future__ import annotations
@@ -20,13 +21,19 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Final
+
+import pyarrow as pa
 
 from otel_traj import model
 from otel_traj.assembly import DERIVE_VERSION, Alone, Relations, assemble_alone
 from otel_traj.model import LogRecord, SpanRecord
+from otel_traj.store import prices, rows
+from otel_traj.store.columns import InColumns, Stretch, in_columns
+from otel_traj.store.prices import Price
 
 PIECE_SPANS: Final = 500
 """Spans of a piece: a tenth of a second of work, against a millisecond to send it."""
@@ -42,24 +49,44 @@ _PATIENCE_S: Final = 60.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Commit:
+    """What all rows of a commit have in common: its number, when it is made, what models cost."""
+
+    n: int
+    time: datetime
+    price: Price
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Piece:
     """Some traces to derive, each by itself.
 
     Attributes:
         traces: Trace -> its spans, of which there are some, and its logs.
+        news: Trace -> those of its spans that become rows of `spans`.
         known_ids, open_traces: As for `assemble`.
+        commit: That the rows will be part of.
     """
 
     traces: Mapping[str, tuple[Sequence[SpanRecord], Sequence[LogRecord]]]
+    news: Mapping[str, Sequence[SpanRecord]]
     known_ids: Mapping[str, str]
     open_traces: frozenset[str]
+    commit: Commit
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Derived:
-    """What traces tell by themselves; `failed` are those that assembly cannot take, and why."""
+    """What traces tell by themselves.
+
+    Attributes:
+        found: Trace -> its trajectories, costs filled in, their rows in columns.
+        received: Trace -> its new spans by start, as rows of `spans`.
+        failed: Traces that assembly cannot take, and why.
+    """
 
     found: dict[str, Alone]
+    received: dict[str, Stretch]
     failed: dict[str, str]
 
 
@@ -69,16 +96,50 @@ def derive(piece: Piece) -> Derived:
     Spans are strangers' data. A trace that assembly cannot take keeps no other one from being
     derived.
     """
-    done = Derived({}, {})
+    found: dict[str, Alone] = {}
+    failed: dict[str, str] = {}
     with growing():
         for trace_id, (spans, logs) in piece.traces.items():
             try:
-                done.found[trace_id] = assemble_alone(
+                alone = assemble_alone(
                     spans, logs, known_ids=piece.known_ids, open_traces=piece.open_traces
                 )
+                found[trace_id] = _priced(alone, piece.commit.price)
             except Exception:
-                done.failed[trace_id] = traceback.format_exc()
-    return done
+                failed[trace_id] = traceback.format_exc()
+        received = received_rows(piece.news, piece.commit)
+        return Derived(_in_columns(found, piece.commit.n), received, failed)
+
+
+def _priced(alone: Alone, price: Price) -> Alone:
+    return Alone(
+        alone.relations,
+        [(place, prices.apply(assembly, price)) for place, assembly in alone.found],
+    )
+
+
+def _in_columns(found: Mapping[str, Alone], rev: int) -> dict[str, Alone]:
+    assemblies = (assembly for alone in found.values() for _, assembly in alone.found)
+    columned = iter(in_columns(assemblies, rev=rev))
+    return {
+        trace_id: Alone(alone.relations, [(place, next(columned)) for place, _ in alone.found])
+        for trace_id, alone in found.items()
+    }
+
+
+def received_rows(news: Mapping[str, Sequence[SpanRecord]], commit: Commit) -> dict[str, Stretch]:
+    """Trace -> its new spans by start, as rows of `spans`."""
+    ordered = [span for own in news.values() for span in sorted(own, key=_start)]
+    columns = rows.spans_table(ordered, ingest_seq=commit.n, ingest_time=commit.time)
+    found, start = {}, 0
+    for trace_id, own in news.items():
+        found[trace_id] = Stretch(columns, start, start + len(own))
+        start += len(own)
+    return found
+
+
+def _start(span: SpanRecord) -> int:
+    return span.start_ns
 
 
 @contextlib.contextmanager
@@ -163,8 +224,10 @@ class Workers:
 
 def in_pieces(
     traces: Mapping[str, tuple[Sequence[SpanRecord], Sequence[LogRecord]]],
+    news: Mapping[str, Sequence[SpanRecord]],
     known_ids: Mapping[str, str],
-    open_traces: Iterable[str],
+    open_traces: Collection[str],
+    commit: Commit,
 ) -> list[Piece]:
     """Traces in pieces of about `PIECE_SPANS`, each with what it needs to know."""
     running = set(open_traces)
@@ -179,8 +242,10 @@ def in_pieces(
     return [
         Piece(
             {trace_id: traces[trace_id] for trace_id in part},
+            {trace_id: news[trace_id] for trace_id in part if trace_id in news},
             {trace_id: known_ids[trace_id] for trace_id in part if trace_id in known_ids},
             frozenset(running.intersection(part)),
+            commit,
         )
         for part in parts
     ]
@@ -196,11 +261,11 @@ class _Worker:
     """One worker process, as its sealer sees it."""
 
     def __init__(self) -> None:
-        root = str(Path(__file__).resolve().parents[1])
+        root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
             # -P: the folder in which the user's program runs may hold a `json.py`.
-            [sys.executable, "-P", "-m", "otel_traj.workers"],
+            [sys.executable, "-P", "-m", "otel_traj.store.workers"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -270,8 +335,10 @@ def _receive(stream: IO[bytes]) -> Any:
 
 def _made(cls: type[Any], values: tuple[Any, ...]) -> Any:
     """A frozen value of its fields, which were checked when it was made first."""
-    (made,) = _all_made(cls, (values,))
-    return made
+    one = object.__new__(cls)
+    for name, value in zip(cls.__dataclass_fields__, values, strict=True):
+        object.__setattr__(one, name, value)
+    return one
 
 
 def _reduced(value: Any) -> tuple[Any, ...]:
@@ -279,47 +346,25 @@ def _reduced(value: Any) -> tuple[Any, ...]:
     return _made, (cls, _FIELDS[cls](value))
 
 
-def _all_made(cls: type[Any], values: Iterable[tuple[Any, ...]]) -> tuple[Any, ...]:
-    names = tuple(cls.__dataclass_fields__)
-    put, new = object.__setattr__, object.__new__
-    made = []
-    for own in values:
-        one = new(cls)
-        for name, value in zip(names, own, strict=True):
-            put(one, name, value)
-        made.append(one)
-    return tuple(made)
-
-
-def _assembled(
-    header: model.Trajectory,
-    steps: Iterable[tuple[Any, ...]],
-    spans: Iterable[tuple[Any, ...]],
-    annotations: tuple[model.Annotation, ...],
-) -> model.Assembly:
-    object.__setattr__(header, "steps", _all_made(model.Step, steps))
-    return model.Assembly(header, _all_made(model.TrajectorySpan, spans), annotations)
-
-
-def _reduced_assembly(assembly: model.Assembly) -> tuple[Any, ...]:
-    """Nearly all of what is sent are rows of two kinds: not one call for each of them."""
-    header = assembly.trajectory
-    return _assembled, (
-        dataclasses.replace(header, steps=()),
-        list(map(_FIELDS[model.Step], header.steps)),
-        list(map(_FIELDS[model.TrajectorySpan], assembly.spans)),
-        assembly.annotations,
-    )
-
-
 _FIELDS: Final[Mapping[type[Any], operator.attrgetter[Any]]] = {
     cls: operator.attrgetter(*(field.name for field in dataclasses.fields(cls)))
     for cls in (
         *(model.SpanRecord, model.SpanEvent, model.SpanLink, model.LogRecord, model.Annotation),
         *(model.Trajectory, model.Step, model.TrajectorySpan, model.FileChange),
-        *(model.MergedSpan, model.Repair, model.Assembly, Alone, Relations),
+        *(model.MergedSpan, model.Repair, model.Assembly, Alone, Relations, InColumns, Stretch),
     )
 }
+
+
+def _packed(columns: pa.Table) -> tuple[Any, ...]:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, columns.schema) as stream:
+        stream.write_table(columns)
+    return _unpacked, (sink.getvalue().to_pybytes(),)
+
+
+def _unpacked(stream: bytes) -> pa.Table:
+    return pa.ipc.open_stream(stream).read_all()
 
 
 class _Pickler(pickle.Pickler):
@@ -327,7 +372,7 @@ class _Pickler(pickle.Pickler):
 
     dispatch_table: Mapping[type[Any], Any] = {
         **dict.fromkeys(_FIELDS, _reduced),
-        model.Assembly: _reduced_assembly,
+        pa.Table: _packed,
     }
 
 
@@ -342,6 +387,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from otel_traj.workers import main as _main  # so that pickled classes are those of the module
+    from otel_traj.store.workers import (
+        main as _main,  # so that pickled classes are those of the module
+    )
 
     _main()

@@ -4,15 +4,16 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from otel_traj import wal, workers
+from otel_traj import wal
 from otel_traj.model import SpanLink, SpanRecord
-from otel_traj.store import TrajectoryStore
-from otel_traj.workers import Derived, Piece, Workers
+from otel_traj.store import TrajectoryStore, prices, workers
+from otel_traj.store.workers import Commit, Derived, Piece, Workers
 from tests.store.runs import chat, close, root, run, tool, trace_id
 
 pytestmark = pytest.mark.slow
@@ -20,13 +21,17 @@ pytestmark = pytest.mark.slow
 N_PIECES = 12
 
 
+def piece(traces: dict[str, Any], known_ids: dict[str, str], *open_traces: str) -> Piece:
+    """All spans are new ones, in a store without prices."""
+    news = {trace: spans for trace, (spans, _) in traces.items()}
+    commit = Commit(7, datetime(2026, 11, 21, tzinfo=UTC), prices.OfStore(Path("/nowhere")))
+    return Piece(traces, news, known_ids, frozenset(open_traces), commit)
+
+
 @pytest.fixture
 def pieces() -> list[Piece]:
     """Twelve runs, each a piece."""
-    return [
-        Piece({trace_id(n): (run(n), [])}, {trace_id(n): f"mine-{n}"}, frozenset())
-        for n in range(N_PIECES)
-    ]
+    return [piece({trace_id(n): (run(n), [])}, {trace_id(n): f"mine-{n}"}) for n in range(N_PIECES)]
 
 
 @pytest.fixture
@@ -59,9 +64,9 @@ def test_all_that_is_sent_comes_back_the_same() -> None:
     whole = [*first[:-1], root(1, many=[1, 2.5, None, b"\0", {"deep": ["\ud800"]}])]
     linked = SpanRecord("a", "b", "c", "d", 1, 2, links=(SpanLink("a", "b", {"c": 1}),))
     traces: dict[str, Any] = {trace_id(1): (whole, []), "a": ([linked], [])}
-    piece = Piece(traces, {trace_id(1): "mine"}, frozenset({"a"}))
+    whole_piece = piece(traces, {trace_id(1): "mine"}, "a")
 
-    for message in (piece, workers.derive(piece)):
+    for message in (whole_piece, workers.derive(whole_piece)):
         reading, writing = os.pipe()
         with os.fdopen(reading, "rb") as source, os.fdopen(writing, "wb") as target:
             workers._send(target, message)
@@ -117,7 +122,7 @@ def test_a_trace_that_cannot_be_derived_is_told_with_the_reason(
     pieces: list[Piece], others: Workers
 ) -> None:
     broken = SpanRecord(trace_id(99), "1" * 16, None, "x", 1, 2, attributes=None)  # type: ignore[arg-type]
-    pieces.append(Piece({trace_id(99): ([broken], [])}, {}, frozenset()))
+    pieces.append(Piece({trace_id(99): ([broken], [])}, {}, {}, frozenset(), pieces[0].commit))
 
     *whole, last = others.derive(pieces)
 
