@@ -20,6 +20,7 @@ from otel_traj.assembly.tree import Node, roots
 from otel_traj.dialects.canonical import CANON_VERSION, Hashes
 from otel_traj.dialects.convert import amount, flag, text, texts
 from otel_traj.dialects.messages import as_text, dumps, to_json
+from otel_traj.dialects.sampling import share_of
 from otel_traj.model import (
     Assembly,
     Effect,
@@ -503,6 +504,7 @@ def _header(
         repairs=repairs,
         stitch_confidence=min((c for _, c in run.rules), default=None),
         grade=_grade(steps),
+        sampling_rate=_sampling_rate(run),
         complete=ending.status != "open",
         derive_version=DERIVE_VERSION,
         initial_state=as_text(own.get(semconv.INITIAL_STATE)),
@@ -549,6 +551,12 @@ def _truncated(run: Run) -> int:
 def _grade(steps: Sequence[Step]) -> Any:
     """The worst grade of a step; None without gradable steps."""
     return max((step.grade for step in steps if step.grade), default=None)
+
+
+def _sampling_rate(run: Run) -> float | None:
+    """The least share that a span tells: a run is whole where all of its spans were kept."""
+    shares = (share_of(node.span) for node in run.nodes)
+    return min((share for share in shares if share is not None), default=None)
 
 
 def _step_of_spans(calls: Sequence[Call]) -> dict[tuple[str, str], int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, cast
 
 from opentelemetry.sdk.resources import Resource
@@ -33,9 +34,10 @@ _MAX_TEXTS: Final = 256
 class Lines:
     """Writes spans and logs of this process as lines, redacted; used by one thread at a time."""
 
-    def __init__(self, redaction: Redaction) -> None:
-        """Choose what is replaced on the way."""
+    def __init__(self, redaction: Redaction, of_roots: Mapping[str, Any] | None = None) -> None:
+        """Choose what is replaced on the way, and what spans without a parent get besides."""
         self._redaction = redaction
+        self._of_roots = of_roots or {}
         self._texts: dict[int, tuple[object, str]] = {}
         self._names: dict[str, str | None] = {}
 
@@ -46,6 +48,8 @@ class Lines:
             if line is not None:
                 return line.encode("ascii")
         record = span_record(span, start_seq, is_open=is_open)
+        if self._of_roots and span.parent is None:
+            record = replace(record, attributes={**self._of_roots, **record.attributes})
         return wal.encode([self._redaction.record(record)])
 
     def of_log(self, log: Any) -> bytes:
@@ -55,6 +59,8 @@ class Lines:
     def _fast(self, span: ReadableSpan, start_seq: int | None, is_open: bool) -> str | None:
         """The text of `wal.encode([span_record(...)])`; None if it may have to be redacted."""
         name, attributes = self._name(_name(span)), _copy(span.attributes)
+        if self._of_roots and span.parent is None:
+            attributes = {**self._of_roots, **attributes}
         message, others = _message_text(span), _others_text(span)
         if name is None or self._redaction.may_change(attributes):
             return None

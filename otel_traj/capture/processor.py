@@ -155,6 +155,7 @@ class TrajectorySpanProcessor(SpanProcessor):
         writer: wal.WalWriter | None,
         *,
         redaction: Redaction | None = None,
+        of_roots: Mapping[str, Any] | None = None,
         after_tick: Callable[[int], object] | None = None,
         queue_size: int = QUEUE_SIZE,
         clock: Callable[[], float] = time.monotonic,
@@ -164,6 +165,7 @@ class TrajectorySpanProcessor(SpanProcessor):
         Args:
             writer: Where lines go; None if only listeners want them.
             redaction: What is replaced before it is written; None for credentials.
+            of_roots: Attributes that spans without a parent get besides.
             after_tick: Called on the worker thread with the bytes written so far.
             queue_size: Items that may wait.
             clock: Seconds, for the ends of traces.
@@ -173,7 +175,7 @@ class TrajectorySpanProcessor(SpanProcessor):
         self._clock = clock
         self._listeners: list[Listener] = []
         self._redaction = Redaction() if redaction is None else redaction
-        self._lines = Lines(self._redaction)
+        self._lines = Lines(self._redaction, of_roots)
         self._limit = queue_size
         self._crowd = queue_size // 2
         self._is_shut = False

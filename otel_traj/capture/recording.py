@@ -150,7 +150,7 @@ class Recording:
     def __init__(self, options: _Options) -> None:
         """Begin; see `instrument`, the only caller."""
         from otel_traj import wal
-        from otel_traj.capture import instrumentors, sinks
+        from otel_traj.capture import instrumentors, sampled, sinks
         from otel_traj.capture.announcement import announce
         from otel_traj.capture.processor import TrajectorySpanProcessor
         from otel_traj.capture.sealing import SealStarter
@@ -165,14 +165,16 @@ class Recording:
         tracers = _tracer_provider(options.tracer_provider)
         loggers = _logger_provider(options.logger_provider, tracers)
         content = _content_to_record(options, tracers, loggers)
+        of_roots = sampled.told_by(tracers)
         self._others: list[Any] = []
         if sinks.OTLP in options.sinks or sinks.wants_otlp(tracers):
             self._others += sinks.otlp_processors(
-                options.redaction, content=options.content is True
+                options.redaction, content=options.content is True, of_roots=of_roots
             )
         self._processor = TrajectorySpanProcessor(
             writer,
             redaction=options.redaction,
+            of_roots=of_roots,
             after_tick=self._seals.after_tick if self._seals else None,
         )
         self._switched: Switched = instrumentors.switch_on(

@@ -71,13 +71,16 @@ def wants_otlp(tracer_provider: TracerProvider) -> bool:
     return not any(type(exporter).__name__ == "OTLPSpanExporter" for exporter in exporters)
 
 
-def otlp_processors(redaction: Redaction, *, content: bool) -> tuple[Any, Any]:
+def otlp_processors(
+    redaction: Redaction, *, content: bool, of_roots: Mapping[str, Any] | None = None
+) -> tuple[Any, Any]:
     """The SDK's batch processors for spans and logs, exporting redacted copies over OTLP.
 
     Args:
         redaction: What is replaced in the copies.
         content: Whether messages, arguments, results and files may leave the process; False takes
             them out of what instrumentors and verbs recorded (`otel_traj.dialects.content`).
+        of_roots: Attributes that spans without a parent get besides.
 
     With `OTEL_TRAJ_LIVE=1` an event tells of each span as it begins, for who watches runs live.
     """
@@ -85,7 +88,7 @@ def otlp_processors(redaction: Redaction, *, content: bool) -> tuple[Any, Any]:
     package = f"opentelemetry.exporter.otlp.proto.{'grpc' if protocol == 'grpc' else 'http'}"
     traces = importlib.import_module(f"{package}.trace_exporter").OTLPSpanExporter
     logs = importlib.import_module(f"{package}._log_exporter").OTLPLogExporter
-    spans = _Spans(RedactingSpanExporter(traces(), redaction, content))
+    spans = _Spans(RedactingSpanExporter(traces(), redaction, content, of_roots))
     events = _Logs(RedactingLogExporter(logs(), redaction, content))
     is_live = os.environ.get(LIVE) == "1"
     return StartTeller(spans, events) if is_live else spans, events
@@ -182,10 +185,19 @@ class StartTeller(SpanProcessor):
 class RedactingSpanExporter(SpanExporter):
     """Gives an exporter copies of spans that have been redacted."""
 
-    def __init__(self, exporter: Any, redaction: Redaction, content: bool = True) -> None:
-        """Stand before `exporter`; without `content` the copies lack what holds it."""
+    def __init__(
+        self,
+        exporter: Any,
+        redaction: Redaction,
+        content: bool = True,
+        of_roots: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Stand before `exporter`; without `content` the copies lack what holds it.
+
+        Copies of spans without a parent have the attributes `of_roots` besides.
+        """
         self._exporter = exporter
-        self._copies = _Copies(redaction, content)
+        self._copies = _Copies(redaction, content, of_roots)
         self.failures = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -270,13 +282,18 @@ _T = TypeVar("_T")
 class _Copies:
     """Redacted copies of the SDK's objects, with or without content."""
 
-    def __init__(self, redaction: Redaction, content: bool) -> None:
+    def __init__(
+        self, redaction: Redaction, content: bool, of_roots: Mapping[str, Any] | None = None
+    ) -> None:
         self._redaction = redaction
+        self._of_roots = of_roots or {}
         self._content = content
         self._copies: dict[int, tuple[Any, Any]] = {}
 
     def of_span(self, span: ReadableSpan) -> ReadableSpan:
         attributes, changed = self._told(span.attributes)
+        if self._of_roots and span.parent is None:
+            attributes = {**self._of_roots, **attributes}
         status, name = span.status, self._value(NAME, span.name, changed)
         message = self._value(STATUS_MESSAGE, status.description, changed)
         events = [

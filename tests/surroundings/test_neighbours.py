@@ -129,7 +129,7 @@ def test_sampled_runs_are_whole(instrument: Any, trajectories: Any) -> None:
 
     found = trajectories()
     assert 0 < len(found) < 64  # 1 in 2**63 that it is not
-    assert {run.tools for run in found} == {("look",)}
+    assert {(run.tools, run.sampling_rate) for run in found} == {(("look",), 0.5)}
 
 
 def test_what_is_suppressed_for_instrumentors_is_still_recorded_by_the_verbs(
