@@ -69,8 +69,8 @@ def _unpacked(body: bytes, coding: Coding, limit: int) -> bytes:
 
 
 MOST_MEMBERS: Final = 10_000
-"""Members of gzip, and frames of zstd, may follow one another; millions of empty ones would fit into
-a request, and take minutes."""
+"""Members of gzip, and frames of zstd, may follow one another; a request has room for millions of
+empty ones, which would take minutes."""
 
 
 def _decompressor(coding: Coding) -> tuple[Any, int]:

@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import socket
 import ssl
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +26,26 @@ GRACE_S: Final = 10.0
 IDLE_S: Final = 75
 """How long a connection stays open between two requests: longer than exporters are silent."""
 
+GRPC_IDLE_S: Final = 600
+"""The same over gRPC, where clients connect again unnoticed."""
+
+PING_S: Final = 60
+PONG_S: Final = 20
+"""How often a connection over gRPC is asked whether somebody is there, and how long it may take."""
+
 HEAD_S: Final = 10.0
 HEAD_BYTES: Final = 64 * 1024
 """How long, and how large, the head of a request may be."""
 
 LINGER_S: Final = 1.0
-"""How long who was refused in the middle of a request may go on sending, unheard."""
+REST_S: Final = 10.0
+"""How long who was refused in the middle of a head, or of a body, may go on sending, unheard."""
+
+CROWD: Final = 1.25
+"""Connections beyond the limit are told so, up to so many times the limit; then they are cut."""
+
+UNREAD_S: Final = 10.0
+"""How long who has an answer to read may take none of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,16 +181,36 @@ class _Server(uvicorn.Server):
         yield
 
 
+_BAD: Final = "400 Bad Request"
+
+
 class _HttpProtocol(HttpToolsProtocol):
-    """Gives the head of a request limits in time and size, which uvicorn does not."""
+    """Gives every state of a connection a limit in time, and heads one in size.
+
+    uvicorn limits the time between two requests alone, and any byte ends that. Here a deadline runs
+    at all times but while the application has the request, which then limits the time of the body.
+    And uvicorn refuses requests of every connection when there are too many; here the newest ones
+    are refused, and the others served.
+    """
+
+    def __init__(self, config: uvicorn.Config, *args: Any, **kwargs: Any) -> None:
+        super().__init__(config, *args, **kwargs)
+        self._most = self.limit_concurrency or sys.maxsize
+        self.limit_concurrency = None
+        self._is_refused = self._is_in_body = False
+        self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._is_refused = False
         self._expect_head()
+        if len(self.connections) > self._most:
+            self._refuse("503 Service Unavailable", "There are too many connections.")
+        if len(self.connections) > CROWD * self._most:
+            self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deadline.cancel()
+        self.resume_writing()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -185,7 +220,7 @@ class _HttpProtocol(HttpToolsProtocol):
         if self._is_in_head and not self.transport.is_closing():
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES:
-                self._refuse(f"The head of a request may have {HEAD_BYTES:,} bytes.")
+                self._refuse(_BAD, f"The head of a request may have {HEAD_BYTES:,} bytes.")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -193,27 +228,76 @@ class _HttpProtocol(HttpToolsProtocol):
         self._expect_head()
 
     def on_headers_complete(self) -> None:
-        self._is_in_head = False
+        self._is_in_head, self._is_in_body = False, True
         self._deadline.cancel()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._is_in_body = False
+        if self.cycle.response_complete:
+            self._close_after(IDLE_S)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle.response_complete and not self._is_in_head:
+            # Closed at once, with bytes unread, the connection would be reset and the answer lost.
+            self._close_after(REST_S if self._is_in_body else IDLE_S)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._expect_reading()
+
+    def resume_writing(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+        super().resume_writing()
+
+    def _expect_reading(self) -> None:
+        unread = self.transport.get_write_buffer_size()
+
+        def look_again() -> None:
+            if self.transport.get_write_buffer_size() < unread:
+                self._expect_reading()
+            else:
+                self.transport.abort()
+
+        self._unread = self.loop.call_later(UNREAD_S, look_again)
 
     def _expect_head(self) -> None:
         self._is_in_head = True
         self._head_bytes = 0
         self._deadline = self.loop.call_later(
-            HEAD_S, self._refuse, f"The head of a request must come within {HEAD_S:g} s."
+            HEAD_S, self._refuse, _BAD, f"The head of a request must come within {HEAD_S:g} s."
         )
 
-    def _refuse(self, reason: str) -> None:
+    def _refuse(self, status: str, reason: str) -> None:
         if self.transport.is_closing():
             return
         self._is_refused = True
-        self._deadline.cancel()
-        head = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\n"
+        head = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: text/plain\r\n"
         answer = f"{head}Content-Length: {len(reason)}\r\n\r\n{reason}"
         self.transport.write(answer.encode())
-        # Closed at once, with bytes unread, the connection would be reset and the answer lost.
-        self.loop.call_later(LINGER_S, self.transport.close)
+        self._close_after(LINGER_S)
+
+    def _close_after(self, seconds: float) -> None:
+        """Unless a request begins before; without waiting for who does not read."""
+        self._deadline.cancel()
+        self._deadline = self.loop.call_later(seconds, self.transport.abort)
+
+
+def grpc_options(connections: int) -> list[tuple[str, int]]:
+    """Limits of a gRPC server's connections: so many, and what becomes of silent ones."""
+    return [
+        ("grpc.max_allowed_incoming_connections", connections),
+        ("grpc.server_handshake_timeout_ms", int(HEAD_S * 1000)),
+        ("grpc.max_connection_idle_ms", GRPC_IDLE_S * 1000),
+        ("grpc.keepalive_time_ms", PING_S * 1000),
+        ("grpc.keepalive_timeout_ms", PONG_S * 1000),
+        # Agents keep a channel for hours, and some ping it more often than gRPC likes.
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_ping_strikes", 0),
+    ]
 
 
 class GrpcListener:

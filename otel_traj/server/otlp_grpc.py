@@ -7,7 +7,6 @@ messages stay bytes, which are what the log takes.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
@@ -16,6 +15,7 @@ import grpc  # type: ignore[import-untyped]
 
 from otel_traj.otlp import Signal
 from otel_traj.server import refusals
+from otel_traj.server.listeners import grpc_options
 from otel_traj.server.receiver import Receiver, Request
 from otel_traj.server.refusals import Refusal
 from otel_traj.server.responses import response_of
@@ -33,7 +33,7 @@ _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 _END: Final[Any] = grpc.aio.EOF  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def server(receiver: Receiver) -> Any:
+def server(receiver: Receiver, *, connections: int) -> Any:
     """A `grpc.aio` server that hands calls to `receiver`; it listens nowhere yet."""
     made = grpc.aio.server(
         maximum_concurrent_rpcs=receiver.limits.calls,
@@ -45,9 +45,7 @@ def server(receiver: Receiver) -> Any:
             # Read ahead of calls that wait for room; probing would let it grow to megabytes each.
             ("grpc.http2.bdp_probe", 0),
             ("grpc.http2.lookahead_bytes", READ_AHEAD_BYTES),
-            # Agents keep a channel for hours, and some ping it more often than gRPC likes.
-            ("grpc.keepalive_permit_without_calls", 1),
-            ("grpc.http2.max_ping_strikes", 0),
+            *grpc_options(connections),
         ],
     )
     made.add_generic_rpc_handlers(
@@ -83,23 +81,15 @@ async def _exported(receiver: Receiver, signal: Signal, context: Any) -> bytes:
     with receiver.hold() as hold:
         # How large a message is gRPC says only after it has read it.
         await hold.resize(receiver.limits.body)
-        body = await _message(receiver, context)
+        async with hold.arrival():
+            message = await context.read()
+        if message is _END:
+            raise Refusal(refusals.MALFORMED, "The call has no message")
+        body = bytes(message)
         await hold.resize(len(body))
         came = Request(body, signal, "protobuf", "identity", "grpc")
         checked = await receiver.take(came, hold)
     return response_of(signal, checked).SerializeToString()
-
-
-async def _message(receiver: Receiver, context: Any) -> bytes:
-    slow_s = receiver.limits.slow_s
-    try:
-        async with asyncio.timeout(slow_s):
-            message = await context.read()
-    except TimeoutError:
-        raise Refusal(refusals.TOO_SLOW, f"The message did not come within {slow_s:g} s") from None
-    if message is _END:
-        raise Refusal(refusals.MALFORMED, "The call has no message")
-    return bytes(message)
 
 
 async def _abort(receiver: Receiver, context: Any, refusal: Refusal) -> None:

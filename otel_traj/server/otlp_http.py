@@ -6,7 +6,6 @@ request, as OTLP says; its message names the reason.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Final
@@ -81,19 +80,13 @@ class OtlpHttp:
         # All of it at once: requests that each had a part of the room would wait for one another.
         await hold.resize(announced)
         chunks: list[bytes] = []
-        size = 0
-        try:
-            async with asyncio.timeout(limits.slow_s):
-                async for chunk in request.stream():
-                    size += len(chunk)
-                    if size > limits.body:
-                        raise encodings.too_large(limits.body)
-                    await hold.resize(max(size, announced))
-                    chunks.append(chunk)
-        except TimeoutError:
-            raise Refusal(
-                refusals.TOO_SLOW, f"The body did not come within {limits.slow_s:g} s"
-            ) from None
+        async with hold.arrival():
+            async for chunk in request.stream():
+                hold.arrived += len(chunk)
+                if hold.arrived > limits.body:
+                    raise encodings.too_large(limits.body)
+                await hold.resize(max(hold.arrived, announced))
+                chunks.append(chunk)
         return b"".join(chunks)
 
     def _refused(self, refusal: Refusal, request: Request) -> Response:

@@ -3,7 +3,8 @@
 Memory is bounded by `Limits`: the bytes of all requests under way by `memory`, those of one by
 `body`. At most `WORKERS` are unpacked and parsed at a time, which takes about five times their size
 (JSON made to be dear: twenty times). A request gets its room before it is read; who finds none
-waits a little, and is then told to come again.
+waits a little, and is then told to come again. Who holds room for a request that does not come
+makes way for those who wait.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import contextlib
 import functools
 import hmac
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +33,15 @@ from otel_traj.server.requests import Checked, Encoding
 WORKERS: Final = 2
 """Parsing holds the interpreter; the second one unpacks, or computes a checksum, meanwhile."""
 
-WAIT_S: Final = 2.0
+WAIT_S: Final = 5.0
 """How long a request waits for room: senders give up after ten seconds."""
+
+PATIENCE_S: Final = 2.0
+SLOW_BYTES_S: Final = 64 * 1024
+"""While others wait for room, who has held some for so long must have sent so much a second."""
+
+_GLANCE_S: Final = 0.2
+"""How often those who wait look for one who must make way."""
 
 RETRY_S: Final = 1
 """When to come again if there was no room: requests take milliseconds."""
@@ -56,7 +64,7 @@ class Limits:
         memory: Bytes of all requests under way.
         slow_s: Seconds that a request may take to arrive.
         backlog: Bytes of the log that may wait to be sealed.
-        connections: So many over HTTP at most, on each port.
+        connections: So many at most, on each port.
         calls: So many over gRPC at a time at most.
     """
 
@@ -73,10 +81,11 @@ class Room:
 
     def __init__(self, limits: Limits, metrics: Metrics) -> None:
         """All of it is free; `hold` is how to get some."""
-        self._limit = limits.memory
+        self._limits = limits
         self._metrics = metrics
         self._used = 0
         self._freed = asyncio.Event()
+        self._arriving: dict[Hold, asyncio.Timeout] = {}  # in order of their begin
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[Hold]:
@@ -95,9 +104,12 @@ class Room:
         """
         try:
             async with asyncio.timeout(WAIT_S):
-                while self._used + n_bytes > self._limit:
+                while self._used + n_bytes > self._limits.memory:
                     self._freed.clear()
-                    await self._freed.wait()
+                    self._send_one_off()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_GLANCE_S):
+                            await self._freed.wait()
         except TimeoutError:
             raise Refusal(
                 refusals.NO_ROOM, "Too many requests at once: send it again", retry_s=RETRY_S
@@ -109,17 +121,53 @@ class Room:
         self._change(-n_bytes)
         self._freed.set()
 
+    @contextlib.asynccontextmanager
+    async def arrival(self, hold: Hold) -> AsyncIterator[None]:
+        """A block in which a request that has its room comes in.
+
+        Raises:
+            Refusal: It took too long, or was slow while others waited.
+        """
+        slow_s = self._limits.slow_s
+        try:
+            async with asyncio.timeout(slow_s) as end:
+                self._arriving[hold] = end
+                yield
+        except TimeoutError:
+            if hold not in self._arriving:
+                message = "The request came slowly while others waited: send it again"
+                raise Refusal(refusals.NO_ROOM, message, retry_s=RETRY_S) from None
+            message = f"The request did not come within {slow_s:g} s"
+            raise Refusal(refusals.TOO_SLOW, message) from None
+        finally:
+            self._arriving.pop(hold, None)
+
+    def _send_one_off(self) -> None:
+        """Let the eldest of those that come too slowly make way."""
+        for hold, end in self._arriving.items():
+            if hold.is_slow() and not end.expired():
+                del self._arriving[hold]
+                end.reschedule(0)  # at once
+                return
+
     def _change(self, n_bytes: int) -> None:
         self._used += n_bytes
         self._metrics.in_flight(self._used)
 
 
 class Hold:
-    """What one request holds of a `Room`."""
+    """What one request holds of a `Room`.
+
+    Attributes:
+        bytes: So much.
+        arrived: Bytes of the request that have come, as far as the transport tells.
+    """
 
     def __init__(self, room: Room) -> None:
         self._room = room
+        self._began_s = time.monotonic()
         self.bytes = 0
+        self.arrived = 0
 
     async def resize(self, n_bytes: int) -> None:
         """Hold so much from now on.
@@ -132,6 +180,16 @@ class Hold:
         else:
             self._room.free(self.bytes - n_bytes)
         self.bytes = n_bytes
+
+    def arrival(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """See `Room.arrival`."""
+        self._began_s = time.monotonic()
+        return self._room.arrival(self)
+
+    def is_slow(self) -> bool:
+        """Whether it has come more slowly than others have to wait for."""
+        seconds = time.monotonic() - self._began_s
+        return seconds >= PATIENCE_S and self.arrived < seconds * SLOW_BYTES_S
 
 
 @dataclass(frozen=True, slots=True)

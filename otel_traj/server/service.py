@@ -22,16 +22,13 @@ from otel_traj.server.jaeger.http import JaegerApi
 from otel_traj.server.jaeger.reading import Reader
 from otel_traj.server.jaeger.threads import Threads
 from otel_traj.server.keeper import SealerKeeper
-from otel_traj.server.listeners import Address, GrpcListener, HttpListener, Listener, Tls
+from otel_traj.server.listeners import CROWD, Address, GrpcListener, HttpListener, Listener, Tls
 from otel_traj.server.metrics import Metrics
 from otel_traj.server.otlp_http import OtlpHttp
 from otel_traj.server.receiver import Limits, Receiver
 
 SEAL_S: Final = 60.0
 """How long the last seal may take before the service ends without waiting for it."""
-
-_WIDTH: Final = 11
-"""Of the names of listeners, as they are announced."""
 
 _SPARE_FILES: Final = 256
 """Open files that are no connections, generously."""
@@ -134,7 +131,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> bool:
         await _listen(settings, receiver, keeper, threads, listeners)
         sealing = asyncio.create_task(keeper.run())
         for name, listener in zip(_names(settings), listeners, strict=True):
-            announce(f"{name:{_WIDTH}} {listener.address}")
+            announce(f"{name:9} {listener.address}")
         announce("ready")
         await _signalled()
         announce("stopping: what has come is being written and sealed")
@@ -153,8 +150,8 @@ def _names(settings: Settings) -> list[str]:
         "OTLP/gRPC": settings.otlp_grpc,
         "OTLP/HTTP": settings.otlp_http,
         "HTTP": settings.http,
-        "Jaeger/HTTP": settings.jaeger_http,
-        "Jaeger/gRPC": settings.jaeger_storage,
+        "Jaeger": settings.jaeger_http,
+        "storage": settings.jaeger_storage,
     }
     return [name for name, address in given.items() if address]
 
@@ -167,10 +164,11 @@ async def _listen(
     listeners: list[Listener],
 ) -> None:
     """Begin to listen; what has begun is in `listeners`, also where the next one fails."""
-    connections = min(settings.limits.connections, _most_files() - _SPARE_FILES)
+    files = (_most_files() - _SPARE_FILES) // len(_names(settings))
+    connections = min(settings.limits.connections, int(files / CROWD))
     tls = settings.tls
     if settings.otlp_grpc:
-        server = otlp_grpc.server(receiver)
+        server = otlp_grpc.server(receiver, connections=connections)
         listeners.append(await GrpcListener.start(server, settings.otlp_grpc, tls))
     reader = Reader(settings.store, settings.shown)
     reading = (threads, receiver.is_known, settings.service_from)

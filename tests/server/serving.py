@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from otel_traj.server.listeners import Listener
 
 ROOT = Path(__file__).resolve().parents[2]
 _SOURCES = [str(ROOT), str(ROOT / "exporters"), str(ROOT / "analysis")]
@@ -123,6 +128,22 @@ def _addresses(process: subprocess.Popen[str]) -> dict[str, str]:
         if name == "ready":
             return told
     raise AssertionError(f"it ended with status {process.wait()}: {told}")
+
+
+@contextlib.contextmanager
+def listening(start: Callable[[], Coroutine[Any, Any, Listener]]) -> Iterator[str]:
+    """A listener in this process, on a thread of its own, by its address."""
+    with asyncio.Runner() as runner:
+        listener = runner.run(start())
+        loop = runner.get_loop()
+        thread = threading.Thread(target=loop.run_forever)
+        thread.start()
+        try:
+            yield str(listener.address)
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            runner.run(listener.stop())
 
 
 def wait_for(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:

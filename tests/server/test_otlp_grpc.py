@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 import threading
@@ -15,10 +16,14 @@ from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untype
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from otel_traj import otlp
+from otel_traj import otlp, wal
+from otel_traj.server import otlp_grpc, receiver
+from otel_traj.server.listeners import Address, GrpcListener
+from otel_traj.server.metrics import Metrics
+from otel_traj.server.receiver import Limits, Receiver
 from otel_traj.store import open_store
 from tests.server.mutations import mutated
-from tests.server.serving import Serving, ask, serving, wait_for
+from tests.server.serving import Serving, ask, listening, serving, wait_for
 from tests.store.runs import run
 
 pytestmark = pytest.mark.slow
@@ -152,33 +157,118 @@ def test_figures_are_for_who_has_the_token_and_health_for_all(service: Serving) 
     assert ask(address, "GET", "/health", b"").status == 200
 
 
-def test_without_room_a_call_is_told_when_to_come_again(store: Path) -> None:
-    """Room for one message of the largest size, which a call that sends nothing holds."""
+# --- calls that say nothing --------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def receiving(store: Path, **limits: Any) -> Iterator[tuple[Any, Metrics]]:
+    """A channel to a receiver in this process, and the receiver's figures."""
+    wal.initialise(store)
+    metrics = Metrics()
+
+    async def start() -> GrpcListener:
+        taking = Receiver(store, Limits(**limits), metrics)
+        closed.callback(taking.close)
+        server = otlp_grpc.server(taking, connections=100)
+        return await GrpcListener.start(server, Address("127.0.0.1", 0), None)
+
     with (
-        serving(store, "--max-body", "1", "--max-memory", "1") as service,
-        grpc.insecure_channel(service.grpc) as channel,
+        contextlib.ExitStack() as closed,
+        listening(start) as address,
+        grpc.insecure_channel(address) as channel,
     ):
-        says_nothing = threading.Event()
-        silent = channel.stream_unary(EXPORT).future(_after(says_nothing))
-        wait_for(lambda: service.metrics()["otel_traj_receiver_in_flight_bytes"] > 0)
-        with pytest.raises(grpc.RpcError) as caught:
-            export(channel, GOOD)
-        silent.cancel()
-        says_nothing.set()
+        yield channel, metrics
 
-        assert export(channel, GOOD) == b""
 
-    error: Any = caught.value
-    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+@contextlib.contextmanager
+def silent_calls(channel: Any, count: int) -> Iterator[list[Any]]:
+    """Calls that have begun, and send no message while the block lasts."""
+    is_over = threading.Event()
+
+    def messages(begun: threading.Event) -> Iterator[bytes]:
+        begun.set()
+        is_over.wait(30)
+        yield from ()
+
+    calls = []
+    for _ in range(count):
+        begun = threading.Event()
+        calls.append(channel.stream_unary(EXPORT).future(messages(begun)))
+        assert begun.wait(20)
+    try:
+        yield calls
+    finally:
+        is_over.set()
+
+
+def told_when(error: Any) -> tuple[int, int]:
+    """When to come again, in seconds: where the specification has it, and where Python looks."""
     trailers = dict(error.trailing_metadata())
     told = RetryInfo()
     [packed] = Status.FromString(trailers["grpc-status-details-bin"]).details
     assert packed.Unpack(told)
-    assert told.retry_delay.seconds == 1
-    assert RetryInfo.FromString(trailers["google.rpc.retryinfo-bin"]) == told
+    also = RetryInfo.FromString(trailers["google.rpc.retryinfo-bin"])
+    return told.retry_delay.seconds, also.retry_delay.seconds
 
 
-def _after(event: threading.Event) -> Iterator[bytes]:
-    """A call's messages: none, and their end when the event comes."""
-    event.wait(30)
-    yield from ()
+@contextlib.contextmanager
+def no_room(store: Path) -> Iterator[tuple[Any, list[Any]]]:
+    """A channel to a receiver whose room silent calls hold; and the calls."""
+    n, body = 8, 1_000_000
+    with (
+        receiving(store, body=body, memory=n * body) as (channel, metrics),
+        silent_calls(channel, n) as silent,
+    ):
+        wait_for(lambda: b"in_flight_bytes 8e+06" in metrics.text())
+        yield channel, silent
+
+
+def test_without_room_a_call_is_told_when_to_come_again(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiver, "WAIT_S", 0.3)
+    monkeypatch.setattr(receiver, "PATIENCE_S", 30)
+    with no_room(store) as (channel, _), pytest.raises(grpc.RpcError) as caught:
+        export(channel, GOOD)
+
+    error: Any = caught.value
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert told_when(error) == (1, 1)
+
+
+def test_calls_that_say_nothing_make_way_for_others(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiver, "PATIENCE_S", 0.1)
+    with no_room(store) as (channel, silent):
+        assert export(channel, GOOD) == b""
+        wait_for(lambda: any(call.done() for call in silent))
+        [sent_off] = [call for call in silent if call.done()]  # no more than had to
+        error = sent_off.exception()
+
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "came slowly while others waited" in error.details()
+    assert told_when(error) == (1, 1)
+
+
+def test_a_call_whose_message_does_not_come_is_refused(store: Path) -> None:
+    with receiving(store, slow_s=0.2) as (channel, _):
+        with silent_calls(channel, 1) as [silent]:
+            error = silent.exception()
+
+        assert export(channel, GOOD) == b""
+
+    assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert error.details() == "The request did not come within 0.2 s"
+
+
+def test_thousands_of_silent_connections_and_calls_are_in_nobodys_way(store: Path) -> None:
+    with serving(store, "--max-body", "1", "--max-memory", "8") as service:
+        host, port = service.grpc.split(":")
+        with contextlib.ExitStack() as all_:
+            for _ in range(2_000):
+                all_.enter_context(socket.create_connection((host, int(port)), timeout=20))
+            channel = all_.enter_context(grpc.insecure_channel(service.grpc))
+            all_.enter_context(silent_calls(channel, 16))
+
+            assert export(channel, GOOD, token=None) == b""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import gzip
@@ -30,7 +29,7 @@ from otel_traj.server.otlp_http import OtlpHttp
 from otel_traj.server.receiver import Limits, Receiver
 from otel_traj.store import TrajectoryStore, sealing
 from tests.server.mutations import mutated
-from tests.server.serving import PROTOBUF, Answer, ask
+from tests.server.serving import PROTOBUF, Answer, ask, listening
 from tests.store.runs import run
 
 GOOD = otlp.traces_to_protobuf(run(1))
@@ -40,7 +39,7 @@ Listen = Callable[..., AbstractContextManager[str]]
 
 
 @contextlib.contextmanager
-def listening(
+def receiving(
     store: Path,
     *,
     token: str | None = None,
@@ -50,28 +49,20 @@ def listening(
 ) -> Iterator[str]:
     """A receiver in this process, by its address."""
     wal.initialise(store)
-    with contextlib.ExitStack() as stack:
-        runner = stack.enter_context(asyncio.Runner())
+
+    async def start() -> HttpListener:
         taking = Receiver(store, Limits(**limits), Metrics(), token=token, redaction=redaction)
-        stack.callback(taking.close)
-        start = HttpListener.start(
-            OtlpHttp(taking), Address("127.0.0.1", 0), None, connections=connections
-        )
-        listener = runner.run(start)
-        loop = runner.get_loop()
-        thread = threading.Thread(target=loop.run_forever)
-        thread.start()
-        try:
-            yield str(listener.address)
-        finally:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            runner.run(listener.stop())
+        closed.callback(taking.close)
+        address = Address("127.0.0.1", 0)
+        return await HttpListener.start(OtlpHttp(taking), address, None, connections=connections)
+
+    with contextlib.ExitStack() as closed, listening(start) as address:
+        yield address
 
 
 @pytest.fixture
 def listen(store: Path) -> Listen:
-    return functools.partial(listening, store)
+    return functools.partial(receiving, store)
 
 
 @pytest.fixture
@@ -84,7 +75,7 @@ def address(listen: Listen) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def anywhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A receiver of which only the answers matter."""
-    with listening(tmp_path_factory.mktemp("store"), body=1_000_000) as address:
+    with receiving(tmp_path_factory.mktemp("store"), body=1_000_000) as address:
         yield address
 
 
@@ -271,10 +262,24 @@ def test_a_body_that_does_not_come_is_refused(listen: Listen) -> None:
         assert post(address, GOOD).status == 200
 
 
+def test_who_was_refused_may_end_the_request_and_send_another(anywhere: str) -> None:
+    connection = http.client.HTTPConnection(anywhere, timeout=20)
+    with contextlib.closing(connection):
+        statuses = []
+        for path, body in (("/v1/traces", bytes(3_000_000)), ("/v1/traces", GOOD)):
+            connection.request("POST", path, body, {"Content-Type": PROTOBUF})
+            answer = connection.getresponse()
+            answer.read()
+            statuses.append(answer.status)
+
+    assert statuses == [413, 200]
+
+
 def test_a_head_that_does_not_come_is_refused(
     listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listeners, "HEAD_S", 0.2)
+    monkeypatch.setattr(listeners, "LINGER_S", 0.1)
     with listen() as address:
         assert raw(address, HEAD).startswith(b"HTTP/1.1 400 ")
         assert raw(address).startswith(b"HTTP/1.1 400 ")
@@ -324,6 +329,42 @@ def test_without_room_requests_are_told_when_to_come_again(
         assert [answer.status for answer in answers] == [503] * 3
         assert {answer.headers["retry-after"] for answer in answers} == {"1"}
         assert post(address, GOOD).status == 200
+
+
+@contextlib.contextmanager
+def half_sent(address: str, sent: int = 10) -> Iterator[socket.socket]:
+    """A connection whose request has announced 9,900 bytes, and sent some."""
+    host, port = address.split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(HEAD + b"Content-Length: 9900\r\n\r\n" + bytes(sent))
+        yield connection
+
+
+def test_a_body_that_does_not_come_makes_way_for_others(
+    listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiver, "PATIENCE_S", 0.1)
+    with listen(body=10_000, memory=10_000) as address, half_sent(address) as silent:
+        taken = post(address, GOOD)
+        told = silent.recv(65536)
+
+    assert taken.status == 200
+    assert told.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 1" in told
+    assert b"came slowly while others waited" in told
+
+
+def test_a_body_that_comes_keeps_its_room(listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(receiver, "SLOW_BYTES_S", 1)
+    monkeypatch.setattr(receiver, "WAIT_S", 0.5)
+    with listen(body=10_000, memory=10_000) as address, half_sent(address, 5_000) as coming:
+        waited = post(address, GOOD)
+        coming.sendall(bytes(4_900))
+        told = coming.recv(65536)
+
+    assert waited.status == 503
+    assert told.startswith(b"HTTP/1.1 400 ")  # not OTLP, and read to its end
 
 
 def test_who_waits_for_room_gets_it_when_it_is_free(listen: Listen) -> None:
