@@ -32,7 +32,7 @@ from otel_traj.store.prices import Price
 from otel_traj.store.snapshot import DataFile, Snapshot, SnapshotConflictError
 from otel_traj.store.stored import Stored
 from otel_traj.store.traces import LiveTrace
-from otel_traj.store.workers import Workers, growing
+from otel_traj.store.workers import PIECE_BYTES, Workers, growing
 
 _log = logging.getLogger("otel_traj.store")
 
@@ -175,6 +175,11 @@ def lengths(store: Path) -> dict[str, int]:
     return found
 
 
+def unread_bytes(store: Path, current: Snapshot) -> int:
+    """How much of the log a snapshot does not cover."""
+    return sum(max(0, n - current.wal.get(name, 0)) for name, n in lengths(store).items())
+
+
 def unsealed(store: Path) -> tuple[Snapshot, Intake, Batch]:
     """The newest snapshot, what the log holds beyond it, and what a seal would make of that.
 
@@ -230,6 +235,9 @@ def _seal_once(
     """Seal one batch of the log; what was done, and whether nothing is left."""
     for _ in range(ATTEMPTS):
         current = snapshot.newest(store)
+        workers.hire(
+            unread_bytes(store, current) // PIECE_BYTES
+        )  # they start while the log is read
         read = intake.read_log(store, current.wal)
         batch = _derive(store, current, read, price, workers, is_final=is_final and read.is_all)
         if not _changes(current, batch, read):

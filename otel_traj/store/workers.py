@@ -38,6 +38,9 @@ from otel_traj.store.prices import Price
 PIECE_SPANS: Final = 500
 """Spans of a piece: a tenth of a second of work, against a millisecond to send it."""
 
+PIECE_BYTES: Final = 1024 * 1024
+"""About how much of the log becomes a piece."""
+
 _MIN_PIECES: Final = 8
 """Fewer are done before a worker has started."""
 
@@ -187,9 +190,10 @@ class Workers:
         """Derive pieces, some here and some by workers; results in the order of the pieces."""
         done: dict[int, Derived] = {}
         waiting = deque(range(len(pieces)))
+        self.hire(len(pieces))
         threads = [
             threading.Thread(target=worker.take, args=(pieces, waiting, done), daemon=True)
-            for worker in self._for(len(pieces))
+            for worker in (self._hired if len(pieces) >= _MIN_PIECES else ())
         ]
         for thread in threads:
             thread.start()
@@ -203,15 +207,14 @@ class Workers:
         self._hired = [worker for worker in self._hired if worker.is_alive]
         return [done[index] for index in range(len(pieces))]
 
-    def _for(self, n_pieces: int) -> Sequence[_Worker]:
-        """The workers, if there is enough for them to do."""
+    def hire(self, n_pieces: int) -> None:
+        """Start workers, if there will be enough for them to do; starting takes half a second."""
         is_python = bool(sys.executable) and not getattr(sys, "frozen", False)
         if n_pieces < _MIN_PIECES or not is_python:  # a frozen program would start itself again
-            return ()
+            return
         with contextlib.suppress(OSError):  # no more processes: then without
             while len(self._hired) < min(self._count, n_pieces):
                 self._hired.append(_Worker())
-        return self._hired
 
     def _take_here(
         self, pieces: Sequence[Piece], waiting: deque[int], done: dict[int, Derived]
