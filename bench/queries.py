@@ -137,6 +137,8 @@ _COLUMNS: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
             "span_id": "span_id",
             "parent_span_id": "case when n > 0 then printf('%016x', i * 32) end",
             "name": "case when kind = 'tool' then 'execute_tool ' || tool else kind end",
+            "kind": "case when kind = 'llm' then 'CLIENT' else 'INTERNAL' end",
+            "status": "case when hash(i, n, 9) % 20 = 0 then 'ERROR' else 'UNSET' end",
             "start_time": "began",
             "end_time": "began + to_milliseconds(600)",
             "start_ns": "epoch_ns(began)",
