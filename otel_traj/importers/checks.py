@@ -9,7 +9,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from otel_traj.errors import InputError
+from otel_traj.importers.parts import Records
 from otel_traj.model import LogRecord, SpanEvent, SpanLink, SpanRecord
+
+MALFORMED: Final = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
+"""What reading an object of the wrong shape raises."""
+
+
+def checked(name: str, records: Records) -> Records:
+    """The same records; what raises in them, or no store could hold, comes as InputError.
+
+    Args:
+        name: What messages call their format.
+        records: Read while they are asked for.
+    """
+    try:
+        for record in records:
+            check(record)
+            yield record
+    except MALFORMED as error:
+        raise InputError(not_valid(name, error)) from error
+
+
+def not_valid(name: str, error: Exception) -> str:
+    """What a message says of content that is not what its format asks for."""
+    return f"Not valid {name}: {type(error).__name__}: {error}"
 
 
 def check(record: SpanRecord | LogRecord) -> None:

@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, Final
 
 from otel_traj.importers import inspect_log
-from otel_traj.importers.parts import Flaw, Part, Records
+from otel_traj.importers.checks import checked
+from otel_traj.importers.parts import Flaw, Part
 
 NAME: Final = "Inspect log (.eval)"
 
@@ -67,12 +68,7 @@ def _sample(archive: zipfile.ZipFile, name: str, header: Mapping[str, Any]) -> P
         sample = json.loads(archive.read(name))
     except _BROKEN as error:
         return Flaw("damaged", name, _reason(error))
-    return Part(NAME, name, _records(sample, header))
-
-
-def _records(sample: Any, header: Mapping[str, Any]) -> Records:
-    # Not before the part is iterated: only then does what is wrong with a sample count as its own.
-    yield from inspect_log.sample_records(sample, header)
+    return Part(NAME, name, checked(NAME, inspect_log.sample_records(sample, header)))
 
 
 def _reason(error: Exception) -> str:

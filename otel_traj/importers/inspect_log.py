@@ -47,7 +47,7 @@ def sample_records(sample: _Object, log: _Object) -> Records:
         sample: As the log has it.
         log: What the log says of all samples.
     """
-    return _run(_resolved(sample, sample.get("attachments") or {}), log)
+    yield from _run(_resolved(sample, sample.get("attachments") or {}), log)
 
 
 def _resolved(value: Any, attachments: _Object) -> Any:

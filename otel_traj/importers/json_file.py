@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, Final, Protocol
 
-from otel_traj.errors import InputError
 from otel_traj.importers import (
     atif,
     inspect_log,
@@ -28,7 +27,7 @@ from otel_traj.importers import (
     tempo,
     who_and_when,
 )
-from otel_traj.importers.checks import check
+from otel_traj.importers.checks import MALFORMED, checked, not_valid
 from otel_traj.importers.json_text import Text, texts
 from otel_traj.importers.parts import Flaw, Part, Records
 
@@ -76,9 +75,6 @@ _RUNS: Final[tuple[Shape, ...]] = (
 )
 
 SHAPES: Final = (*_TELEMETRY, *_RUNS)
-
-MALFORMED: Final = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
-"""What reading an object of the wrong shape raises."""
 
 _OPENING: Final = re.compile(rb'\s*[{\[]\s*(["{}\[\]]|$)')
 _KEYS: Final = (
@@ -128,23 +124,9 @@ def _parts(value: Any, place: str) -> Iterator[Part | Flaw]:
     try:
         for where, records in shape.pieces(value):
             inner = f"{place}, {where}" if where else place
-            yield Part(shape.NAME, inner, _checked(shape.NAME, records))
+            yield Part(shape.NAME, inner, checked(shape.NAME, records))
     except MALFORMED as error:
-        yield Flaw("damaged", place, _reason(shape.NAME, error))
-
-
-def _checked(name: str, records: Records) -> Records:
-    """The same records; what raises in them, or no store could hold, comes as InputError."""
-    try:
-        for record in records:
-            check(record)
-            yield record
-    except MALFORMED as error:
-        raise InputError(_reason(name, error)) from error
-
-
-def _reason(name: str, error: Exception) -> str:
-    return f"Not valid {name}: {type(error).__name__}: {error}"
+        yield Flaw("damaged", place, not_valid(shape.NAME, error))
 
 
 def _broken(text: Text, place: str, is_ours: bool) -> Flaw:

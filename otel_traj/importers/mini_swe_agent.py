@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final
 
 from otel_traj import semconv
+from otel_traj.importers.checks import checked
 from otel_traj.importers.conversation import Conversation, text_of
 from otel_traj.importers.parts import Flaw, Part, Records
 from otel_traj.importers.transcript import Times, Transcript, rest
@@ -49,7 +50,7 @@ def parts(stream: BinaryIO) -> Iterator[Part | Flaw]:
     except ValueError as error:
         yield Flaw("damaged", "the file", f"a list of messages, but broken JSON ({error})")
         return
-    yield Part(MESSAGES, "the file", _run({"messages": messages}))
+    yield Part(MESSAGES, "the file", checked(MESSAGES, _run({"messages": messages})))
 
 
 # --- whole trajectories --------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
+from otel_traj.importers.checks import checked
 from otel_traj.importers.conversation import Conversation
 from otel_traj.importers.parts import Flaw, Part, Records
 from otel_traj.importers.transcript import Transcript
@@ -54,7 +55,7 @@ def recognises(head: bytes) -> bool:
 def parts(stream: BinaryIO) -> Iterator[Part | Flaw]:
     """Episode by episode."""
     for episode in _episodes(io.TextIOWrapper(stream, "utf-8", "replace")):
-        yield Part(NAME, f"line {episode.line}", _run(episode))
+        yield Part(NAME, f"line {episode.line}", checked(NAME, _run(episode)))
 
 
 def _episodes(lines: Iterator[str]) -> Iterator[_Episode]:

@@ -38,6 +38,8 @@ def pieces(value: _Object) -> Iterator[tuple[str, Records]]:
         yield "", _run(value, {}, {}, {})
     elif "simulation" in value:
         yield "", _run(value["simulation"], {}, info, rest(value, "simulation", "info", "tasks"))
+    elif not value.get("simulations"):
+        yield "", iter(())
     frame = rest(value, "simulations", "tasks", "info")
     for number, simulation in enumerate(value.get("simulations") or (), start=1):
         task = tasks.get(str(simulation.get("task_id")), {})

@@ -64,7 +64,7 @@ class Transcript:
         content: Any,
         *,
         agent: str | None = None,
-        trial: int | None = None,
+        trial: Any = None,
         times: Times = UNTOLD,
     ) -> None:
         """Begin to tell of a run.
@@ -82,7 +82,7 @@ class Transcript:
         told = json.dumps([source, content], sort_keys=True, ensure_ascii=False, default=str)
         self._trace_id = hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         self._n_ids = 0
-        base_ns = _TRIAL_NS * (trial or 0)
+        base_ns = _TRIAL_NS * trial if isinstance(trial, int) else 0
         self._now_ns = times.start_ns - _TICK_NS if times.start_ns is not None else base_ns
         self._is_timed = times.start_ns is not None
         self._records: list[SpanRecord | LogRecord] = []

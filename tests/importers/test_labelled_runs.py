@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import shutil
 import zipfile
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -284,6 +286,40 @@ def test_a_sample_that_cannot_be_read_spoils_no_other(tmp_path: Path) -> None:
     (flaw,) = reading.flaws
     assert "sample 2" in flaw.place
     assert "Inspect log" in flaw.what
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if not name.endswith(".txt")])
+def test_content_of_the_wrong_shape_is_a_flaw_and_no_exception(name: str, tmp_path: Path) -> None:
+    content = json.loads((SYNTHETIC / name).read_text().split("\n{")[0])
+    choose = random.Random(name)
+    path = tmp_path / "export"
+
+    for place in choose.sample(list(_places(content)), 20):
+        path.write_text(json.dumps(_put(content, place, choose.choice(WRONG))))
+        reading = Reading(importers.find(path)[0])
+        list(reading)
+
+        assert reading.format or reading.skipped or reading.flaws
+
+
+WRONG: tuple[Any, ...] = (None, "x", 7, [], {}, [1], {"a": 1}, True, "2026-99-99", 1e300)
+
+
+def _places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield above
+    if isinstance(value, dict | list):
+        keys = value if isinstance(value, dict) else range(len(value))
+        for key in keys:
+            yield from _places(value[key], (*above, key))
+
+
+def _put(value: Any, place: tuple[Any, ...], new: Any) -> Any:
+    """A copy with another value at a place."""
+    if not place:
+        return new
+    changed = value.copy()
+    changed[place[0]] = _put(value[place[0]], place[1:], new)
+    return changed
 
 
 def test_a_torn_archive_says_so(tmp_path: Path) -> None:
