@@ -60,6 +60,7 @@ from otel_traj.store.absence import AbsenceReport
 from otel_traj.store.check import Problem
 from otel_traj.store.compaction import CompactionReport
 from otel_traj.store.erasure import ErasureReport
+from otel_traj.store.nearby import Nearby
 from otel_traj.store.publish import PublishReport
 from otel_traj.store.reassembly import ReassemblyReport
 from otel_traj.store.redacting import RedactionReport
@@ -67,6 +68,7 @@ from otel_traj.store.repair import RepairReport
 from otel_traj.store.retention import RetentionReport
 from otel_traj.store.rules import Rules
 from otel_traj.store.sealing import SealReport
+from otel_traj.store.snapshot import Snapshot
 
 __all__ = [
     "AbsenceReport",
@@ -154,8 +156,9 @@ class TrajectoryStore:
             )
         wal.check_format(self.path, "min_reader")
         self._mutex = threading.Lock()  # protects the engine
-        self._engine: duckdb.DuckDBPyConnection | None = None
-        self._engine_is_of: tuple[int, Rules, object] | None = None
+        self._engine: views.Engine | None = None
+        self._engine_is_of: _Base | None = None
+        self._nearby = Nearby(self.path)
 
     @classmethod
     def create(cls, path: Path) -> TrajectoryStore:
@@ -192,11 +195,11 @@ class TrajectoryStore:
         """
         query.check(query_text)
         while True:
-            cursor, n = self._cursor()
+            cursor, base = self._cursor()
             try:
                 return cursor.sql(query_text, params=dict(parameters or {}))
             except duckdb.IOException as error:
-                if not self._is_overtaken(n):
+                if not self._is_overtaken(base.snapshot.n):
                     raise QueryError(str(error)) from error
             except duckdb.Error as error:
                 raise QueryError(str(error)) from error
@@ -212,18 +215,21 @@ class TrajectoryStore:
         """
         return self._cursor()[0]
 
-    def _cursor(self) -> tuple[duckdb.DuckDBPyConnection, int]:
-        """A cursor, and the number of the snapshot that it reads."""
+    def _cursor(self) -> tuple[duckdb.DuckDBPyConnection, _Base]:
+        """A cursor, and what it reads."""
         with self._mutex:
             unsealed = self._catch_up()
             rules_of_store = rules.load(self.path)
             while True:
-                wanted = (snapshot.newest(self.path).n, rules_of_store, unsealed)
-                if self._engine is not None and wanted == self._engine_is_of:
-                    return self._engine.cursor(), wanted[0]
-                if unsealed is None:
-                    current, tail = snapshot.newest(self.path), None
-                else:
+                current, tail = snapshot.newest(self.path), None
+                base = self._engine_is_of
+                if (
+                    self._engine is not None
+                    and base is not None
+                    and base.is_of(current, rules_of_store, unsealed)
+                ):
+                    return self._engine.connection.cursor(), base
+                if unsealed is not None:
                     current, tail = sealing.with_tail(self.path)
                 try:
                     self._engine = views.connect(self.path, current, rules_of_store, tail)
@@ -231,8 +237,9 @@ class TrajectoryStore:
                     if not self._is_overtaken(current.n):
                         raise
                     continue
-                self._engine_is_of = (current.n, rules_of_store, unsealed)
-                return self._engine.cursor(), current.n
+                base = _Base(current, rules_of_store, unsealed, self._engine.said)
+                self._engine_is_of = base
+                return self._engine.connection.cursor(), base
 
     def _catch_up(self) -> dict[str, int] | None:
         """Have everything sealed that the log holds now.
@@ -266,18 +273,18 @@ class TrajectoryStore:
             return lengths
         return None
 
-    def _read(self, ask: Callable[[duckdb.DuckDBPyConnection, int], _T]) -> _T:
+    def _read(self, ask: Callable[[duckdb.DuckDBPyConnection, _Base], _T]) -> _T:
         """An answer from one snapshot; from the next one where somebody erased files of the first.
 
         Args:
-            ask: Given a cursor, and the number of the snapshot that it reads.
+            ask: Given a cursor, and what it reads.
         """
         while True:
-            cursor, n = self._cursor()
+            cursor, base = self._cursor()
             try:
-                return ask(cursor, n)
+                return ask(cursor, base)
             except StoreDamagedError:
-                if not self._is_overtaken(n):
+                if not self._is_overtaken(base.snapshot.n):
                     raise
 
     # --- trajectories --------------------------------------------------------------------------
@@ -293,11 +300,31 @@ class TrajectoryStore:
             TrajectoryNotFoundError: None has it, or several begin with it; the message lists some.
         """
 
-        def ask(cursor: duckdb.DuckDBPyConnection, _: int) -> Trajectory:
+        def ask(cursor: duckdb.DuckDBPyConnection, base: _Base) -> Trajectory:
+            found = self._by_id(base, trajectory_id)
+            if found is not None:
+                return found
             [whole] = self._whole(cursor, [self._header(cursor, trajectory_id)])
             return whole
 
         return self._read(ask)
+
+    def _by_id(self, base: _Base, trajectory_id: str) -> Trajectory | None:
+        """One trajectory by its whole id, from the files that hold it; None is to be looked for."""
+        if base.unsealed is not None:
+            return None
+        with self._nearby.of(base.snapshot, base.rules, base.said, trajectory_id) as near:
+            if near is None:
+                return None
+            headers = self._headers(
+                near.connection,
+                "trajectory_id = $id",
+                {"id": trajectory_id},
+                # Verdicts alone, which are no part of a `Trajectory`, take 8 ms to plan.
+                source="live.judged" if near.is_annotated else "live.trajectories",
+            )
+            found = self._whole(near.connection, headers, has_changes=near.has_changes)
+            return found[0] if found else None
 
     def _header(self, cursor: duckdb.DuckDBPyConnection, trajectory_id: str) -> _Header:
         """The trajectory without its parts; arguments and errors are those of `trajectory`."""
@@ -340,8 +367,8 @@ class TrajectoryStore:
                 over (`delete`, `redact`): begin again.
         """
 
-        def ask(cursor: duckdb.DuckDBPyConnection, n: int) -> Iterator[list[Trajectory]]:
-            lease = collection.Lease(self.path, n)
+        def ask(cursor: duckdb.DuckDBPyConnection, base: _Base) -> Iterator[list[Trajectory]]:
+            lease = collection.Lease(self.path, base.snapshot.n)
             found = self._headers(
                 cursor,
                 "($agent is null or agent_name = $agent)"
@@ -364,16 +391,27 @@ class TrajectoryStore:
         for page in self._read(ask):
             yield from page
 
-    def _whole(self, cursor: duckdb.DuckDBPyConnection, headers: list[_Header]) -> list[Trajectory]:
-        """The same trajectories with their steps and file changes."""
+    def _whole(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        headers: list[_Header],
+        *,
+        has_changes: bool = True,
+    ) -> list[Trajectory]:
+        """The same trajectories with their steps and file changes, if there may be any of these."""
         with views.reading_files(self.path):
-            return list(_with_parts(cursor, headers))
+            return list(_with_parts(cursor, headers, has_changes=has_changes))
 
     def _headers(
-        self, cursor: duckdb.DuckDBPyConnection, condition: str, parameters: Mapping[str, object]
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        condition: str,
+        parameters: Mapping[str, object],
+        *,
+        source: str = "live.judged",
     ) -> list[_Header]:
         with views.reading_files(self.path):
-            relation = cursor.sql(f"from live.judged where {condition}", params=dict(parameters))
+            relation = cursor.sql(f"from {source} where {condition}", params=dict(parameters))
             return [
                 _Header(rows.trajectory(row), row["date"])
                 for row in relation.to_arrow_table().to_pylist()
@@ -849,6 +887,27 @@ def _under(lease: collection.Lease, pages: Iterable[_T]) -> Iterator[_T]:
         yield from pages
 
 
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What answers come from.
+
+    Attributes:
+        snapshot: The newest when the engine was made.
+        rules: The store's.
+        unsealed: How long the log's segments were, whose rest is in memory; None is sealed.
+        said: What sorts of annotations there may be.
+    """
+
+    snapshot: Snapshot
+    rules: Rules
+    unsealed: Mapping[str, int] | None
+    said: views.Said
+
+    def is_of(self, current: Snapshot, rules: Rules, unsealed: Mapping[str, int] | None) -> bool:
+        """Whether nothing has changed."""
+        return (self.snapshot.n, self.rules, self.unsealed) == (current.n, rules, unsealed)
+
+
 class _Header(NamedTuple):
     """A trajectory without its parts, and the partition that all of its rows are in."""
 
@@ -857,11 +916,11 @@ class _Header(NamedTuple):
 
 
 def _with_parts(
-    cursor: duckdb.DuckDBPyConnection, headers: Sequence[_Header]
+    cursor: duckdb.DuckDBPyConnection, headers: Sequence[_Header], *, has_changes: bool
 ) -> Iterator[Trajectory]:
-    """The trajectories with their steps and file changes."""
     steps = _parts(cursor, "from live.rewarded", "step", headers)
-    changes = _parts(cursor, "from live.file_changes", "step, path", headers)
+    changed = headers if has_changes else ()
+    changes = _parts(cursor, "from live.file_changes", "step, path", changed)
     for trajectory, _ in headers:
         trajectory_id = trajectory.trajectory_id
         yield replace(

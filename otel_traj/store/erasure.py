@@ -94,7 +94,7 @@ def erase(
     """
     with sealing.alone(store, wait_s):
         with Draft(store, "erase") as draft:
-            with views.connect(store, draft.base) as connection:
+            with views.connect(store, draft.base).connection as connection:
                 found = _find(connection, draft.base, trajectory_ids, named)
                 amount = removal.amount(connection, store, draft.base, found.doomed)
             report = ErasureReport(

@@ -170,7 +170,7 @@ class _Plan:
 def _plan(store: Path, current: Snapshot, limits: Sequence[RetentionRule], now: datetime) -> _Plan:
     traces = sealing.open_traces(current)
     running = _running(store, traces, now)
-    with views.connect(store, current, rules.load(store)) as connection:
+    with views.connect(store, current, rules.load(store)).connection as connection:
         connection.register("running", _texts("trace_id", running))
         connection.execute(_CANDIDATES)
         if any(rule.max_bytes is not None for rule in limits):

@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias, cast, get_args
+from typing import Final, NamedTuple, TypeAlias, cast, get_args
 
 import duckdb
 import pyarrow as pa
@@ -40,9 +40,31 @@ REVISED: Final = ("trajectories", "steps", "trajectory_spans", "file_changes")
 """Tables whose rows have a revision."""
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What sorts of annotations there may be; views without the rare ones are planned faster.
+
+    Attributes:
+        any_nameless: Some name only a trace or span.
+        any_former: Some may name a trajectory by an id that it had before.
+        any_step_reward: Some are rewards of steps.
+    """
+
+    any_nameless: bool = True
+    any_former: bool = True
+    any_step_reward: bool = True
+
+
+class Engine(NamedTuple):
+    """An engine with the public views, and what these need not look for."""
+
+    connection: duckdb.DuckDBPyConnection
+    said: Said
+
+
 def connect(
     store: Path, snapshot: Snapshot, rules: Rules | None = None, tail: Tail | None = None
-) -> duckdb.DuckDBPyConnection:
+) -> Engine:
     """A private engine with the public views of one snapshot.
 
     It reads the store's folder and can change no setting. `COPY` into the store is not prevented
@@ -60,10 +82,24 @@ def connect(
     _run(connection, store, _joined(_internal_views(snapshot, store, frozenset(tail or ()))))
     said = _said(connection, snapshot, tail or {})
     _run(connection, store, _joined(_public_views(rules or Rules(), said)))
+    _lock(connection, store)
+    return Engine(connection, said)
+
+
+def connect_to_none(store: Path, rules: Rules, said: Said) -> duckdb.DuckDBPyConnection:
+    """The same on no files, for who lets the views in `stored` read some."""
+    connection = _engine()
+    stored = {f"stored.{name}": no_rows(name) for name in TABLES}
+    live = {f"live.{name}": _live(name, any_dead=True) for name in REVISED}
+    connection.execute(_joined({**stored, **live, **_public_views(rules, said)}))
+    _lock(connection, store)
+    return connection
+
+
+def _lock(connection: duckdb.DuckDBPyConnection, store: Path) -> None:
     connection.execute(f"set allowed_directories = [{quoted(str(store))}]")
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
-    return connection
 
 
 def connect_without_views() -> duckdb.DuckDBPyConnection:
@@ -184,37 +220,22 @@ def script(
         tail: Tables of which more rows are in schema `tail`.
     """
     internal = _internal_views(snapshot, root, frozenset(tail))
-    return _joined({**internal, **_public_views(rules, _Said())})
+    return _joined({**internal, **_public_views(rules, Said())})
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """What sorts of annotations there may be; views without the rare ones are planned faster.
-
-    Attributes:
-        any_nameless: Some name only a trace or span.
-        any_former: Some may name a trajectory by an id that it had before.
-        any_step_reward: Some are rewards of steps.
-    """
-
-    any_nameless: bool = True
-    any_former: bool = True
-    any_step_reward: bool = True
-
-
-def _said(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, tail: Tail) -> _Said:
+def _said(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, tail: Tail) -> Said:
     if not snapshot.live("annotations") and "annotations" not in tail:
-        return _Said(any_nameless=False, any_former=False, any_step_reward=False)
+        return Said(any_nameless=False, any_former=False, any_step_reward=False)
     row = connection.execute(
         "select exists(from stored.annotations"
         "  where trajectory_id is null and trace_id is not null),"
         " exists(from live.trajectories where len(aliases) > 0),"
         " exists(from stored.annotations where target = 'step' and \"name\" = 'reward')"
     ).fetchone()
-    return _Said(*cast("tuple[bool, bool, bool]", row))
+    return Said(*cast("tuple[bool, bool, bool]", row))
 
 
-def _public_views(rules: Rules, said: _Said) -> dict[str, str]:
+def _public_views(rules: Rules, said: Said) -> dict[str, str]:
     return {
         "trajectory_aliases": _ALIASES,
         "annotations": _plain("annotations"),
@@ -261,7 +282,7 @@ def _stored(table: str, snapshot: Snapshot, root: Path | None, has_tail: bool) -
         parts.append(rows_of(snapshot, table, snapshot.live(table), root))
     if has_tail:
         parts.append(f'select {_names(table)}, "date" from tail."{table}"')
-    return "\nunion all\n".join(parts) or _empty(table)
+    return "\nunion all\n".join(parts) or no_rows(table)
 
 
 def rows_of(
@@ -313,7 +334,8 @@ def _read(
     )
 
 
-def _empty(table: str) -> str:
+def no_rows(table: str) -> str:
+    """SQL for a table without rows: its columns of today, and `date`."""
     columns = ", ".join(f'null::{c.duckdb_type} as "{c.name}"' for c in TABLES[table].columns)
     return f'select {columns}, null::varchar as "date" where false'
 
@@ -373,7 +395,7 @@ from (
 ) t using (trace_id)"""
 
 
-def _told(said: _Said) -> str:
+def _told(said: Said) -> str:
     parts = [_OWN]
     if said.any_former:
         parts.append(_FORMER)
