@@ -41,21 +41,19 @@ def label(rows: pa.Table) -> pa.Table:
             and `strata`, a list of 2x2 tables with `landmark`, `stratum` and `half`.
 
     Returns:
-        The rows of kind `all` and of every pattern whose runs succeed more often than others, with
-        `labels.COLUMNS` added.
+        The rows of kind `all` and of every pattern whose runs succeed more often than others, or
+        of which that cannot be told, with `labels.COLUMNS` added.
     """
     told = rows.to_pylist()
     patterns = [Pattern(row) for row in told if row["kind"] != "all"]
-    judged = [row | _blank() for row in told if row["kind"] == "all"]
-    for row in judged:
-        row["finding"] = _base(row)
     q_values, q_overall = _corrected(patterns)
-    ranked = sorted(
-        (_judged(pattern, q_values[n], q_overall[n]) for n, pattern in enumerate(patterns)),
-        key=_rank,
-    )
-    judged += [row for row in ranked if row["difference"] is None or row["difference"] > 0]
-    return pa.Table.from_pylist(judged, schema=_schema(rows.schema))
+    judged = [
+        _judged(pattern, q_values[n], q_overall[n])
+        for n, pattern in enumerate(patterns)
+        if not pattern.difference.estimate <= 0
+    ]
+    base = [_of_all_runs(row) for row in told if row["kind"] == "all"]
+    return pa.Table.from_pylist(base + sorted(judged, key=_rank), schema=_schema(rows.schema))
 
 
 @dataclass(frozen=True)
@@ -94,6 +92,11 @@ class Pattern:
     def difference(self) -> Interval:
         """The difference of success rates within strata."""
         return statistics.risk_difference(self.whole)
+
+    @cached_property
+    def detectable(self) -> float:
+        """The difference that its strata would show."""
+        return statistics.detectable_difference(self.whole)
 
     @cached_property
     def overall(self) -> Strata:
@@ -146,30 +149,33 @@ def _corrected(patterns: Sequence[Pattern]) -> tuple[list[float], list[float]]:
 
 
 def _label(pattern: Pattern, q: float, q_overall: float) -> Label:
-    p, low = pattern.within.two_sided, pattern.difference.low
-    supported = pattern.row["n_runs"] >= MIN_RUNS and _n_strata(pattern) >= MIN_STRATA
-    same_length, confirming = pattern.same_length, pattern.confirming
-    if p < SUGGESTIVE_P and same_length is not None and same_length > NOTHING_WITHIN_P:
-        return "length-artefact"
-    if (
-        q <= MAX_Q
-        and low > 0
-        and supported
-        and same_length is not None
-        and same_length < CONFIRMING_P
-        and confirming is not None
-        and confirming < CONFIRMING_P
-    ):
-        return "established"
+    p = pattern.within.two_sided
     if p < SUGGESTIVE_P:
-        return "suggestive"
+        if pattern.same_length is not None and pattern.same_length > NOTHING_WITHIN_P:
+            return "length-artefact"
+        return "established" if q <= MAX_Q and _holds(pattern) else "suggestive"
     seen_overall = q_overall <= CONFOUNDED_Q or pattern.of_all.two_sided <= CONFOUNDED_P
     can_tell = len(statistics.informative(pattern.whole)) > 0
     if seen_overall and can_tell and (p > NOTHING_WITHIN_P or _flips(pattern)):
         return "task-confounded"
-    if statistics.detectable_difference(pattern.whole) > DETECTABLE:
+    if pattern.detectable > DETECTABLE:
         return "insufficient"
     return "no-effect"
+
+
+def _holds(pattern: Pattern) -> bool:
+    """Whether a difference that chance does not explain also holds wherever it is looked at."""
+    return (
+        pattern.difference.low > 0
+        and pattern.row["n_runs"] >= MIN_RUNS
+        and _n_strata(pattern) >= MIN_STRATA
+        and _is_small(pattern.same_length)
+        and _is_small(pattern.confirming)
+    )
+
+
+def _is_small(p: float | None) -> bool:
+    return p is not None and p < CONFIRMING_P
 
 
 def _flips(pattern: Pattern) -> bool:
@@ -183,35 +189,41 @@ def _n_strata(pattern: Pattern) -> int:
 
 
 def _judged(pattern: Pattern, q: float, q_overall: float) -> dict[str, Any]:
-    row = dict(pattern.row)
+    row = pattern.row
     given = _label(pattern, q, q_overall)
     useful = len(statistics.informative(pattern.whole))
     success = statistics.wilson(row["n_success"], row["n_runs"])
-    added = {
+    added: dict[str, Any] = {
         "label": given,
-        "missing": statistics.units_missing(pattern.whole, DETECTABLE)
-        if given == "insufficient"
-        else None,
         "difference": pattern.difference.estimate,
         "difference_low": pattern.difference.low,
         "difference_high": pattern.difference.high,
         "p_value": pattern.within.two_sided if useful else None,
         "q_value": q if useful else None,
         "p_overall": pattern.of_all.two_sided,
-        "odds_ratio": statistics.common_odds_ratio(pattern.whole),
-        "p_same_everywhere": statistics.breslow_day(pattern.whole),
         "success_low": success.low,
         "success_high": success.high,
         "n_strata": _n_strata(pattern),
         "n_mixed": useful,
-        "p_confirming": pattern.confirming,
-        "p_same_length": pattern.same_length,
-        "detectable": statistics.detectable_difference(pattern.whole),
-        "confidence": _confidence(pattern) if given == "established" else 0.0,
+        "detectable": pattern.detectable,
+        "confidence": 0.0,
     }
-    judged = row | {name: _known(value) for name, value in added.items()}
-    judged["finding"] = _finding(judged)
-    return judged
+    if given == "insufficient":
+        added["missing"] = statistics.units_missing(pattern.whole, DETECTABLE)
+    elif given != "no-effect":
+        added["odds_ratio"] = statistics.common_odds_ratio(pattern.whole)
+        added["p_same_everywhere"] = statistics.breslow_day(pattern.whole)
+    if pattern.within.two_sided < SUGGESTIVE_P:
+        added["p_confirming"] = pattern.confirming
+        added["p_same_length"] = pattern.same_length
+    if given == "established":
+        added["confidence"] = _confidence(pattern)
+    judged = {**row, **_blank(), **{name: _known(value) for name, value in added.items()}}
+    return judged | {"finding": _finding(judged)}
+
+
+def _of_all_runs(row: Row) -> dict[str, Any]:
+    return {**row, **_blank(), "finding": _base(row)}
 
 
 def _confidence(pattern: Pattern) -> float:

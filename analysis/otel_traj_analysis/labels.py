@@ -39,14 +39,24 @@ COLUMNS: Final = (
     Column("p_value", "DOUBLE", "exact, two-sided, within strata; NULL: no stratum can tell"),
     Column("q_value", "DOUBLE", "rate of false discoveries among patterns of the kind"),
     Column("p_overall", "DOUBLE", "Fisher's, over all runs as if they were of one task"),
-    Column("odds_ratio", "DOUBLE", "Mantel-Haenszel's, within strata; NULL: unknown"),
-    Column("p_same_everywhere", "DOUBLE", "that strata agree (Breslow-Day, Tarone); NULL: unknown"),
+    Column(
+        "odds_ratio",
+        "DOUBLE",
+        "Mantel-Haenszel's, within strata; NULL: unknown, or no sign of an effect",
+    ),
+    Column(
+        "p_same_everywhere", "DOUBLE", "that strata agree (Breslow-Day, Tarone); NULL: as above"
+    ),
     Column("success_low", "DOUBLE", "lower 95 % bound of the success rate (Wilson)"),
     Column("success_high", "DOUBLE", "upper 95 % bound of the success rate (Wilson)"),
     Column("n_strata", "BIGINT", "strata in which some runs show it"),
     Column("n_mixed", "BIGINT", "strata that can tell: both the pattern and the outcome vary"),
-    Column("p_confirming", "DOUBLE", "one-sided, in the other half of the tasks; NULL: too few"),
-    Column("p_same_length", "DOUBLE", "one-sided, least over landmarks; NULL: too few"),
+    Column(
+        "p_confirming",
+        "DOUBLE",
+        "one-sided, in the other half of the tasks; NULL: too few, or nothing to confirm",
+    ),
+    Column("p_same_length", "DOUBLE", "one-sided, least over landmarks; NULL: as above"),
     Column("detectable", "DOUBLE", "difference that would be seen with a power of 80 %"),
     Column("confidence", "DOUBLE", "lower bound of the success rate, shrunk; 0 if not established"),
 )

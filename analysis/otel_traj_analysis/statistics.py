@@ -28,6 +28,7 @@ EXACT_SUPPORT: Final = 4_000
 """Possible counts up to which the distribution is computed exactly; more are normal enough."""
 
 _Z: Final = float(stats.norm.ppf(0.5 + CONFIDENCE / 2))
+_POWER_Z: Final = float(stats.norm.ppf(0.8))
 _TIES: Final = 1 + 1e-9
 """Probabilities that differ by rounding only are equal."""
 
@@ -59,6 +60,7 @@ class Exact(NamedTuple):
 # --- one table -----------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=65_536)
 def wilson(successes: int, n: int) -> Interval:
     """Share of successes with Wilson's score interval, in [0, 1]; NaN without runs."""
     if n == 0:
@@ -237,10 +239,10 @@ def shrunk_low(successes: int, n: int, rate: float, weight: float = 4) -> float:
     return float(stats.beta.ppf((1 - CONFIDENCE) / 2, a, b))
 
 
-def detectable_difference(strata: Strata, *, power: float = 0.8) -> float:
+def detectable_difference(strata: Strata) -> float:
     """Least difference of success rates that these margins would show, in (0, 1]; 1 if none would.
 
-    Two-sided at 0.05 with the given power, from the variance that the strata have when the pattern
+    Two-sided at 0.05 with a power of 80 %, from the variance that the strata have when the pattern
     does not matter.
     """
     a, b, c, d = informative(strata).T.astype(float)
@@ -249,7 +251,7 @@ def detectable_difference(strata: Strata, *, power: float = 0.8) -> float:
     if weight == 0:
         return 1.0
     variance = ((a + b) * (c + d) * (a + c) * (b + d) / (n**2 * (n - 1))).sum()
-    reach = _Z + float(stats.norm.ppf(power))
+    reach = _Z + _POWER_Z
     return min(1.0, float(reach * math.sqrt(variance) / weight))
 
 
@@ -260,7 +262,7 @@ def units_missing(strata: Strata, difference: float) -> int:
     tells anything, from a balanced pattern at a success rate of one half.
     """
     useful = informative(strata)
-    reach = _Z + float(stats.norm.ppf(0.8))
+    reach = _Z + _POWER_Z
     if not len(useful):
         return math.ceil(reach**2 / difference**2)
     ratio = (detectable_difference(strata) / difference) ** 2
