@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import pytest
 
 from tests.collector.running import free_address
 from tests.jaeger import build
+from tests.server.serving import ROOT
 
 JAEGER: Final = build.find()
 needs_jaeger: Final = pytest.mark.skipif(
@@ -50,6 +52,14 @@ service:
 """A Jaeger that keeps what comes over OTLP."""
 
 _START_S: Final = 60.0
+
+
+def documented(storage: str) -> tuple[str, str]:
+    """The configuration that docs/jaeger.md shows, and the setting for a storage elsewhere."""
+    page = (ROOT / "docs" / "jaeger.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    text = next(block for block in blocks if "jaeger_storage" in block)
+    return text, f"extensions::jaeger_storage::backends::otel_traj::grpc::endpoint={storage}"
 
 
 @contextlib.contextmanager
