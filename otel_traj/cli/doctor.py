@@ -11,7 +11,7 @@ import click
 
 from otel_traj.cli.frame import DONE, FOUND_PROBLEMS, examples, store_option
 from otel_traj.cli.safety import visible
-from otel_traj.cli.words import count, when
+from otel_traj.cli.words import count, duration, us_since, when
 
 if TYPE_CHECKING:
     from otel_traj.store.doctor import Diagnosis, Gap
@@ -40,9 +40,10 @@ _MAX_ROWS: Final = 8
 def command(trajectory_id: str | None, format_: Literal["text", "json"], store: Path) -> int:
     """Say what telemetry is missing or was repaired.
 
-    Over the whole store, or of the one trajectory ID: what is missing and the setting of the
-    instrumentation that closes each gap, how far runs can be replayed, which repairs were made with
-    which confidence, and which dialects are spoken. Exit status 1 means that something is missing;
+    Over the whole store, or of the one trajectory ID: which runs have not ended, and since when
+    nothing has been heard of them; what is missing and the setting of the instrumentation that
+    closes each gap, how far runs can be replayed, which repairs were made with which confidence,
+    and which dialects are spoken. Exit status 1 means that something is missing;
     repairs are none of that.
     """
     from otel_traj.store import open_store
@@ -58,6 +59,7 @@ def command(trajectory_id: str | None, format_: Literal["text", "json"], store: 
         return FOUND_PROBLEMS if found["gaps"] else DONE
     gaps = diagnosis.gaps()
     _overview(diagnosis.overview())
+    _open_runs(diagnosis.open_runs())
     _gaps(gaps)
     _grades(diagnosis, is_one_run=trajectory_id is not None)
     _repairs(diagnosis.repairs())
@@ -106,6 +108,24 @@ def _overview(row: Mapping[str, Any]) -> None:
         click.echo(
             f"{row['n_unjudged']:,} without an outcome: nobody judged them "
             "(run.outcome(...), otel-traj annotate, or rules.toml; otel-traj list --unjudged)"
+        )
+
+
+def _open_runs(found: Sequence[Mapping[str, Any]]) -> None:
+    """Runs that go on, hang, or were cut off: how long nothing has been heard of each."""
+    if found:
+        _title("Open, silent for longest first")
+        _table(
+            ("trajectory", "agent", "silent for", "in"),
+            [
+                (
+                    row["trajectory_id"],
+                    row["agent_name"] or "",
+                    duration(us_since(row["last_heard"])),
+                    " ".join(filter(None, (row["waits_for"], row["waits_for_name"]))),
+                )
+                for row in found
+            ],
         )
 
 

@@ -33,6 +33,32 @@ select
 from trajectories
 where $id is null or trajectory_id = $id"""
 
+# What was heard of a run last: the end of a span, or the start of one that has not ended.
+_OPEN: Final = """\
+with running as (
+  select trajectory_id, agent_name, start_time from trajectories
+  where status = 'open' and ($id is null or trajectory_id = $id)
+), heard as (
+  select trajectory_id, start_time as moment from running
+  union all
+  select trajectory_id, coalesce(end_time, start_time) from spans semi join running
+    using (trajectory_id)
+  union all
+  select trajectory_id, start_time from steps semi join running using (trajectory_id)
+    where status = 'open'
+), waiting as (
+  select trajectory_id,
+    arg_max({'kind': kind, 'name': coalesce(tool_name, model, handoff_to)}, step) as step
+  from steps semi join running using (trajectory_id)
+  where status = 'open'
+  group by trajectory_id
+)
+select trajectory_id, agent_name, max(moment) as last_heard,
+  step.kind as waits_for, step.name as waits_for_name
+from running join heard using (trajectory_id) left join waiting using (trajectory_id)
+group by all
+order by last_heard, trajectory_id"""
+
 _DIALECTS: Final = """\
 with told as (select trajectory_id, n_spans, unnest(dialects) as dialect from trajectories)
 select dialect, count(*) as runs, sum(n_spans)::bigint as spans
@@ -235,6 +261,14 @@ class Diagnosis:
         """
         return self._rows(_OVERVIEW)[0]
 
+    def open_runs(self) -> list[dict[str, Any]]:
+        """Per trajectory that has not ended, those first of which nothing was heard for longest.
+
+        trajectory_id, agent_name, last_heard, waits_for and waits_for_name: kind and name of the
+        step that runs, None between steps and where only ended spans are told.
+        """
+        return self._rows(_OPEN)
+
     def dialects(self) -> list[dict[str, Any]]:
         """Per dialect: the runs that speak it, and their spans."""
         return self._rows(_DIALECTS)
@@ -279,6 +313,7 @@ class Diagnosis:
         return {
             "trajectory_id": self._trajectory_id,
             "overview": self.overview(),
+            "open_runs": self.open_runs(),
             "gaps": [dataclasses.asdict(gap) for gap in self.gaps()],
             "grades": self.grades(),
             "reasons": self.reasons(),

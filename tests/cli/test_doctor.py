@@ -93,7 +93,8 @@ def test_json_has_all_of_it(run: Run, tmp_path: Path) -> None:
     found = json.loads(ran.out)
     assert ran.status == 1
     assert list(found) == [
-        "trajectory_id", "overview", "gaps", "grades", "reasons", "repairs", "dialects",
+        "trajectory_id", "overview", "open_runs", "gaps", "grades", "reasons", "repairs",
+        "dialects",
     ]  # fmt: skip
     [gap] = found["gaps"]
     assert (gap["name"], gap["times"], gap["runs"]) == ("tokens", 2, 1)

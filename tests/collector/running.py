@@ -62,6 +62,7 @@ def collecting(
     variant: str = "receiver",
     text: str | None = None,
     listen: Collecting | None = None,
+    gates: str = "",
     **environment: str,
 ) -> Iterator[Collecting]:
     """A Collector that has begun to listen.
@@ -72,6 +73,7 @@ def collecting(
         variant: Which of the shipped configurations.
         text: A configuration in place of a shipped one.
         listen: One that has ended, in whose place this one listens.
+        gates: Features that are off by default, with commas.
         environment: What the configuration asks the environment for.
     """
     file = folder / "collector.yaml"
@@ -85,7 +87,12 @@ def collecting(
         *settings,
     )
     process = subprocess.Popen(
-        [str(COLLECTOR), f"--config={file}", *(f"--set={setting}" for setting in sets)],
+        [
+            str(COLLECTOR),
+            f"--config={file}",
+            f"--feature-gates={gates}",
+            *(f"--set={setting}" for setting in sets),
+        ],
         env={
             **os.environ,
             "OTEL_TRAJ_QUEUE": str(folder / "queue"),
