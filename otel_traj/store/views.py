@@ -390,8 +390,9 @@ from (
     from stored.annotations anti join live.trajectory_spans using (trace_id, span_id)
     where trajectory_id is null and trace_id is not null
 ) a left join (
-    select unnest(trace_ids) as trace_id, min_by(trajectory_id, start_time) as trajectory_id
-    from live.trajectories group by 1
+    select trace_id, min_by(trajectory_id, start_time) as trajectory_id from (
+        select unnest(trace_ids) as trace_id, trajectory_id, start_time from live.trajectories
+    ) group by trace_id
 ) t using (trace_id)"""
 
 
