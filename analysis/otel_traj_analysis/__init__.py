@@ -85,25 +85,30 @@ def describe(name: str) -> Analysis:
     return runner.with_types(load(name))
 
 
-def run(store: TrajectoryStore, name: str, /, **parameters: object) -> duckdb.DuckDBPyRelation:
+def run(
+    store: TrajectoryStore, name: str, /, *, where: str | None = None, **parameters: object
+) -> duckdb.DuckDBPyRelation:
     """Answer an analysis over a store, lazily: `.df()`, `.arrow()`, `.pl()`, `.show()`.
 
     Args:
         store: Only read; the relation sees its newest snapshot.
         name: One of `names()`, or the path of an own `.sql` file.
+        where: SQL condition on `trajectories`; only those that it holds for are looked at.
         parameters: By the names that `describe(name).parameters` lists; left out or None is the
             default.
 
     Raises:
         UnknownNameError: Nothing is shipped under this name; the message lists what is.
         ConfigurationError: A parameter is unknown or of the wrong type, or an own file is wrong.
-        QueryError: The SQL of an own file does not bind, or is more than one `select`.
+        QueryError: The SQL of an own file or `where` does not bind, or is more than it should be.
         MissingExtraError: Its rows are to be labelled, and the extra `analysis` is not installed.
     """
     from otel_traj_analysis import runner
 
     analysis = load(name)
     connection = store.connection()
+    if where is not None:
+        runner.narrow(connection, where)
     relation = runner.answer(connection, analysis, parameters)
     if analysis.labels:
         return runner.labelled(connection, relation, analysis.labels)

@@ -64,3 +64,6 @@ COLUMNS: Final = (
 
 STEP_COLUMNS: Final = {"contrast": COLUMNS}
 """Step -> the columns it adds."""
+
+SHOWN: Final = {"contrast": ("label", "kind", "pattern", "finding")}
+"""Step -> columns that fit on a screen: what may be believed, of what, and why."""

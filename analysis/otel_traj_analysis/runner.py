@@ -9,7 +9,7 @@ from typing import Final
 import duckdb
 
 from otel_traj.errors import ConfigurationError, MissingExtraError, QueryError
-from otel_traj.store import attempts, schema
+from otel_traj.store import attempts, query, schema
 from otel_traj_analysis import SHOWN_VIOLATIONS, Violations, labels
 from otel_traj_analysis.header import Analysis, Column
 
@@ -31,6 +31,34 @@ def answer(
         return connection.sql(analysis.sql)
     except duckdb.Error as error:
         raise QueryError(f"{analysis.name}: {error}") from error
+
+
+def narrow(connection: duckdb.DuckDBPyConnection, where: str) -> None:
+    """Let every view of a connection show only the trajectories that a condition holds for.
+
+    Args:
+        connection: One that nobody else uses.
+        where: SQL condition on `trajectories`.
+
+    Raises:
+        QueryError: The condition does not parse or bind.
+        QueryRefusedError: It is more than a condition, or reads what is not public.
+    """
+    chosen = f"select trajectory_id from trajectories where ({where}\n)"  # noqa: S608 - checked
+    query.check(chosen)
+    try:
+        connection.execute(f"create temp table chosen as {chosen}")
+    except duckdb.Error as error:
+        raise QueryError(f"--where: {error}") from error
+    [[database]] = connection.execute("select current_database()").fetchall()
+    for view, columns in schema.VIEW_COLUMNS.items():
+        if view in COMPUTED:
+            connection.execute(f"create temp view {view} as {COMPUTED[view]}")
+        elif any(column.name == "trajectory_id" for column in columns):
+            connection.execute(
+                f'create temp view {view} as from "{database}".main.{view}'
+                " semi join chosen using (trajectory_id)"
+            )
 
 
 def labelled(

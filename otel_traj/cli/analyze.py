@@ -13,6 +13,8 @@ from otel_traj.cli.output import Format, emit, format_option, limit_option, outp
 from otel_traj.errors import UnknownNameError
 
 if TYPE_CHECKING:
+    import duckdb
+
     from otel_traj.analysis import Analysis
 
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
         "otel-traj analyze",
         "otel-traj analyze tool_effectiveness --describe",
         "otel-traj analyze tool_effectiveness --param min_calls=20 --format csv",
+        "otel-traj analyze success_patterns --where \"agent_name = 'coder'\"",
     )
 )
 @click.argument("name", required=False)
@@ -32,7 +35,13 @@ if TYPE_CHECKING:
     metavar="NAME=VALUE",
     help="Set a parameter of the analysis; can be given several times.",
 )
+@click.option(
+    "--where",
+    metavar="SQL",
+    help="Look only at trajectories for which this condition on their columns holds.",
+)
 @click.option("--describe", is_flag=True, help="Say what NAME answers, its parameters and columns.")
+@click.option("--explain", is_flag=True, help="Print the SQL of NAME.")
 @format_option
 @output_option
 @limit_option
@@ -40,7 +49,9 @@ if TYPE_CHECKING:
 def command(
     name: str | None,
     settings: tuple[str, ...],
+    where: str | None,
     describe: bool,
+    explain: bool,
     format_: Format,
     output: Path | None,
     limit: int | None,
@@ -49,25 +60,39 @@ def command(
     """Run a named analysis, or list them.
 
     NAME is one of the shipped analyses, or the path of an .sql file of your own under the same
-    header. Without NAME all are listed, which needs no store.
+    header. Without NAME all are listed, which needs no store. Of patterns a table shows what may be
+    believed and why; the other formats have all columns.
     """
     from otel_traj import analysis
 
     if name is None:
-        if settings or describe:
+        if settings or describe or explain or where:
             raise click.UsageError("Say which analysis: otel-traj analyze NAME.")
         _list()
     elif describe:
         _describe(analysis.describe(name))
+    elif explain:
+        click.echo(analysis.sql(name), nl=False)
     else:
         from otel_traj.store import open_store
 
         described = analysis.describe(name)
         parameters = dict(_setting(described, text) for text in settings)
-        relation = analysis.run(open_store(store), name, **parameters)
+        relation = analysis.run(open_store(store), name, where=where, **parameters)
         if format_ == "table" and output is None:
             click.echo(_in_one_line(described.sentence), err=True)
-        emit(relation, format_, output, limit=limit)
+        emit(_shown(described, relation, format_), format_, output, limit=limit)
+
+
+def _shown(
+    described: Analysis, relation: duckdb.DuckDBPyRelation, format_: Format
+) -> duckdb.DuckDBPyRelation:
+    """What fits on a screen of the rows of a statistical step; else all of them."""
+    if described.labels is None or format_ != "table":
+        return relation
+    from otel_traj_analysis import labels
+
+    return relation.project(", ".join(labels.SHOWN[described.labels]))
 
 
 def _list() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 import otel_traj_analysis as analysis
 from otel_traj import semconv
-from otel_traj.errors import ConfigurationError
+from otel_traj.errors import ConfigurationError, QueryError, QueryRefusedError
 from otel_traj.store import TrajectoryStore
 from otel_traj_analysis import Violations, runner
 from otel_traj_analysis.header import Analysis
@@ -142,6 +142,49 @@ def test_own_file_runs_like_a_shipped_one(store: TrajectoryStore, tmp_path: Path
     )
 
     assert analysis.run(store, str(file)).fetchall() == [(50,)]
+
+
+# --- only some runs ----------------------------------------------------------------------------
+
+
+def test_a_condition_leaves_only_what_belongs_to_its_trajectories(store: TrajectoryStore) -> None:
+    counts = " union all ".join(
+        f"select '{view}', count(*), count(distinct trajectory_id) from {view}"
+        for view in ("trajectories", "steps", "spans", "trajectory_spans", "attempts")
+    )
+    connection = store.connection()
+
+    runner.narrow(connection, "outcome_source = 'explicit' -- judged")
+
+    narrowed = connection.execute(counts).fetchall()
+    everything = store.connection().execute(counts).fetchall()
+    assert [runs for _, _, runs in narrowed] == [1] * 5
+    assert [runs for _, _, runs in everything] == [3] * 5
+    assert all(few < all_ for (_, few, _), (_, all_, _) in zip(narrowed, everything, strict=True))
+
+
+def test_an_analysis_looks_at_the_chosen_runs(store: TrajectoryStore) -> None:
+    chosen = analysis.run(store, "outcomes", where="reward = 0.5", min_runs=1)
+
+    assert [row["task"] for row in rows(chosen)] == ["order-2"]
+    assert rows(analysis.run(store, "outcomes", where="false")) == []
+    assert len(rows(analysis.run(store, "outcomes"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("condition", "error", "message"),
+    [
+        ("no_such = 1", QueryError, "--where: .*no_such"),
+        ("1 = (", QueryError, "syntax error"),
+        ("true); select (1", QueryRefusedError, "one SELECT"),
+        ("trajectory_id in (from read_csv('/etc/passwd'))", QueryRefusedError, "read_csv"),
+    ],
+)
+def test_a_condition_that_is_none_is_refused(
+    store: TrajectoryStore, condition: str, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        analysis.run(store, "outcomes", where=condition)
 
 
 def test_labels_that_nobody_can_give_are_refused(store: TrajectoryStore, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from otel_traj import analysis
 from otel_traj.model import SpanRecord
 from otel_traj.store import TrajectoryStore
 from tests.cli.conftest import Run
@@ -182,7 +183,9 @@ def test_analyze_runs_with_parameters_of_the_headers_type(run: Run, corpus_store
         (["outcomes", "--param", "min_rns=4"], "Did you mean 'min_runs'?"),
         (["outcomes", "--param", "min_runs=many"], "`min_runs` takes int, not 'many'"),
         (["outcomes", "--param", "min_runs"], "--param takes NAME=VALUE"),
+        (["outcomes", "--where", "no_such = 1"], "--where: "),
         (["--param", "min_runs=4"], "Say which analysis"),
+        (["--where", "true"], "Say which analysis"),
     ],
 )
 def test_a_wrong_analysis_or_parameter_says_what_is_right(
@@ -192,6 +195,30 @@ def test_a_wrong_analysis_or_parameter_says_what_is_right(
 
     assert (ran.status, ran.out) == (2, "")
     assert message in ran.err
+
+
+def test_analyze_looks_only_where_it_is_told(run: Run, corpus_store: Path) -> None:
+    ran = run("analyze", "outcomes", "--where", "n_tools > 1000", "--format", "json",
+              "--store", corpus_store)  # fmt: skip
+
+    assert (ran.status, json.loads(ran.out)) == (0, [])
+
+
+def test_analyze_explains_itself_by_its_sql(run: Run) -> None:
+    ran = run("analyze", "outcomes", "--explain")
+
+    assert (ran.status, ran.out) == (0, analysis.sql("outcomes"))
+
+
+def test_a_table_of_patterns_shows_what_may_be_believed(run: Run, corpus_store: Path) -> None:
+    ran = run("analyze", "success_patterns", "--store", corpus_store)
+    whole = run("analyze", "success_patterns", "--format", "json", "--store", corpus_store)
+
+    assert ran.out.splitlines()[0].split() == ["label", "kind", "pattern", "finding"]
+    assert "0 of 0 judged runs succeed; left out: 5 unjudged" in ran.out
+    assert "otel-traj annotate" in ran.out
+    [row] = json.loads(whole.out)
+    assert (row["kind"], row["n_runs"], row["p_value"]) == ("all", 0, None)
 
 
 def test_analyze_describes_parameters_and_columns(run: Run) -> None:
