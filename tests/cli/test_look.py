@@ -215,7 +215,7 @@ def test_a_table_of_patterns_shows_what_may_be_believed(run: Run, corpus_store: 
     whole = run("analyze", "success_patterns", "--format", "json", "--store", corpus_store)
 
     assert ran.out.splitlines()[0].split() == ["label", "kind", "pattern", "finding"]
-    assert "0 of 0 judged runs succeed; left out: 5 unjudged" in ran.out
+    assert "0 of 0 judged runs succeed; left out: 2 repeated, 3 unjudged" in ran.out
     assert "otel-traj annotate" in ran.out
     [row] = json.loads(whole.out)
     assert (row["kind"], row["n_runs"], row["p_value"]) == ("all", 0, None)
