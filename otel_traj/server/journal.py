@@ -98,7 +98,10 @@ class Journal:
                 _set(entry.written, None)
 
     def _check_disk(self) -> None:
-        disk = shutil.disk_usage(self._store)
+        try:
+            disk = shutil.disk_usage(self._store)
+        except FileNotFoundError:
+            return  # somebody removed the store: the writer knows what to do
         if disk.free < min(SPARE_BYTES, SPARE_SHARE * disk.total):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

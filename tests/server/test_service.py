@@ -140,39 +140,6 @@ def health(served: Serving) -> dict[str, str]:
     return told
 
 
-# --- a full disk -------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A filesystem of 16 MB; only root can make one."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16m", "none", str(disk)],
-        capture_output=True,
-        check=False,
-    )
-    if made.returncode:
-        pytest.skip("no file system of a small size can be mounted here")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
-
-
-def test_a_full_disk_is_told_as_a_reason_to_come_again_and_recovered_from(small_disk: Path) -> None:
-    with serving(small_disk / "traces") as served:
-        ballast = small_disk / "ballast"
-        ballast.write_bytes(bytes(16_400_000))
-        full = served.post("/v1/traces", GOOD)
-        ballast.unlink()
-        again = served.post("/v1/traces", GOOD)
-        wait_for(lambda: sealed(served) == 4)
-
-    assert (full.status, full.headers["retry-after"]) == (503, "5")
-    assert b"The store cannot be written: No space left on device" in full.body
-    assert again.status == 200
-
-
 def test_while_the_sealer_is_far_behind_requests_are_told_to_come_again(store: Path) -> None:
     with serving(store, "--seal-every", "3", "--max-backlog", "0.000001") as served:
         wait_for(lambda: health(served)["sealer"] == "running")
