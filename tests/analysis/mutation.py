@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import duckdb
 
-from otel_traj.errors import QueryError
+from otel_traj.errors import ConfigurationError, QueryError
 from otel_traj_analysis import cases
 from otel_traj_analysis.header import Analysis
 
@@ -102,7 +102,7 @@ def _keeps_all(
     try:
         for connection, case in given:
             cases.compare(connection, analysis, case)
-    except (cases.CaseFailedError, QueryError, duckdb.Error):
+    except (cases.CaseFailedError, ConfigurationError, QueryError, duckdb.Error):
         return False
     return True
 

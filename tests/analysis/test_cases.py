@@ -16,6 +16,8 @@ PROMISES = [
 EQUIVALENT = {
     # What finds no partner is NULL in a comparison, and so left out by the where clause as well.
     ("one_revision", "left join newest_revisions"),
+    # An example is a step: there always is a partner.
+    ("process_map", "left join steps"),
     ("steps_within_run", "left join trajectories"),
 }
 """Analysis and start of the broken line: mutants that give the same rows for every input."""
