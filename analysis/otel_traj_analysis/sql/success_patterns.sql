@@ -15,12 +15,15 @@
 with attempted as (
     select
         trajectory_id,
-        left_out is null
-        or (left_out = 'unjudged' and coalesce(getvariable('builtin_outcomes'), false)) as counts,
-        left_out,
+        coalesce(task, '(no task)') as task,
+        agent_name,
+        agent_version,
         is_success,
-        coalesce(task, '') as task,
-        concat_ws(' · ', coalesce(task, '(no task)'), agent_name, agent_version) as stratum
+        case
+            when left_out <> 'unjudged' or not coalesce(getvariable('builtin_outcomes'), false)
+                then left_out
+            when is_success is null then 'open'
+        end as left_out
     from attempts
     where getvariable('agent') is null or agent_name = getvariable('agent')
 ),
@@ -29,10 +32,10 @@ units as (
     select
         trajectory_id,
         is_success,
-        stratum,
+        concat_ws(' · ', task, agent_name, agent_version) as stratum,
         case when md5_number_lower(task) % 2 = 0 then 'a' else 'b' end as half
     from attempted
-    where counts and is_success is not null
+    where left_out is null
 ),
 
 calls as (
@@ -42,9 +45,9 @@ calls as (
         span_id,
         row_number() over (partition by trajectory_id order by step) as place,
         case
-            when coalesce(getvariable('symbol'), 'tool') = 'status' and status = 'error'
-                then tool_name || ' failed'
-            else tool_name
+            when coalesce(getvariable('symbol'), 'tool') = 'tool' or status <> 'error'
+                then tool_name
+            else tool_name || ' failed'
         end as symbol
     from steps
     where
@@ -71,7 +74,7 @@ in_a_row as (
         trajectory_id,
         list_slice(symbols, place, place + length - 1) as pattern,
         min(place + length - 1) as place,
-        min(place + length - 1) filter (place = 1) as place_from_start
+        bool_or(place = 1) as at_start
     from (
         select
             trajectory_id,
@@ -84,43 +87,37 @@ in_a_row as (
     group by all
 ),
 
-with_gaps as (
-    select
+pairs as (
+    select distinct
         first.trajectory_id,
-        [first.symbol, second.symbol] as pattern,
-        min(second.place) as place
+        first.symbol as first,
+        second.symbol as second,
+        second.place
     from calls as first
     join calls as second
         on
             second.trajectory_id = first.trajectory_id
             and second.place
             between first.place + 1 and first.place + 1 + coalesce(getvariable('max_gap'), 3)
+),
+
+with_gaps as (
+    select trajectory_id, [first, second] as pattern, min(place) as place
+    from pairs
     group by all
     union all
-    select
-        first.trajectory_id,
-        [first.symbol, second.symbol, third.symbol] as pattern,
-        min(third.place) as place
-    from calls as first
-    join calls as second
-        on
-            second.trajectory_id = first.trajectory_id
-            and second.place
-            between first.place + 1 and first.place + 1 + coalesce(getvariable('max_gap'), 3)
+    select pairs.trajectory_id, [pairs.first, pairs.second, third.symbol], min(third.place)
+    from pairs
     join calls as third
         on
-            third.trajectory_id = first.trajectory_id
+            third.trajectory_id = pairs.trajectory_id
             and third.place
-            between second.place + 1 and second.place + 1 + coalesce(getvariable('max_gap'), 3)
+            between pairs.place + 1 and pairs.place + 1 + coalesce(getvariable('max_gap'), 3)
     group by all
 ),
 
 firsts as (
-    select
-        trajectory_id,
-        symbol,
-        min(place) as place,
-        list(place order by place) as places
+    select trajectory_id, symbol, min(place) as place, list(place order by place) as places
     from calls
     group by all
 ),
@@ -130,75 +127,72 @@ shown as (
     from in_a_row
     where len(pattern) = 1
     union all
-    select trajectory_id, 'sequence', pattern, place
-    from in_a_row
-    where len(pattern) > 1 and len(list_distinct(pattern)) > 1
-    union all
-    select trajectory_id, 'loop', pattern, place
-    from in_a_row
-    where len(pattern) = 3 and len(list_distinct(pattern)) = 1
-    union all
-    select trajectory_id, 'start', pattern, place_from_start
-    from in_a_row
-    where len(pattern) <= 3 and place_from_start is not null
-    union all
-    select trajectory_id, 'gapped', pattern, place
-    from with_gaps
-    union all
     select trajectory_id, 'count', [symbol, '>= ' || n], places[n]
     from firsts
     cross join (values (2), (3), (5), (10)) as thresholds(n)
     where len(places) >= n
     union all
-    select later.trajectory_id, 'before', [earlier.symbol, later.symbol],
-        list_min(list_filter(later.places, lambda place: place > earlier.place))
-    from firsts as later
-    join firsts as earlier
-        on
-            earlier.trajectory_id = later.trajectory_id
-            and earlier.symbol <> later.symbol
-            and earlier.place < list_max(later.places)
+    select trajectory_id, 'loop', pattern, place
+    from in_a_row
+    where len(pattern) = 3 and len(list_distinct(pattern)) = 1
     union all
-    select later.trajectory_id, 'without', [symbols.symbol, later.symbol], later.place
+    select trajectory_id, 'start', pattern, len(pattern)
+    from in_a_row
+    where at_start and len(pattern) <= 3
+    union all
+    select trajectory_id, 'sequence', pattern, place
+    from in_a_row
+    where len(list_distinct(pattern)) > 1
+    union all
+    select later.trajectory_id, 'before', [earlier.symbol, later.symbol], min(later.place)
+    from firsts as earlier
+    join calls as later
+        on later.trajectory_id = earlier.trajectory_id and later.place > earlier.place
+    where later.symbol <> earlier.symbol
+    group by all
+    union all
+    select later.trajectory_id, 'without', [other.symbol, later.symbol], later.place
     from firsts as later
-    cross join (select distinct symbol from firsts) as symbols
-    left join firsts as earlier
+    cross join (select distinct symbol from calls) as other
+    anti join firsts as earlier
         on
             earlier.trajectory_id = later.trajectory_id
-            and earlier.symbol = symbols.symbol
-            and earlier.place < later.place
-    where symbols.symbol <> later.symbol and earlier.symbol is null
+            and earlier.symbol = other.symbol
+            and earlier.place <= later.place
+    union all
+    select trajectory_id, 'gapped', pattern, place
+    from with_gaps
 ),
 
 -- Patterns that the same runs show cannot be told apart: the simplest stands for all.
 patterns as (
     select
-        min_by(row(kind, pattern), row(order_of_kind, len(pattern), pattern)) as chosen,
-        list(kind || ': ' || array_to_string(pattern, ' → ')
-            order by order_of_kind, len(pattern), pattern)[2:6] as same_runs
+        min_by({'kind': kind, 'pattern': pattern}, simplicity) as chosen,
+        list(kind || ': ' || array_to_string(pattern, ' → ') order by simplicity)[2:6] as same_runs
     from (
         select
             kind,
             pattern,
             count(*) as n_runs,
-            bit_xor(hash(trajectory_id)) as who,
-            sum(hash(trajectory_id)::hugeint) as who_too,
-            list_position(
-                ['tool', 'count', 'loop', 'start', 'sequence', 'before', 'without', 'gapped'], kind
-            ) as order_of_kind
+            sum(hash(trajectory_id)::hugeint) as who,
+            row(
+                strpos('tool, count, loop, start, sequence, before, without, gapped', kind),
+                len(pattern),
+                pattern
+            ) as simplicity
         from shown
         group by kind, pattern
+        having
+            count(*) between coalesce(getvariable('min_runs'), 5)
+            and (select count(*) from runs) - coalesce(getvariable('min_runs'), 5)
     )
-    where
-        n_runs >= coalesce(getvariable('min_runs'), 5)
-        and (select count(*) from runs) - n_runs >= coalesce(getvariable('min_runs'), 5)
-    group by who, who_too, n_runs
+    group by who, n_runs
 ),
 
 support as (
     select
-        patterns.chosen[1] as kind,
-        patterns.chosen[2] as pattern,
+        patterns.chosen.kind,
+        patterns.chosen.pattern,
         patterns.same_runs,
         shown.place,
         runs.trajectory_id,
@@ -206,7 +200,7 @@ support as (
         runs.stratum,
         len(runs.symbols) as n_calls
     from patterns
-    join shown on shown.kind = patterns.chosen[1] and shown.pattern = patterns.chosen[2]
+    join shown on shown.kind = patterns.chosen.kind and shown.pattern = patterns.chosen.pattern
     join runs on runs.trajectory_id = shown.trajectory_id
 ),
 
@@ -282,7 +276,12 @@ examples as (
 ),
 
 base as (
-    select count(*) as n, count(*) filter (where is_success) as n_success from runs
+    select
+        count(*) filter (where left_out is null) as n,
+        count(*) filter (where left_out is null and is_success) as n_success,
+        histogram(left_out)::map(varchar, bigint) as left_out
+    from attempted
+    having count(*) > 0
 ),
 
 rows_of_answer as (
@@ -290,23 +289,14 @@ rows_of_answer as (
         'all' as kind,
         []::varchar[] as pattern,
         []::varchar[] as same_runs,
-        base.n as n_runs,
-        base.n_success,
+        n as n_runs,
+        n_success,
         0 as n_without,
         0 as n_without_success,
-        (
-            select map_from_entries(list((reason, n) order by reason))
-            from (
-                select coalesce(left_out, 'open') as reason, count(*) as n
-                from attempted
-                where not counts or is_success is null
-                group by all
-            )
-        ) as left_out,
+        left_out,
         [] as strata,
         [] as examples
     from base
-    where exists (select 1 from attempted)
     union all
     select
         examples.kind,
