@@ -5,8 +5,8 @@
     python bench/jaeger.py --spans 2000 --repeat 1
 
 Each question is asked over HTTP of `otel-traj serve`, and its answer read to the end; the first
-time does not count. The store is that of `bench/queries.py`, as commits leave it. "through Jaeger" is a
-real Jaeger 2 that has the store as its remote storage, where one was built (tests/jaeger/build.py).
+time does not count. The store is that of `bench/queries.py`, as commits leave it. The second column
+is a real Jaeger 2 that reads the store, where one was built (tests/jaeger/build.py).
 """
 
 from __future__ import annotations

@@ -31,7 +31,9 @@ BIG: Final = [
     dataclasses.replace(span(5, position, None, "big"), attributes={"text": "x" * 40_000})
     for position in range(200)
 ]
-HUGE: Final = dataclasses.replace(span(6, 0, None, "huge"), attributes={"text": "x" * 3_000_000})
+HUGE: Final = dataclasses.replace(
+    span(6, 0, None, "huge"), attributes={"text": "x" * 3_000_000, "note": "short"}
+)
 
 
 @pytest.fixture(scope="module")
@@ -87,14 +89,22 @@ def test_a_chunk_is_of_one_trace_and_the_chunks_of_a_trace_follow_one_another(
     assert order == sorted(order, reverse=True)
 
 
-def test_a_chunk_is_smaller_than_clients_take_unless_one_span_is_larger(service: Serving) -> None:
+def test_a_chunk_is_smaller_than_clients_take(service: Serving) -> None:
     chunks = call(service, "TraceReader/FindTraces", query(service_name="shop"))
 
-    for chunk in chunks:
-        assert len(chunk) <= CHUNK_BYTES or len(spans_of(chunk)) == 1
+    assert max(map(len, chunks)) <= CHUNK_BYTES
     big = [chunk for chunk in chunks if traces_of(chunk) == {trace_id(5)}]
     assert len(big) == 4
     assert [s.span_id for chunk in big for s in spans_of(chunk)] == [s.span_id for s in BIG]
+
+
+def test_of_a_span_that_is_larger_than_a_chunk_the_texts_are_cut(service: Serving) -> None:
+    chunks = call(service, "TraceReader/FindTraces", query(service_name="shop"))
+
+    [huge] = [span for chunk in chunks for span in spans_of(chunk) if span.name == "huge"]
+    assert huge.attributes["text"].startswith("x" * 1_000_000)
+    assert huge.attributes["text"].endswith(" more characters)")
+    assert huge.attributes["note"] == "short"
 
 
 def test_traces_by_id_come_in_the_order_of_their_ids_and_who_is_not_there_is_left_out(

@@ -6,7 +6,6 @@ are written one after the other, so that not all of them are in memory.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
@@ -23,6 +22,7 @@ from otel_traj.errors import InputError, StoreError
 from otel_traj.model import SpanRecord
 from otel_traj.server.jaeger import asked, legacy
 from otel_traj.server.jaeger.asked import ServiceFrom
+from otel_traj.server.jaeger.cutting import cut
 from otel_traj.server.jaeger.reading import Reader, Trace, TraceSummary
 from otel_traj.server.jaeger.threads import Threads
 
@@ -146,10 +146,7 @@ class JaegerApi:
         self, request: Request, traces: Iterable[Trace], errors: list[dict[str, Any]]
     ) -> Response:
         limit = asked.max_value(request.query_params)
-        texts = (
-            json.dumps(legacy.trace(trace.trace_id, _capped(trace.spans, limit)))
-            for trace in traces
-        )
+        texts = (json.dumps(legacy.trace(trace.trace_id, _cut(trace, limit))) for trace in traces)
         end = f'],"total":0,"limit":0,"offset":0,"errors":{json.dumps(errors or None)}}}'
         first = await self._threads.call(next, texts, None)
         return self._streamed('{"data":[', first, texts, end)
@@ -161,7 +158,7 @@ class JaegerApi:
         if trace is None:
             return _legacy_refusal(404, _NO_TRACE)
         return await self._threads.call(
-            lambda: _structured([legacy.trace(trace_id, _capped(trace.spans, limit))])
+            lambda: _structured([legacy.trace(trace_id, _cut(trace, limit))])
         )
 
     async def _dependencies(self, request: Request) -> Response:
@@ -208,7 +205,7 @@ class JaegerApi:
         groups = (
             json.dumps(group)
             for trace in traces
-            for group in otlp.traces_to_json(_capped(trace.spans, limit))["resourceSpans"]
+            for group in otlp.traces_to_json(_cut(trace, limit))["resourceSpans"]
         )
         first = await self._threads.call(next, groups, None)
         if first is None:
@@ -230,6 +227,10 @@ class JaegerApi:
             yield end
 
         return StreamingResponse(body(), media_type="application/json")
+
+
+def _cut(trace: Trace, limit: int | None) -> list[SpanRecord]:
+    return [cut(span, limit) for span in trace.spans]
 
 
 def _structured(data: Any, *, total: int = 0) -> Response:
@@ -265,32 +266,3 @@ def _summary(summary: TraceSummary) -> dict[str, Any]:
             for part in summary.services
         ],
     }
-
-
-# --- long values -------------------------------------------------------------------------------
-
-
-def _capped(spans: list[SpanRecord], limit: int | None) -> list[SpanRecord]:
-    """The spans with texts cut to so many characters, and how many more there are."""
-    if limit is None:
-        return spans
-
-    def cut(attributes: Any) -> Any:
-        return {
-            key: f"{value[:limit]}… ({len(value) - limit:,} more characters)"
-            if isinstance(value, str) and len(value) > limit
-            else value
-            for key, value in attributes.items()
-        }
-
-    return [
-        dataclasses.replace(
-            span,
-            attributes=cut(span.attributes),
-            events=tuple(
-                dataclasses.replace(event, attributes=cut(event.attributes))
-                for event in span.events
-            ),
-        )
-        for span in spans
-    ]

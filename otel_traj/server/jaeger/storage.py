@@ -18,6 +18,7 @@ from otel_traj.errors import InputError, StoreError
 from otel_traj.model import SpanRecord
 from otel_traj.server.jaeger import legacy
 from otel_traj.server.jaeger.asked import DEFAULT_LIMIT, ServiceFrom, TraceQuery
+from otel_traj.server.jaeger.cutting import cut
 from otel_traj.server.jaeger.messages import PACKAGE, message
 from otel_traj.server.jaeger.reading import Reader, Trace, TraceSummary
 from otel_traj.server.jaeger.threads import Threads
@@ -246,11 +247,21 @@ def _chunks(traces: Iterable[Trace]) -> Iterator[bytes]:
 
 
 def _pieces(spans: list[SpanRecord]) -> Iterator[bytes]:
-    """The spans as messages that are no larger than a chunk, unless one span is."""
+    """The spans as messages that are no larger than a chunk."""
     for at in range(0, len(spans), _SPANS_OF_PIECE):
         some = spans[at : at + _SPANS_OF_PIECE]
         piece = otlp.traces_to_protobuf(some)
         if len(piece) <= CHUNK_BYTES:
             yield piece
         else:
-            yield from map(otlp.traces_to_protobuf, ([span] for span in some))
+            yield from map(_piece, some)
+
+
+def _piece(span: SpanRecord) -> bytes:
+    """One span; where it is larger than a chunk, its texts are cut, or nobody saw its trace."""
+    piece = otlp.traces_to_protobuf([span])
+    limit = CHUNK_BYTES
+    while len(piece) > CHUNK_BYTES and limit:
+        limit //= 2
+        piece = otlp.traces_to_protobuf([cut(span, limit)])
+    return piece
