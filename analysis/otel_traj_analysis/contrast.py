@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,10 @@ from otel_traj_analysis.labels import COLUMNS, LABELS, Label
 from otel_traj_analysis.statistics import Exact, Interval, Strata
 
 Row: TypeAlias = Mapping[str, Any]
+Ending: TypeAlias = Literal["success", "failure"]
+
+_OTHER: Final[Mapping[Ending, Ending]] = {"success": "failure", "failure": "success"}
+_ENDS: Final[Mapping[Ending, str]] = {"success": "succeed", "failure": "fail"}
 
 MAX_Q: Final = 0.10
 SUGGESTIVE_P: Final = 0.05
@@ -38,21 +42,23 @@ def label(rows: pa.Table) -> pa.Table:
 
     Args:
         rows: Columns `kind`, `pattern`, `n_runs`, `n_success`, `n_without`, `n_without_success`
-            and `strata`, a list of 2x2 tables with `landmark`, `stratum` and `half`.
+            and `strata`, a list of 2x2 tables with `landmark`, `stratum` and `half`. With
+            `n_failure` and `n_without_failure` instead, it is failures that are explained.
 
     Returns:
-        The rows of kind `all` and of every pattern whose runs succeed more often than others, or
+        The rows of kind `all` and of every pattern whose runs end so more often than others, or
         of which that cannot be told, with `labels.COLUMNS` added.
     """
     told = rows.to_pylist()
-    patterns = [Pattern(row) for row in told if row["kind"] != "all"]
+    ending: Ending = "failure" if "n_failure" in rows.column_names else "success"
+    patterns = [Pattern(row, ending) for row in told if row["kind"] != "all"]
     q_values, q_overall = _corrected(patterns)
     judged = [
         _judged(pattern, q_values[n], q_overall[n])
         for n, pattern in enumerate(patterns)
-        if not pattern.difference.estimate <= 0
+        if not pattern.difference.estimate <= 0 or pattern.row.get("is_harness")
     ]
-    base = [_of_all_runs(row) for row in told if row["kind"] == "all"]
+    base = [_of_all_runs(row, ending) for row in told if row["kind"] == "all"]
     return pa.Table.from_pylist(base + sorted(judged, key=_rank), schema=_schema(rows.schema))
 
 
@@ -61,16 +67,21 @@ class Pattern:
     """One pattern's counts, and the tests of them that are worth doing once."""
 
     row: Row
+    ending: Ending
+
+    @property
+    def n_ended(self) -> int:
+        """Runs that show it and ended as is to be explained."""
+        return int(self.row[f"n_{self.ending}"])
 
     def strata(self, *, landmark: int = 0, half: str | None = None) -> Strata:
         """Its 2x2 tables, shape (k, 4), k >= 0."""
         return np.array(
             [
                 [
-                    table["with_success"],
-                    table["with_failure"],
-                    table["without_success"],
-                    table["without_failure"],
+                    table[f"{which}_{ending}"]
+                    for which in ("with", "without")
+                    for ending in (self.ending, _OTHER[self.ending])
                 ]
                 for table in self.row["strata"]
                 if table["landmark"] == landmark and half in (None, table["half"])
@@ -102,8 +113,9 @@ class Pattern:
     def overall(self) -> Strata:
         """All runs as one table, shape (1, 4)."""
         row = self.row
-        with_pattern = [row["n_success"], row["n_runs"] - row["n_success"]]
-        without = [row["n_without_success"], row["n_without"] - row["n_without_success"]]
+        n_ended_without = row[f"n_without_{self.ending}"]
+        with_pattern = [self.n_ended, row["n_runs"] - self.n_ended]
+        without = [n_ended_without, row["n_without"] - n_ended_without]
         return np.array([with_pattern + without], dtype=np.int64)
 
     @cached_property
@@ -149,6 +161,8 @@ def _corrected(patterns: Sequence[Pattern]) -> tuple[list[float], list[float]]:
 
 
 def _label(pattern: Pattern, q: float, q_overall: float) -> Label:
+    if pattern.row.get("is_harness"):
+        return "infrastructure"
     p = pattern.within.two_sided
     if p < SUGGESTIVE_P:
         if pattern.same_length is not None and pattern.same_length > NOTHING_WITHIN_P:
@@ -192,7 +206,7 @@ def _judged(pattern: Pattern, q: float, q_overall: float) -> dict[str, Any]:
     row = pattern.row
     given = _label(pattern, q, q_overall)
     useful = len(statistics.informative(pattern.whole))
-    success = statistics.wilson(row["n_success"], row["n_runs"])
+    rate = statistics.wilson(pattern.n_ended, row["n_runs"])
     added: dict[str, Any] = {
         "label": given,
         "difference": pattern.difference.estimate,
@@ -201,8 +215,8 @@ def _judged(pattern: Pattern, q: float, q_overall: float) -> dict[str, Any]:
         "p_value": pattern.within.two_sided if useful else None,
         "q_value": q if useful else None,
         "p_overall": pattern.of_all.two_sided,
-        "success_low": success.low,
-        "success_high": success.high,
+        "rate_low": rate.low,
+        "rate_high": rate.high,
         "n_strata": _n_strata(pattern),
         "n_mixed": useful,
         "detectable": pattern.detectable,
@@ -210,7 +224,7 @@ def _judged(pattern: Pattern, q: float, q_overall: float) -> dict[str, Any]:
     }
     if given == "insufficient":
         added["missing"] = statistics.units_missing(pattern.whole, DETECTABLE)
-    elif given != "no-effect":
+    elif given not in ("no-effect", "infrastructure"):
         added["odds_ratio"] = statistics.common_odds_ratio(pattern.whole)
         added["p_same_everywhere"] = statistics.breslow_day(pattern.whole)
     if pattern.within.two_sided < SUGGESTIVE_P:
@@ -219,19 +233,18 @@ def _judged(pattern: Pattern, q: float, q_overall: float) -> dict[str, Any]:
     if given == "established":
         added["confidence"] = _confidence(pattern)
     judged = {**row, **_blank(), **{name: _known(value) for name, value in added.items()}}
-    return judged | {"finding": _finding(judged)}
+    return judged | {"finding": _finding(judged, pattern.ending)}
 
 
-def _of_all_runs(row: Row) -> dict[str, Any]:
-    return {**row, **_blank(), "finding": _base(row)}
+def _of_all_runs(row: Row, ending: Ending) -> dict[str, Any]:
+    return {**row, **_blank(), "finding": _base(row, ending)}
 
 
 def _confidence(pattern: Pattern) -> float:
     """Lower bound of the success rate with the pattern, drawn towards that of its strata."""
     a, b, c, d = pattern.whole.T
     expected = ((a + b) * (a + c) / (a + b + c + d)).sum() / (a + b).sum()
-    row = pattern.row
-    return statistics.shrunk_low(row["n_success"], row["n_runs"], float(expected))
+    return statistics.shrunk_low(pattern.n_ended, pattern.row["n_runs"], float(expected))
 
 
 def _rank(row: Row) -> tuple[Any, ...]:
@@ -242,10 +255,15 @@ def _rank(row: Row) -> tuple[Any, ...]:
 # --- in words ------------------------------------------------------------------------------------
 
 
-def _finding(row: Row) -> str:
+def _finding(row: Row, ending: Ending) -> str:
+    if row["label"] == "infrastructure":
+        return (
+            f"an error of the harness in {row['n_runs']} runs, and no call of it ever succeeds:"
+            " repair it, the agent is not to blame"
+        )
     counts = (
-        f"{row['n_success']} of {row['n_runs']} runs with it succeed,"
-        f" {row['n_without_success']} of {row['n_without']} without"
+        f"{row[f'n_{ending}']} of {row['n_runs']} runs with it {_ENDS[ending]},"
+        f" {row[f'n_without_{ending}']} of {row['n_without']} without"
     )
     if row["label"] == "insufficient":
         return f"cannot be told: {counts}; {row['missing']:,} more runs of mixed tasks are needed"
@@ -261,9 +279,9 @@ def _finding(row: Row) -> str:
     return f"{counts}: {within}"
 
 
-def _base(row: Row) -> str:
+def _base(row: Row, ending: Ending) -> str:
     left_out = dict(row["left_out"] or ())
-    said = f"{row['n_success']} of {row['n_runs']} judged runs succeed"
+    said = f"{row[f'n_{ending}']} of {row['n_runs']} judged runs {_ENDS[ending]}"
     if left_out:
         listed = ", ".join(f"{n:,} {reason}" for reason, n in left_out.items())
         said += f"; left out: {listed}"

@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias
 from otel_traj_analysis.header import Column
 
 Label: TypeAlias = Literal[
+    "infrastructure",
     "established",
     "suggestive",
     "task-confounded",
@@ -20,6 +21,7 @@ Label: TypeAlias = Literal[
 ]
 
 LABELS: Final[Mapping[Label, str]] = {
+    "infrastructure": "an error of the harness in at least 5 runs of 3 tasks that no call survives",
     "established": "holds within tasks: q <= 0.10, the interval excludes 0, at least 5 runs in 3"
     " strata, also when compared at the same length, and again in the other half of the tasks",
     "suggestive": "p < 0.05 within tasks, but not sure among so many, or not confirmed",
@@ -33,7 +35,7 @@ COLUMNS: Final = (
     Column("label", "VARCHAR", "what the counts allow one to believe; NULL: of kind `all`"),
     Column("finding", "VARCHAR", "the same as a sentence"),
     Column("missing", "BIGINT", "runs of mixed tasks that are still needed; NULL: enough"),
-    Column("difference", "DOUBLE", "success rate with minus without, within strata; NULL: unknown"),
+    Column("difference", "DOUBLE", "rate with it minus rate without, within strata; NULL: unknown"),
     Column("difference_low", "DOUBLE", "lower 95 % bound of the difference"),
     Column("difference_high", "DOUBLE", "upper 95 % bound of the difference"),
     Column("p_value", "DOUBLE", "exact, two-sided, within strata; NULL: no stratum can tell"),
@@ -47,8 +49,8 @@ COLUMNS: Final = (
     Column(
         "p_same_everywhere", "DOUBLE", "that strata agree (Breslow-Day, Tarone); NULL: as above"
     ),
-    Column("success_low", "DOUBLE", "lower 95 % bound of the success rate (Wilson)"),
-    Column("success_high", "DOUBLE", "upper 95 % bound of the success rate (Wilson)"),
+    Column("rate_low", "DOUBLE", "lower 95 % bound of the rate with it (Wilson)"),
+    Column("rate_high", "DOUBLE", "upper 95 % bound of the rate with it (Wilson)"),
     Column("n_strata", "BIGINT", "strata in which some runs show it"),
     Column("n_mixed", "BIGINT", "strata that can tell: both the pattern and the outcome vary"),
     Column(
@@ -58,7 +60,7 @@ COLUMNS: Final = (
     ),
     Column("p_same_length", "DOUBLE", "one-sided, least over landmarks; NULL: as above"),
     Column("detectable", "DOUBLE", "difference that would be seen with a power of 80 %"),
-    Column("confidence", "DOUBLE", "lower bound of the success rate, shrunk; 0 if not established"),
+    Column("confidence", "DOUBLE", "lower bound of the rate with it, shrunk; 0 if not established"),
 )
 """What `contrast` adds to the columns of the analysis, behind `kind` and `pattern`."""
 
