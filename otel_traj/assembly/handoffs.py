@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from otel_traj import semconv
 from otel_traj.assembly.actors import acting_in, agent_of
 from otel_traj.assembly.calls import Actor, Call, ModelCalls
 from otel_traj.assembly.names import is_named_for, plain, target_in
@@ -184,6 +185,8 @@ def _moved(call: Call, following: Call | None, *, certain: bool) -> bool:
     old, new = system_of(asker) if asker is not None else None, system_of(following)
     if old is not None and new is not None:
         return old != new
+    if new is None and semconv.REQUEST_CONTINUES in following.node.span.attributes:
+        return False  # it tells only what is new: the instructions are those from before
     return True  # the call's name says that another agent goes on; nothing speaks against it
 
 

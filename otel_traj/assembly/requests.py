@@ -17,7 +17,7 @@ from otel_traj.assembly.calls import Call
 from otel_traj.assembly.tree import Node
 from otel_traj.dialects import canonical
 from otel_traj.dialects.canonical import Body, Hashes, Numbering, message_bodies
-from otel_traj.dialects.messages import Messages, from_json
+from otel_traj.dialects.messages import Message, Messages, from_json
 from otel_traj.model import Step
 
 
@@ -78,15 +78,17 @@ def _read(call: Call, before: _History, continued: _History | None) -> tuple[Req
     """A request, and the history that it and its answer leave behind.
 
     One that names the response it goes on from need not repeat what came before; its instructions
-    are its own.
+    are its own, unless it tells none and only what is new in it.
     """
     facts, given, numbering = call.facts, call.facts.input or (), Numbering()
-    bodies = message_bodies(given, numbering)
+    bodies = message_bodies(given, numbering, before.tellings[0].known())
     kept = before.shared_with(bodies)
     new = given[kept:]
     top = canonical.count_leading_system(given)
-    past = continued.tellings[0].without_instructions() if continued is not None else None
     is_rest = _continues(call) is not None
+    past = continued.tellings[0] if continued is not None else None
+    if past is not None and not (is_rest and top == 0):
+        past = past.without_instructions()
     if continued and past and (is_rest or (given and not _shared(past.bodies, bodies[top:]))):
         numbering = continued.numbering.copy()
         new = given[min(kept, top) :]
@@ -191,6 +193,15 @@ class _Telling(NamedTuple):
         bodies = message_bodies(messages, numbering)
         return _Telling((*self.messages, *messages), [*self.bodies, *bodies])
 
+    def known(self) -> dict[int, tuple[Message, Body]]:
+        """For `message_bodies`: a later request repeats most of these messages."""
+        pairs = zip(self.messages, self.bodies, strict=True)
+        return {
+            id(message): (message, body)
+            for message, body in pairs
+            if all(part.kind != "tool_result" for part in message.parts)
+        }
+
     def first(self, count: int) -> _Telling:
         """The first so many of them."""
         return _Telling(self.messages[:count], self.bodies[:count])
@@ -222,9 +233,9 @@ class _History:
     @classmethod
     def after(cls, request: _Telling, answer: Messages, numbering: Numbering) -> _History:
         """The history of a request and its answer; `numbering` has counted the request's calls."""
-        bare, counted = _without_reasoning(answer), numbering.copy()
+        counted = numbering.copy()
         tellings = [request.then(answer, counted)]
-        if bare != answer:
+        if (bare := _without_reasoning(answer)) is not answer:
             tellings.append(request.then(bare, numbering.copy()))
         return cls(tuple(tellings), counted)
 
@@ -243,6 +254,9 @@ class _History:
 
 
 def _without_reasoning(answer: Messages) -> Messages:
+    """What is left of an answer; it itself if that is all."""
+    if all(m.parts and all(part.kind != "reasoning" for part in m.parts) for m in answer):
+        return answer
     parts = [tuple(p for p in message.parts if p.kind != "reasoning") for message in answer]
     return tuple(
         replace(message, parts=kept) for message, kept in zip(answer, parts, strict=True) if kept

@@ -127,6 +127,8 @@ class _Teller:
         when_ns = _ns(step.get("timestamp"))
         if step.get("llm_call_count") == 0:
             self._transcript.note("step", rest(step, "tool_calls", "observation"), at_ns=when_ns)
+            said = {"role": "assistant", "content": step.get("message") or None}
+            conversation.hear({**said, "tool_calls": [_call(call) for call in calls]})
         else:
             self._said(conversation, step, agent, when_ns)
         by_id = {call.get("tool_call_id"): call for call in calls}

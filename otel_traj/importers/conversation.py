@@ -60,7 +60,7 @@ class Conversation:
     ) -> str:
         """What the model answered; gives the span id of the call."""
         self._last = self._transcript.model_call(
-            new=[*self._instructions, *self._heard],
+            new=self._heard if self._last else [*self._instructions, *self._heard],
             text=text,
             reasoning=reasoning,
             tool_calls=tool_calls,

@@ -246,8 +246,7 @@ class _Teller:
         if len(given) >= len(before) and all(
             _same(old, new) for old, new in zip(before, given, strict=False)
         ):
-            leading = [m for m in given[: len(before)] if m.get("role") == "system"]
-            return span_id, [*leading, *given[len(before) :]]
+            return span_id, given[len(before) :]
         return None, given
 
     def _tool_call(self, event: _Object) -> None:

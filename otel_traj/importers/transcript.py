@@ -173,7 +173,7 @@ class Transcript:
             reasoning: What it thought.
             tool_calls: What it asked for: id, name and arguments, or as OpenAI writes it.
             after: The span of the call that the request goes on from: `new` is then only what
-                neither that one's request nor its answer holds, and the instructions.
+                neither that one's request nor its answer holds.
             model: The model asked.
             error: Why there is no answer.
             times: When.

@@ -294,7 +294,7 @@ def test_content_of_the_wrong_shape_is_a_flaw_and_no_exception(name: str, tmp_pa
     choose = random.Random(name)
     path = tmp_path / "export"
 
-    for place in choose.sample(list(_places(content)), 20):
+    for place in choose.choices(list(_places(content)), k=20):
         path.write_text(json.dumps(_put(content, place, choose.choice(WRONG))))
         reading = Reading(importers.find(path)[0])
         list(reading)
