@@ -30,7 +30,7 @@ from otel_traj.assembly import (
     resource_key,
 )
 from otel_traj.model import Annotation, Assembly, LogRecord, SpanRecord, Step
-from otel_traj.store import columns, prices, rows, values
+from otel_traj.store import columns, memory, prices, rows, values
 from otel_traj.store.columns import Stretch
 from otel_traj.store.days import Days, day
 from otel_traj.store.intake import Intake
@@ -364,11 +364,17 @@ class _Derivation:
     def _load(self, trace_ids: set[str]) -> dict[str, _Told]:
         """All spans and logs of those traces that have spans: stored, new, and only started."""
         traces: dict[str, _Told] = {}
-        stored = self._stored.spans(self._may_be_stored(trace_ids), self._days)
+        stored, too_large = self._stored.spans_that_fit(
+            self._may_be_stored(trace_ids), self._days, most_bytes=memory.for_one_run()
+        )
+        for trace_id in too_large - self.failed:
+            _log.warning("Cannot derive trace %s; its spans are kept: it is too large", trace_id)
+        self.failed |= too_large
         new = (span for t, own in self._news.items() if t in trace_ids for span in own)
         pending = (span for span in self._lifecycle.pending if span.trace_id in trace_ids)
         for span in (*stored, *new, *pending):
-            traces.setdefault(span.trace_id, ([], []))[0].append(span)
+            if span.trace_id not in self.failed:
+                traces.setdefault(span.trace_id, ([], []))[0].append(span)
         # Events may be told of a run long after it, and be here before its spans.
         logs = self._stored.logs(trace_ids, self._days.onwards())
         for log in (*logs, *self._new_logs):

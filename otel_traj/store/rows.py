@@ -427,27 +427,29 @@ def _limits(table_name: str) -> dict[str, tuple[int, int]]:
 # --- rows to records ---------------------------------------------------------------------------
 
 
-def span_records(rows: pa.Table | pa.RecordBatchReader) -> list[SpanRecord]:
-    """The spans that `spans_table` wrote; equal resources and long texts come back as one object.
-
-    Of a reader's rows no more are in memory than it gives at once.
-    """
-    decode = functools.cache(values.loads)
-    texts: dict[str, str] = {}
-    return [
-        _span_record(_shared(row, texts), decode)
-        for batch in (rows.to_batches() if isinstance(rows, pa.Table) else rows)
-        for row in batch.to_pylist()
-    ]
+def span_records(rows: pa.Table) -> list[SpanRecord]:
+    """The spans that `spans_table` wrote."""
+    return SpanReader().records(rows)
 
 
-def _shared(row: dict[str, Any], texts: dict[str, str]) -> dict[str, Any]:
-    """The row; a content that an earlier one has too is that one's: tools and their results."""
-    for column in _JSON_ATTRIBUTES:
-        text = row[column]
-        if text is not None:
-            row[column] = texts.setdefault(text, text)
-    return row
+class SpanReader:
+    """Spans from rows that come in parts; equal resources and contents come back as one object."""
+
+    def __init__(self) -> None:
+        """Begin with nothing to share."""
+        self._decode = functools.cache(values.loads)
+        self._texts: dict[str, str] = {}
+
+    def records(self, rows: pa.Table | pa.RecordBatch) -> list[SpanRecord]:
+        """The spans that `spans_table` wrote."""
+        return [_span_record(self._shared(row), self._decode) for row in rows.to_pylist()]
+
+    def _shared(self, row: dict[str, Any]) -> dict[str, Any]:
+        for column in _JSON_ATTRIBUTES:
+            text = row[column]
+            if text is not None:
+                row[column] = self._texts.setdefault(text, text)
+        return row
 
 
 def log_records(rows: pa.Table) -> list[LogRecord]:

@@ -21,6 +21,7 @@ from otel_traj.store import (
     days,
     derive,
     intake,
+    memory,
     sealing,
     snapshot,
     traces,
@@ -182,3 +183,27 @@ def test_rows_that_are_written_in_parts_are_the_same(
     monkeypatch.setattr(columns, "PART_ROWS", 3)
 
     assert stored("parts") == whole
+
+
+def test_run_that_memory_has_no_room_for_keeps_its_spans_and_harms_no_other(
+    store: TrajectoryStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(memory, "for_one_run", lambda: 200_000)  # some twenty spans
+    store.append([started(run(1)[-1]), *(tool(1, position) for position in range(1, 41))])
+    store.append(run(2))
+
+    store.append([*run(1), tool(1, 41)])
+
+    assert f"Cannot derive trace {trace_id(1)}; its spans are kept: it is too large" in caplog.text
+    counted = "select count(*) from spans where trace_id = $id"
+    assert store.sql(counted, {"id": trace_id(1)}).fetchall() == [(42,)]
+    assert store.trajectory(trajectory_of(store, 2)).n_steps == 3
+    monkeypatch.undo()  # a machine with more memory
+    store.reassemble()
+    assert store.trajectory(trajectory_of(store, 1)).n_spans == 42
+
+
+def trajectory_of(store: TrajectoryStore, number: int) -> str:
+    sql = "select trajectory_id from trajectories where list_contains(trace_ids, $id)"
+    [(trajectory_id,)] = store.sql(sql, {"id": trace_id(number)}).fetchall()
+    return str(trajectory_id)
