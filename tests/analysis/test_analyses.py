@@ -40,6 +40,7 @@ def test_names_are_the_shipped_questions() -> None:
         "success_patterns",
         "token_cost",
         "tool_effectiveness",
+        "variants",
     )
 
 

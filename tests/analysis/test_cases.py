@@ -18,6 +18,8 @@ EQUIVALENT = {
     ("one_revision", "left join newest_revisions"),
     # An example is a step: there always is a partner.
     ("process_map", "left join steps"),
+    # Every run has its row among the attempts.
+    ("variants", "left join attempts"),
     ("steps_within_run", "left join trajectories"),
 }
 """Analysis and start of the broken line: mutants that give the same rows for every input."""
