@@ -21,13 +21,15 @@ with headers as (
     -- Steps without content are alike in any two runs: such runs are not known to be the same.
     select trajectory_id,
         hash(list(
-            hash(kind, model, tool_name, arguments, result, output_text,
+            hash(kind, model, tool_name, arguments, result, output_text, reasoning,
                 case when kind = 'user' then new_messages end)
             order by step
         )) as content
     from steps semi join alike using (trajectory_id)
     group by trajectory_id
-    having bool_and(coalesce(arguments, result, output_text, tool_calls, new_messages) is not null)
+    having bool_and(
+        coalesce(arguments, result, output_text, reasoning, tool_calls, new_messages) is not null
+    )
 ), repeats as (
     select trajectory_id,
         first_value(trajectory_id) over (

@@ -85,6 +85,18 @@ def test_a_run_that_repeats_an_earlier_one_word_for_word_counts_once() -> None:
     ]
 
 
+def test_thoughts_are_content_too() -> None:
+    runs = [run("a", **JUDGED), run("b", 1, **JUDGED), run("c", 2, **JUDGED)]
+    said = {"kind": "thought", "tool_name": None}
+    told = [
+        *steps("a", None, reasoning="so", **said),
+        *steps("b", None, reasoning="so", **said),
+        *steps("c", None, reasoning="else", **said),
+    ]
+
+    assert attempts(runs, told, "repeats") == [(None,), ("a",), (None,)]
+
+
 def test_runs_without_content_are_not_known_to_be_the_same() -> None:
     runs = [run("a", **JUDGED), run("b", 1, **JUDGED)]
 
