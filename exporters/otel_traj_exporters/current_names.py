@@ -283,6 +283,7 @@ def _model_attributes(step: Step, facts: Facts) -> dict[str, Any]:
         semconv.CACHE_READ_TOKENS: step.cache_read_tokens,
         semconv.CACHE_WRITE_TOKENS: step.cache_write_tokens,
         semconv.REASONING_TOKENS: step.reasoning_tokens,
+        semconv.COST_USD: facts.cost_usd,
         semconv.SYSTEM_INSTRUCTIONS: facts.system
         and dumps([{"type": "text", "content": facts.system}]),
         semconv.INPUT_MESSAGES: to_json(facts.input) if facts.input else None,

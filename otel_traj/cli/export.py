@@ -23,12 +23,11 @@ if TYPE_CHECKING:
     epilog=examples(
         "otel-traj export --format parquet --outcome success good-runs",
         "otel-traj export --format otlp 4bf92f35 run.jsonl",
-        "otel-traj export --format otlp --agent support http://localhost:4318",
+        "otel-traj export --format otlp --agent support --endpoint http://localhost:4318",
         "otel-traj export --format parquet --redact on all-runs",
     )
 )
-@click.argument("ids", metavar="[ID]...", nargs=-1)
-@click.argument("path", metavar="PATH")
+@click.argument("arguments", metavar="[ID]... [PATH]", nargs=-1)
 @click.option(
     "--format",
     "format_",
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="An exporter: parquet, otlp, or one that another package brings.",
 )
+@click.option("--endpoint", metavar="URL", help="Send to this receiver; there is no PATH then.")
 @click.option("--agent", metavar="NAME", help="Only runs in which this agent acted.")
 @click.option("--task", metavar="TEXT", help="Only runs with this task id, or this in their task.")
 @click.option("--outcome", type=click.Choice(OUTCOMES), help="Only runs that were this good.")
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
 @redact_option
 @store_option
 def command(
-    ids: tuple[str, ...],
-    path: str,
+    arguments: tuple[str, ...],
     format_: str,
+    endpoint: str | None,
     agent: str | None,
     task: str | None,
     outcome: str | None,
@@ -63,7 +63,8 @@ def command(
 
     Those of the given IDs (or beginnings of ids), else all that the filters leave, as `list` shows
     them. PATH is what the exporter writes: a new folder for parquet; for otlp a file, *.pb for
-    protobuf and otherwise JSON lines, or a receiver: http(s)://HOST:4318 or grpc://HOST:4317.
+    protobuf and otherwise JSON lines. The endpoint of a receiver is http(s)://HOST:4318 or
+    grpc://HOST:4317; what is sent twice is there once.
 
     Credentials that were recorded all the same are replaced on the way out, see --redact; what is
     stored stays as it is (`otel-traj redact` changes that).
@@ -71,6 +72,7 @@ def command(
     from otel_traj import exporters
     from otel_traj.store import open_store
 
+    ids, target = _targeted(arguments, endpoint)
     filters = {"agent": agent, "task": task, "outcome": outcome, "status": status}
     if ids and any((*filters.values(), limit)):
         raise click.UsageError("Give ids or filters, not both.")
@@ -79,12 +81,23 @@ def command(
     n = exporters.export(
         _trajectories(opened, chosen),
         format_,
-        path,
+        target,
         store=opened,
         redact=redaction,
         **({"verbatim": True} if verbatim else {}),
     )
-    click.echo(visible(f"{count(n, 'trajectory')} -> {path}"), err=True)
+    click.echo(visible(f"{count(n, 'trajectory')} -> {target}"), err=True)
+
+
+def _targeted(arguments: tuple[str, ...], endpoint: str | None) -> tuple[tuple[str, ...], str]:
+    """Ids, and where their runs go."""
+    if endpoint is not None:
+        if "://" not in endpoint:
+            raise click.UsageError(f"--endpoint is a URL as http://HOST:4318, not {endpoint!r}.")
+        return arguments, endpoint
+    if not arguments:
+        raise click.UsageError("Give the PATH to write, or --endpoint.")
+    return arguments[:-1], arguments[-1]
 
 
 def _found(

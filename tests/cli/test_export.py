@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from otel_traj.model import SpanRecord
-from otel_traj.store import TrajectoryStore
+from otel_traj.store import TrajectoryStore, open_store
 from tests.cli.conftest import Run
+from tests.server.serving import serving
 
 RUN_ID = "396f4cf8231582cd1036"  # of openai__otel-genai-openai
 
@@ -104,3 +105,46 @@ def test_what_leaves_is_redacted_as_asked(run: Run, empty_store: Path, tmp_path:
         "all": (False, False),
         "off": (True, True),
     }
+
+
+@pytest.mark.slow
+def test_an_endpoint_is_sent_the_chosen_runs_redacted(
+    run: Run, empty_store: Path, tmp_path: Path
+) -> None:
+    key = "sk-ant-api03-" + "x1" * 20
+    for n, name in enumerate(("look", "write"), start=1):
+        said = {"gen_ai.tool.name": name, "gen_ai.tool.call.result": f"there is {key}"}
+        told = SpanRecord(f"{n}" * 32, "b" * 16, None, "execute_tool", 1, 2, attributes=said)
+        TrajectoryStore(empty_store).append([told])
+    [look] = (
+        TrajectoryStore(empty_store)
+        .sql("select trajectory_id from trajectories where tools = ['look']")
+        .fetchall()
+    )
+
+    with serving(tmp_path / "received") as service:
+        for _ in range(2):
+            ran = run(
+                *("export", "--format", "otlp", "--endpoint", service.http, *look),
+                *("--store", empty_store),
+            )
+            assert (ran.status, ran.err) == (0, f"1 trajectory -> {service.http}\n")
+
+    received = open_store(tmp_path / "received").sql("select tool_name, result from steps")
+    assert received.fetchall() == [("look", "there is [redacted:anthropic-key]")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--endpoint", "localhost:4318"], "--endpoint is a URL"),
+        ([], "Give the PATH to write, or --endpoint"),
+    ],
+)
+def test_without_a_target_nothing_is_exported(
+    arguments: list[str], message: str, run: Run, corpus_store: Path
+) -> None:
+    ran = run("export", "--format", "otlp", *arguments, "--store", corpus_store)
+
+    assert (ran.status, ran.out) == (2, "")
+    assert message in ran.err
