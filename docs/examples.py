@@ -34,6 +34,7 @@ DOCUMENTS = (
     "docs/exporters.md",
     "docs/moving.md",
     "docs/receiving.md",
+    "docs/jaeger.md",
 )
 
 PATIENCE_S = 300
