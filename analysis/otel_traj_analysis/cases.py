@@ -177,7 +177,7 @@ def _unknown(column: schema.Column) -> object:
 
 
 def _rows(relation: duckdb.DuckDBPyRelation) -> list[Row]:
-    rows: list[Row] = relation.to_arrow_table().to_pylist()
+    rows: list[Row] = relation.to_arrow_table().to_pylist(maps_as_pydicts="strict")
     return rows
 
 

@@ -27,6 +27,8 @@ def _without_item(number: int) -> Callable[[re.Match[str]], str]:
     return rewrite
 
 
+_CTE = re.compile(r"^(?:with )?(\w+) as (?:materialized )?\($", re.MULTILINE)
+
 _ITEM = r"\s+[\w.]+(?: is null| <> [\w.]+)?(?: desc)?(?: nulls \w+)?,?"
 _LIST = rf"(?P<before>(?:order|partition) by)(?P<items>(?:{_ITEM})+)"
 
@@ -70,11 +72,24 @@ REWRITES: tuple[tuple[str, Rewrite], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A broken analysis, and the line that was broken, before and after."""
+    """A broken analysis, and the line that was broken, before and after.
+
+    `cte` is the CTE that the line stands in, None: the last `select`.
+    """
 
     analysis: Analysis
+    cte: str | None
     before: str
     after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One thing that a case asks, over its rows: of one CTE, or (None) of the whole query."""
+
+    cte: str | None
+    case: cases.Case
+    connection: duckdb.DuckDBPyConnection
 
 
 def mutants(analysis: Analysis) -> Iterator[Mutant]:
@@ -86,25 +101,50 @@ def mutants(analysis: Analysis) -> Iterator[Mutant]:
             changed = text[: match.start()] + _expand(match, rewrite) + text[match.end() :]
             if match.start() >= start and not _in_comment(text, match.start()) and changed != text:
                 yield Mutant(
-                    dataclasses.replace(analysis, sql=changed), *_difference(text, changed)
+                    dataclasses.replace(analysis, sql=changed),
+                    _cte_at(text, match.start()),
+                    *_difference(text, changed),
                 )
 
 
 def survivors(analysis: Analysis, promises: Sequence[cases.Case]) -> list[Mutant]:
     """Mutants under which every promise is still kept."""
-    given = [(cases.tables(case), case) for case in promises]
-    return [mutant for mutant in mutants(analysis) if _keeps_all(mutant.analysis, given)]
+    asked = [question for case in promises for question in _questions(case)]
+    order = [*_CTE.findall(analysis.sql), None]
+    return [m for m in mutants(analysis) if not _is_noticed(m, _nearest_first(m, asked, order))]
 
 
-def _keeps_all(
-    analysis: Analysis, given: Sequence[tuple[duckdb.DuckDBPyConnection, cases.Case]]
-) -> bool:
+def _questions(case: cases.Case) -> Iterator[Question]:
+    connection = cases.tables(case)
+    for cte, rows in case.ctes.items():
+        yield Question(cte, dataclasses.replace(case, ctes={cte: rows}, query=None), connection)
+    if case.query is not None:
+        yield Question(None, dataclasses.replace(case, ctes={}), connection)
+
+
+def _nearest_first(
+    mutant: Mutant, asked: Sequence[Question], order: Sequence[str | None]
+) -> list[Question]:
+    """What may see the broken place, from there to the end; CTEs before it cannot."""
+    broken = order.index(mutant.cte)
+    behind = (question for question in asked if order.index(question.cte) >= broken)
+    return sorted(behind, key=lambda question: order.index(question.cte))
+
+
+def _is_noticed(mutant: Mutant, asked: Sequence[Question]) -> bool:
     try:
-        for connection, case in given:
-            cases.compare(connection, analysis, case)
+        for question in asked:
+            cases.compare(question.connection, mutant.analysis, question.case)
     except (cases.CaseFailedError, ConfigurationError, QueryError, duckdb.Error):
-        return False
-    return True
+        return True
+    return False
+
+
+def _cte_at(text: str, position: int) -> str | None:
+    if position > text.rindex("\nselect\n"):
+        return None
+    before = _CTE.findall(text[:position])
+    return str(before[-1]) if before else None
 
 
 def _header(text: str) -> list[str]:

@@ -147,8 +147,10 @@ shown as (
     select later.trajectory_id, 'before', [earlier.symbol, later.symbol], min(later.place)
     from firsts as earlier
     join calls as later
-        on later.trajectory_id = earlier.trajectory_id and later.place > earlier.place
-    where later.symbol <> earlier.symbol
+        on
+            later.trajectory_id = earlier.trajectory_id
+            and later.symbol <> earlier.symbol
+            and later.place > earlier.place
     group by all
     union all
     select later.trajectory_id, 'without', [other.symbol, later.symbol], later.place
@@ -191,16 +193,16 @@ patterns as (
 
 support as (
     select
-        patterns.chosen.kind,
-        patterns.chosen.pattern,
-        patterns.same_runs,
+        shown.kind,
+        shown.pattern,
         shown.place,
+        patterns.same_runs,
         runs.trajectory_id,
         runs.is_success,
         runs.stratum,
         len(runs.symbols) as n_calls
-    from patterns
-    join shown on shown.kind = patterns.chosen.kind and shown.pattern = patterns.chosen.pattern
+    from shown
+    join patterns on patterns.chosen.kind = shown.kind and patterns.chosen.pattern = shown.pattern
     join runs on runs.trajectory_id = shown.trajectory_id
 ),
 
@@ -219,8 +221,8 @@ reached as (
         runs.half,
         count(*) as n,
         count(*) filter (where runs.is_success) as n_success
-    from runs
-    join landmarks on len(runs.symbols) >= landmarks.landmark
+    from landmarks
+    join runs on len(runs.symbols) >= landmarks.landmark
     group by all
 ),
 
@@ -232,8 +234,8 @@ showed as (
         support.stratum,
         count(*) as n,
         count(*) filter (where support.is_success) as n_success
-    from support
-    join landmarks
+    from landmarks
+    join support
         on
             landmarks.landmark = 0
             or (support.n_calls >= landmarks.landmark and support.place <= landmarks.landmark)
@@ -253,8 +255,8 @@ tables as (
             'without_success': reached.n_success - showed.n_success,
             'without_failure': reached.n - reached.n_success - showed.n + showed.n_success
         } order by showed.landmark, showed.stratum) as strata
-    from showed
-    join reached on reached.landmark = showed.landmark and reached.stratum = showed.stratum
+    from reached
+    join showed on showed.landmark = reached.landmark and showed.stratum = reached.stratum
     group by showed.kind, showed.pattern
 ),
 
@@ -270,8 +272,8 @@ examples as (
             'trace_id': calls.trace_id,
             'span_id': calls.span_id
         } order by support.is_success desc, support.trajectory_id)[:3] as examples
-    from support
-    join calls on calls.trajectory_id = support.trajectory_id and calls.place = support.place
+    from calls
+    join support on support.trajectory_id = calls.trajectory_id and support.place = calls.place
     group by support.kind, support.pattern
 ),
 
