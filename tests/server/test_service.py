@@ -14,10 +14,11 @@ import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc  # type: ignore[import-untyped]
 import pytest
 
 from otel_traj import otlp
@@ -27,11 +28,12 @@ from otel_traj.server import service
 from otel_traj.server.listeners import Address, Tls
 from otel_traj.server.service import Settings
 from otel_traj.store import open_store
-from tests.server.serving import PROTOBUF, Serving, ask, serving, wait_for
+from tests.server.serving import PROTOBUF, Serving, serving, wait_for
 from tests.store.runs import run
 
 pytestmark = pytest.mark.slow
 
+EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 GOOD = otlp.traces_to_protobuf(run(1))
 
 
@@ -65,43 +67,94 @@ def test_a_request_under_way_is_answered_when_it_is_interrupted(store: Path) -> 
     assert open_store(store).sql("select count(*) from spans").fetchall() == [(4,)]
 
 
-def test_nothing_acknowledged_is_lost_when_it_is_killed(store: Path) -> None:
-    """Three senders send again until they are answered; the service is killed three times."""
-    acknowledged: list[int] = []
-    numbers = itertools.count(1)
-    is_over = threading.Event()
-    address = ""
+def test_a_call_under_way_is_answered_when_it_is_stopped(store: Path) -> None:
+    may_send = threading.Event()
 
-    def send() -> None:
-        while not is_over.is_set():
-            number = next(numbers)
+    def message() -> Iterator[bytes]:
+        may_send.wait(20)
+        yield GOOD
+
+    with serving(store) as served, grpc.insecure_channel(served.grpc) as channel:
+        call = channel.stream_unary(EXPORT).future(message())
+        wait_for(lambda: served.metrics()["otel_traj_receiver_in_flight_bytes"] > 0)
+        served.process.send_signal(signal.SIGTERM)
+        may_send.set()
+
+        assert call.result(timeout=20) == b""
+        served.process.communicate(timeout=60)
+
+    assert open_store(store).sql("select count(*) from spans").fetchall() == [(4,)]
+
+
+class Senders:
+    """Four threads, two over each transport, that send runs until each one is acknowledged."""
+
+    def __init__(self, receivers: list[Serving]) -> None:
+        """Send to these, in turns; whoever takes the place of one stands in its place."""
+        self.acknowledged: list[int] = []
+        self.receivers = receivers
+        self.to_send = threading.Semaphore(0)
+        self._numbers = itertools.count(1)
+        self._is_over = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, args=[each])
+            for each in (self._over_http, self._over_grpc) * 2
+        ]
+
+    def __enter__(self) -> Senders:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self.to_send.release(len(self._threads))
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, send: Callable[[Serving, bytes], bool]) -> None:
+        for number in self._numbers:
+            self.to_send.acquire()
             body = otlp.traces_to_protobuf(run(number))
-            while not is_over.is_set():
-                with contextlib.suppress(OSError, http.client.HTTPException):
-                    if ask(address, "POST", "/v1/traces", body).status == 200:
-                        acknowledged.append(number)
-                        break
+            for attempt in itertools.count(number):
+                if self._is_over.is_set():
+                    return
+                if send(self.receivers[attempt % len(self.receivers)], body):
+                    self.acknowledged.append(number)
+                    break
 
-    options: list[str] = []
-    senders = [threading.Thread(target=send) for _ in range(3)]
-    for round_ in range(3):
-        with serving(store, *options) as served:
-            options, address = served.options, served.addresses["OTLP/HTTP"]
-            before = len(acknowledged)
-            if round_ == 0:
-                for sender in senders:
-                    sender.start()
-            wait_for(lambda: len(acknowledged) > before + 30)  # noqa: B023 - called at once
-            served.kill()
-    is_over.set()
-    for sender in senders:
-        sender.join()
+    def _over_http(self, receiver: Serving, body: bytes) -> bool:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return receiver.post("/v1/traces", body).status == 200
+        return False
+
+    def _over_grpc(self, receiver: Serving, body: bytes) -> bool:
+        with (
+            contextlib.suppress(grpc.RpcError),
+            grpc.insecure_channel(receiver.grpc) as channel,
+        ):
+            return bool(channel.unary_unary(EXPORT)(body, timeout=20) == b"")
+        return False
+
+
+def test_whatever_is_acknowledged_by_receivers_that_are_killed_is_stored_once(store: Path) -> None:
+    """Two share the store; one or the other is killed, and another takes its place."""
+    with contextlib.ExitStack() as running:
+        receivers = [running.enter_context(serving(store)) for _ in range(2)]
+        senders = running.enter_context(Senders(receivers))
+        for number in range(3):
+            senders.to_send.release(40)
+            wait_for(lambda: len(senders.acknowledged) > 40 * number + 5)  # noqa: B023 - at once
+            killed = receivers[number % 2]
+            killed.kill()
+            receivers[number % 2] = running.enter_context(serving(store, *killed.options))
+            wait_for(lambda: len(senders.acknowledged) == 40 * (number + 1))  # noqa: B023
 
     found = open_store(store).sql("select task, n_spans from trajectories").fetchall()
-    assert {f"order-{number}" for number in acknowledged} <= {task for task, _ in found}
-    assert len(found) == len({task for task, _ in found})
+    assert {f"order-{number}" for number in senders.acknowledged} <= {task for task, _ in found}
+    assert len(found) == len(dict(found))
     assert {n_spans for _, n_spans in found} == {4}
-    assert len(acknowledged) > 90
+    assert open_store(store).verify() == []
 
 
 def test_a_sealer_that_dies_is_replaced(store: Path) -> None:
@@ -233,8 +286,6 @@ def test_a_key_that_does_not_fit_is_told_before_anything_starts(
 
 
 def test_all_ports_speak_tls(store: Path, certificate: tuple[Path, Path]) -> None:
-    import grpc  # type: ignore[import-untyped]
-
     cert, key = certificate
     trusting = ssl.create_default_context(cafile=str(cert))
     with serving(store, "--tls-cert", str(cert), "--tls-key", str(key)) as served:
@@ -248,10 +299,7 @@ def test_all_ports_speak_tls(store: Path, certificate: tuple[Path, Path]) -> Non
                 assert answer.status == 200
         credentials = grpc.ssl_channel_credentials(cert.read_bytes())
         with grpc.secure_channel(served.grpc, credentials) as channel:
-            export = channel.unary_unary(
-                "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-            )
-            assert export(GOOD, timeout=20) == b""
+            assert channel.unary_unary(EXPORT)(GOOD, timeout=20) == b""
 
 
 # --- figures -----------------------------------------------------------------------------------
