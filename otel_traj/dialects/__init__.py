@@ -144,7 +144,9 @@ def read(span: SpanRecord, logs: Iterable[LogRecord] = ()) -> Facts:
     _read_failure(facts, span)
     if facts.failed and facts.result in ({}, [], "{}", "[]"):
         facts.result = None  # what exporters write where there is nothing
-    facts.cut_keys = tuple(sorted(key for key, value in attributes.items() if is_cut(value)))
+    facts.cut_keys = tuple(
+        sorted(k for k, value in attributes.items() if type(value) is str and is_cut(value))
+    )
     return facts
 
 
@@ -484,6 +486,10 @@ def _n_parts(messages: Sequence[Message]) -> int:
 
 def _read_failure(facts: Facts, span: SpanRecord) -> None:
     """Whether the call failed, and how; a framework's control flow is no failure."""
+    is_told = span.events or span.status == "ERROR" or semconv.ERROR_TYPE in span.attributes
+    if not is_told and not facts.failed:
+        facts.error_type = facts.error_message = None
+        return
     exceptions = [event for event in span.events if event.name == semconv.EXCEPTION_EVENT]
     told = exceptions[-1].attributes if exceptions else {}
     error_type = text(span.attributes.get(semconv.ERROR_TYPE)) or text(

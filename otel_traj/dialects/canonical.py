@@ -28,6 +28,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Final
 
 from otel_traj.dialects.facts import Facts
@@ -163,6 +164,12 @@ class Numbering:
         self.waiting[self.count] = part.name
         self.count += 1
 
+    def count_calls(self, message: Message) -> None:
+        """Number the tool calls of a message that answers none."""
+        for part in message.parts:
+            if part.kind == "tool_call":
+                self.call(part)
+
     def answered_by(self, part: Part) -> int | None:
         """The call that a result answers: by id, else the first of its name that waits for one.
 
@@ -192,25 +199,33 @@ def count_leading_system(messages: Messages) -> int:
     return len(messages)
 
 
-def message_bodies(messages: Iterable[Message], numbering: Numbering) -> list[Body]:
+def message_bodies(
+    messages: Iterable[Message],
+    numbering: Numbering,
+    known: Mapping[int, tuple[Message, Body]] = MappingProxyType({}),
+) -> list[Body]:
     """The canonical bytes of each message.
 
     Args:
         messages: In order; system messages too.
         numbering: Of the tool calls before them; goes on counting.
+        known: By `id`, messages that answer no calls, with their bytes.
     """
-    return [
-        tuple(_piece_bytes(piece) for piece in _pieces(message, numbering)) for message in messages
-    ]
+    bodies = []
+    for message in messages:
+        _, body = known.get(id(message), (message, None))
+        if body is None:
+            body = tuple(_piece_bytes(piece) for piece in _pieces(message, numbering))
+        else:
+            numbering.count_calls(message)
+        bodies.append(body)
+    return bodies
 
 
 def _piece_bytes(piece: Mapping[str, Any]) -> bytes:
-    """The canonical JSON of a piece; of text, which most are, without asking what it is made of."""
-    if piece["type"] not in ("text", "reasoning"):
-        return canonical_json(piece)
-    role, text = _quoted(_clean(piece["role"])), _quoted(_clean(piece["text"]))
-    told = f'{{"role":{role},"text":{text},"type":"{piece["type"]}"}}'
-    return told.encode("utf-8", "surrogatepass")
+    """The canonical JSON of a piece, as `canonical_json` writes it; its keys are plain words."""
+    members = (f'"{key}":{_canonical_text(piece[key], _DEPTH - 1)}' for key in sorted(piece))
+    return f"{{{','.join(members)}}}".encode("utf-8", "surrogatepass")
 
 
 def _pieces(message: Message, numbering: Numbering) -> Iterator[dict[str, Any]]:
@@ -243,7 +258,8 @@ def _calls_last(parts: Sequence[Part]) -> Sequence[Part]:
 
     Where answers are among the parts, the order says which call they are to, and stays.
     """
-    if any(part.kind == "tool_result" for part in parts):
+    kinds = {part.kind for part in parts}
+    if len(kinds) < 2 or "tool_call" not in kinds or "tool_result" in kinds:
         return parts
     return sorted(parts, key=lambda part: part.kind == "tool_call")
 
@@ -387,6 +403,8 @@ _CHOICES: Final = {"any": "required", "auto": None, "validated": None}
 
 def _tool_choice(value: Any) -> Any:
     """`none`, `required` or {"name": …}; `auto` is what is meant where nothing is said."""
+    if value is None:
+        return None
     value = loads(value)
     if isinstance(value, str):
         return _CHOICES.get(value.lower(), value.lower())
@@ -409,6 +427,8 @@ _CHOICE_HOLDERS: Final = ("function", "functionCallingConfig", "function_calling
 
 def _response_format(value: Any) -> Any:
     """{"type": "json_schema", "schema": …} or {"type": "json_object"}; plain text is absent."""
+    if value is None:
+        return None
     value = loads(value)
     if not isinstance(value, Mapping):
         return value
@@ -432,9 +452,15 @@ def canonical_json(value: Any) -> bytes:
     integers beyond 2**53 keep all their digits, lone surrogates are encoded as they are, NaN and
     infinities are texts, and so is what is nested more than 100 deep.
     """
+    return _canonical_text(value, _DEPTH).encode("utf-8", "surrogatepass")
+
+
+def _canonical_text(value: Any, depth: int) -> str:
+    if isinstance(value, str):
+        return _quoted(_clean(value))
     out: list[str] = []
-    _write(value, out.append, _DEPTH)
-    return "".join(out).encode("utf-8", "surrogatepass")
+    _write(value, out.append, depth)
+    return "".join(out)
 
 
 _DEPTH: Final = 100

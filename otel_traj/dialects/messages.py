@@ -13,7 +13,7 @@ import re
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, TypeGuard
+from typing import Any, Final, Literal, NamedTuple, TypeGuard
 
 from otel_traj.dialects.reprs import from_repr
 
@@ -278,8 +278,14 @@ _CONTAINERS: Final = ("messages", "input", "contents", "outputs", "output", "inp
 
 def role_of(name: Any) -> str:
     """A role in the words of the conventions: `MessageRole.USER`, `human` and `user` are one."""
+    if name in _KNOWN_ROLES:
+        return str(name)
     text = str(name).rsplit(".", 1)[-1].lower()
     return _ROLES.get(text, text)
+
+
+_KNOWN_ROLES: Final = ("user", "assistant", "tool", "system")
+"""A tuple, as what stands there may be anything."""
 
 
 def decode(value: Any, role: str = "user") -> Messages:
@@ -289,6 +295,9 @@ def decode(value: Any, role: str = "user") -> Messages:
         value: Structured value or JSON text; None gives no messages.
         role: Who speaks where the value does not say.
     """
+    told = _decode_history(value) if isinstance(value, str) and value[:1] == "[" else None
+    if told is not None:
+        return told
     value = loads(value)
     if value is None or value == "":
         return ()
@@ -302,6 +311,79 @@ def decode(value: Any, role: str = "user") -> Messages:
     if isinstance(value, Sequence) and not isinstance(value, bytes):
         return _decode_list(value, role)
     return (Message(role, (Part("other", value=value),)),)
+
+
+def _decode_history(text: str) -> Messages | None:
+    """The messages of a JSON list; what an earlier list told word for word is not read again.
+
+    None if it is anything but a list of objects that say who speaks.
+    """
+    found: list[Message] = []
+    end, separator = 1, ","
+    while separator == ",":
+        start = _after_space(text, end)
+        known = _seen.at(text, start)
+        if known is None:
+            try:
+                value, end = _read_value(text, start)
+            except (ValueError, RecursionError):
+                return None
+            if not (is_object(value) and value.get("role") and _FRAMES.isdisjoint(value)):
+                return None
+            known = _seen.add(text, start, end, _of_message(value, ""))
+        message, end = known.message, start + len(known.text)
+        found.append(message)
+        end = _after_space(text, end)
+        separator, end = text[end : end + 1], end + 1
+    return tuple(found) if separator == "]" and not text[end:].strip() else None
+
+
+_read_value: Final = json.JSONDecoder().raw_decode
+
+
+def _after_space(text: str, start: int) -> int:
+    while text[start : start + 1] in _SPACES:
+        start += 1
+    return start
+
+
+_SPACES: Final = frozenset(" \t\n\r")
+
+
+class _Seen(NamedTuple):
+    text: str
+    message: Message
+
+
+class _Memory:
+    """Messages that were read not long ago: each request of a run repeats those of the last one."""
+
+    def __init__(self) -> None:
+        self._by_head: dict[str, _Seen] = {}
+        self._n_chars = 0
+
+    def at(self, text: str, start: int) -> _Seen | None:
+        """The message that stands in a text from `start` on, if it was seen."""
+        known = self._by_head.get(text[start : start + _HEAD_CHARS])
+        return known if known is not None and text.startswith(known.text, start) else None
+
+    def add(self, text: str, start: int, end: int, message: Message) -> _Seen:
+        """Remember a message that stands there."""
+        if self._n_chars > _SEEN_CHARS:
+            self._by_head.clear()
+            self._n_chars = 0
+        seen = self._by_head[text[start : start + _HEAD_CHARS]] = _Seen(text[start:end], message)
+        self._n_chars += end - start
+        return seen
+
+
+_HEAD_CHARS: Final = 128
+"""By which a message is looked for; long enough that few begin alike."""
+
+_SEEN_CHARS: Final = 4_000_000
+"""Of all that is remembered; then it begins anew."""
+
+_seen = _Memory()
 
 
 def from_pieces(text: Any, reasoning: Any, calls: Any) -> Messages | None:
@@ -327,12 +409,16 @@ def system_text(value: Any) -> str | None:
 def _decode_list(items: Sequence[Any], role: str) -> Messages:
     if items and all(is_block(item) for item in items):
         return (Message(role, tuple(part for item in items for part in _parts(item))),)
-    return tuple(message for item in items for message in decode(item, role))
+    return tuple(
+        message
+        for item in items
+        for message in (_decode_object if type(item) is dict else decode)(item, role)
+    )
 
 
 def _decode_object(value: Mapping[str, Any], role: str) -> Messages:
     value = _unwrapped(value)
-    if "role" in value and _ENVELOPES.isdisjoint(value) and not _is_item(value):
+    if "role" in value and _ENVELOPES.isdisjoint(value):
         return (_of_message(value, role),)  # what comes first below, and mostly comes
     if "choices" in value and isinstance(value["choices"], Sequence):
         return tuple(m for choice in value["choices"] for m in decode(choice, "assistant"))
@@ -358,6 +444,9 @@ def _decode_object(value: Mapping[str, Any], role: str) -> Messages:
 
 _ENVELOPES: Final = frozenset({"choices", "candidates", "generations", "message"})
 """Keys of objects that hold messages, though they have a role beside them."""
+
+_FRAMES: Final = _ENVELOPES | {"type"}
+"""Without any of these keys, what says who speaks is a message and nothing else."""
 
 
 def _unwrapped(value: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -410,6 +499,9 @@ def _of_item(value: Mapping[str, Any], role: str) -> Message:
 
 def _of_message(value: Mapping[str, Any], role: str) -> Message:
     said = role_of(value["role"]) if value.get("role") else role
+    if said != "tool" and value.keys() <= _STANDARD and type(value.get("parts")) is list:
+        told = tuple(part for block in value["parts"] for part in _parts(block))
+        return Message(said, told, _word(value.get("finish_reason")))
     parts: list[Part] = []
     if value.get("reasoning_content"):
         parts.append(Part("reasoning", text=as_text(value["reasoning_content"])))
@@ -437,6 +529,10 @@ def _of_message(value: Mapping[str, Any], role: str) -> Message:
     return Message(
         said, tuple(parts), _word(value.get("finish_reason") or value.get("stop_reason"))
     )
+
+
+_STANDARD: Final = frozenset({"role", "parts", "finish_reason"})
+"""Keys of a message in the form of the conventions, which leaves nothing to find out."""
 
 
 def _calls_beside(value: Mapping[str, Any], parts: list[Part]) -> Iterable[Part]:
@@ -527,6 +623,8 @@ def _parts(block: Any) -> list[Part]:
 def _out_of_repr(part: Part) -> list[Part]:
     """The parts of a block or message that was printed into a text; any other part as it is."""
     inner = from_repr(part.text) if part.kind == "text" else None
+    if inner is None:
+        return [part]
     if is_block(inner):
         return _parts(inner)
     if _is_printed_message(inner):

@@ -1,0 +1,107 @@
+"""Requests repeat their history: what was read once is the same where it stands again."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otel_traj.dialects import messages
+from otel_traj.dialects.canonical import Numbering, message_bodies
+from otel_traj.dialects.messages import decode
+
+PARTS = st.sampled_from(
+    [
+        {"type": "text", "content": "a" * 200},
+        {"type": "text", "content": "a" * 199 + "b"},
+        {"type": "tool_call", "id": "1", "name": "look", "arguments": {"deep": [1, {"x": None}]}},
+        {"type": "tool_call_response", "id": "1", "response": "]"},
+        {"text": "{"},
+        "said",
+    ]
+)
+SAID = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant", "tool", "human", "system"])},
+    optional={
+        "parts": st.lists(PARTS, max_size=3),
+        "content": st.sampled_from(["", "short", '[{"type": "text", "text": "inner"}]']),
+        "finish_reason": st.just("stop"),
+    },
+)
+OTHERS = st.sampled_from(
+    [
+        {"type": "text", "content": "a block"},
+        {"role": "", "content": "nobody"},
+        {"role": "ai", "message": {"role": "user", "content": "inside"}},
+        {"role": "user", "type": "human", "data": {"content": "dumped"}},
+        "a text",
+        7,
+        None,
+    ]
+)
+
+
+@pytest.fixture(autouse=True)
+def nothing_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "_seen", messages._Memory())
+
+
+@given(st.lists(SAID | OTHERS, max_size=5), st.sampled_from([None, 1]), st.sampled_from(["", " "]))
+def test_a_list_as_text_says_what_its_objects_say(
+    told: list[Any], indent: int | None, after: str
+) -> None:
+    text = json.dumps(told, indent=indent) + after
+
+    for _ in range(2):
+        assert decode(text, "assistant") == decode(told, "assistant")
+
+
+@given(st.lists(SAID, min_size=1, max_size=3), st.integers(1, 400))
+def test_a_text_that_was_cut_off_says_the_same_whatever_was_read_before(
+    told: list[Any], n_cut: int
+) -> None:
+    whole = json.dumps(told)
+    cut = whole[: max(1, len(whole) - n_cut)]
+
+    first = decode(cut)
+    decode(whole)
+
+    assert decode(cut) == first
+
+
+def test_a_message_that_stands_again_is_the_same_one() -> None:
+    said = {"role": "user", "parts": [{"type": "text", "content": "How long? " * 50}]}
+    answer = {"role": "assistant", "parts": [{"type": "text", "content": "Not long. " * 50}]}
+
+    [first] = decode(json.dumps([said]))
+    again, _ = decode(json.dumps([said, answer]))
+
+    assert again is first
+
+
+def test_what_was_seen_long_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "_SEEN_CHARS", 5_000)
+
+    for n in range(100):
+        decode(json.dumps([{"role": "user", "content": f"{n} " * 200}]))
+
+    assert 0 < sum(len(seen.text) for seen in messages._seen._by_head.values()) < 6_000
+
+
+def test_known_bytes_count_the_calls_that_they_tell() -> None:
+    asked = {"type": "tool_call", "name": "look", "arguments": {}}
+    result = {"type": "tool_call_response", "name": "look", "response": "seen"}
+    told = decode(
+        [
+            {"role": "assistant", "parts": [asked]},
+            {"role": "tool", "parts": [result]},
+            {"role": "assistant", "parts": [asked]},
+            {"role": "tool", "parts": [result]},
+        ]
+    )
+    bodies = message_bodies(told, Numbering())
+    known = {id(told[n]): (told[n], bodies[n]) for n in (0, 2)}
+
+    assert message_bodies(told, Numbering(), known) == bodies
+    assert [b'"ref":%d' % n in bodies[2 * n + 1][0] for n in (0, 1)] == [True, True]
