@@ -47,7 +47,9 @@ def command(paths: tuple[str, ...], store: Path, redaction: Redaction) -> int:
     Exports of other tools are read too, all as JSON: traces of Jaeger (query API and UI) and of
     Grafana Tempo, traces of Langfuse with their observations and scores, and spans as the
     OpenTelemetry SDKs of Python (to_json, console exporter, one object per line) and JavaScript
-    (ReadableSpan) write them. One such document is held in memory whole. An id that is longer than
+    (ReadableSpan) write them. So are the runs of benchmarks and evaluations, with their verdicts:
+    tau-bench, tau2-bench, SWE-agent, mini-swe-agent, ATIF, Inspect (.json and .eval), Stratus,
+    Reflexion, Who&When. One such document is held in memory whole. An id that is longer than
     OpenTelemetry's, or no hex, becomes a digest of itself.
 
     Credentials of well-known forms are replaced on the way, see --redact.
