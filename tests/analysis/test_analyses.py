@@ -41,6 +41,7 @@ def test_names_are_the_shipped_questions() -> None:
         "token_cost",
         "tool_effectiveness",
         "variants",
+        "waste",
     )
 
 

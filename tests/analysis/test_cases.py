@@ -20,6 +20,8 @@ EQUIVALENT = {
     ("process_map", "left join steps"),
     # Every run has its row among the attempts.
     ("variants", "left join attempts"),
+    # What is found are calls.
+    ("waste", "left join calls"),
     ("steps_within_run", "left join trajectories"),
 }
 """Analysis and start of the broken line: mutants that give the same rows for every input."""
