@@ -33,6 +33,7 @@ DOCUMENTS = (
     "docs/engines.md",
     "docs/exporters.md",
     "docs/moving.md",
+    "docs/patterns.md",
     "docs/receiving.md",
     "docs/jaeger.md",
 )

@@ -46,8 +46,8 @@ def label(rows: pa.Table) -> pa.Table:
             `n_failure` and `n_without_failure` instead, it is failures that are explained.
 
     Returns:
-        The rows of kind `all` and of every pattern whose runs end so more often than others, or
-        of which that cannot be told, with `labels.COLUMNS` added.
+        The rows of kind `all` and of every pattern whose runs end so more often than others, be it
+        only over all tasks, or of which that cannot be told, with `labels.COLUMNS` added.
     """
     told = rows.to_pylist()
     ending: Ending = "failure" if "n_failure" in rows.column_names else "success"
@@ -56,7 +56,7 @@ def label(rows: pa.Table) -> pa.Table:
     judged = [
         _judged(pattern, q_values[n], q_overall[n])
         for n, pattern in enumerate(patterns)
-        if not pattern.difference.estimate <= 0 or pattern.row.get("is_harness")
+        if pattern.may_help
     ]
     base = [_of_all_runs(row, ending) for row in told if row["kind"] == "all"]
     return pa.Table.from_pylist(base + sorted(judged, key=_rank), schema=_schema(rows.schema))
@@ -118,6 +118,17 @@ class Pattern:
         without = [n_ended_without, row["n_without"] - n_ended_without]
         return np.array([with_pattern + without], dtype=np.int64)
 
+    @property
+    def may_help(self) -> bool:
+        """Whether its runs end so more often, within strata or over all; or that is unknown."""
+        overall = statistics.risk_difference(self.overall).estimate
+        return not (self.difference.estimate <= 0 and overall <= 0) or self.is_harness
+
+    @property
+    def is_harness(self) -> bool:
+        """Whether SQL found an error of the harness in it."""
+        return bool(self.row.get("is_harness"))
+
     @cached_property
     def of_all(self) -> Exact:
         """The test over all runs as if they were of one task."""
@@ -161,10 +172,10 @@ def _corrected(patterns: Sequence[Pattern]) -> tuple[list[float], list[float]]:
 
 
 def _label(pattern: Pattern, q: float, q_overall: float) -> Label:
-    if pattern.row.get("is_harness"):
+    if pattern.is_harness:
         return "infrastructure"
     p = pattern.within.two_sided
-    if p < SUGGESTIVE_P:
+    if p < SUGGESTIVE_P and pattern.difference.estimate > 0:
         if pattern.same_length is not None and pattern.same_length > NOTHING_WITHIN_P:
             return "length-artefact"
         return "established" if q <= MAX_Q and _holds(pattern) else "suggestive"
@@ -227,7 +238,7 @@ def _judged(pattern: Pattern, q: float, q_overall: float) -> dict[str, Any]:
     elif given not in ("no-effect", "infrastructure"):
         added["odds_ratio"] = statistics.common_odds_ratio(pattern.whole)
         added["p_same_everywhere"] = statistics.breslow_day(pattern.whole)
-    if pattern.within.two_sided < SUGGESTIVE_P:
+    if given in ("established", "suggestive", "length-artefact"):
         added["p_confirming"] = pattern.confirming
         added["p_same_length"] = pattern.same_length
     if given == "established":
