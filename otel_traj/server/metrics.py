@@ -35,12 +35,12 @@ class _Worlds:
 class _Counter:
     """A sum, in both worlds."""
 
-    def __init__(self, worlds: _Worlds, name: str, text: str, *labels: str) -> None:
+    def __init__(self, worlds: _Worlds, name: str, text: str, unit: str, *labels: str) -> None:
         self._labels = labels
         self._counter = prometheus_client.Counter(
-            _plain(name), text, labels, registry=worlds.registry
+            _plain(name, unit), text, labels, registry=worlds.registry
         )
-        self._instrument = worlds.meter.create_counter(name, description=text)
+        self._instrument = worlds.meter.create_counter(name, unit=unit, description=text)
 
     def add(self, amount: float, *values: str) -> None:
         (self._counter.labels(*values) if values else self._counter).inc(amount)
@@ -51,9 +51,7 @@ class _Gauge:
     """A value of now, in both worlds."""
 
     def __init__(self, worlds: _Worlds, name: str, text: str, unit: str) -> None:
-        self._gauge = prometheus_client.Gauge(
-            _plain(name, _UNITS[unit]), text, registry=worlds.registry
-        )
+        self._gauge = prometheus_client.Gauge(_plain(name, unit), text, registry=worlds.registry)
         self._instrument = worlds.meter.create_gauge(name, unit=unit, description=text)
 
     def set(self, value: float) -> None:
@@ -67,7 +65,7 @@ class _Histogram:
     def __init__(self, worlds: _Worlds, name: str, text: str, *labels: str) -> None:
         self._labels = labels
         self._histogram = prometheus_client.Histogram(
-            _plain(name, "seconds"), text, labels, buckets=DURATIONS_S, registry=worlds.registry
+            _plain(name, "s"), text, labels, buckets=DURATIONS_S, registry=worlds.registry
         )
         self._instrument = worlds.meter.create_histogram(
             name, unit="s", description=text, explicit_bucket_boundaries_advisory=DURATIONS_S
@@ -79,12 +77,12 @@ class _Histogram:
 
 
 _UNITS: Final = {"By": "bytes", "s": "seconds"}
-"""A unit as OpenTelemetry writes it -> as the name of a Prometheus metric ends."""
+"""A unit as OpenTelemetry writes it -> how names in Prometheus end; one in braces adds nothing."""
 
 
-def _plain(name: str, unit: str = "") -> str:
+def _plain(name: str, unit: str) -> str:
     """The name in Prometheus."""
-    return "_".join(filter(None, [name.replace(".", "_"), unit]))
+    return "_".join(filter(None, [name.replace(".", "_"), _UNITS.get(unit)]))
 
 
 class Metrics:
@@ -97,27 +95,34 @@ class Metrics:
         worlds = _Worlds(self._registry, meter)
         sender = ("signal", "transport")
         self._received = _Counter(
-            worlds, "otel_traj.receiver.records.received", "Spans and logs that came.", *sender
+            worlds,
+            "otel_traj.receiver.records.received",
+            "Spans and logs that came.",
+            "{record}",
+            *sender,
         )
-        self._received_bytes = _Counter(
-            worlds, "otel_traj.receiver.bytes.received", "Requests as they came.", *sender
+        self._io = _Counter(
+            worlds, "otel_traj.receiver.io", "Requests as they came.", "By", *sender
         )
         self._durable = _Counter(
             worlds,
             "otel_traj.receiver.records.durable",
             "Spans and logs that were acknowledged.",
+            "{record}",
             *sender,
         )
         self._rejected = _Counter(
             worlds,
             "otel_traj.receiver.records.rejected",
             "Spans and logs taken out of a request for an invalid id or time.",
+            "{record}",
             *sender,
         )
         self._refused = _Counter(
             worlds,
             "otel_traj.receiver.requests.refused",
             "Requests of which nothing was taken.",
+            "{request}",
             "transport",
             "reason",
         )
@@ -134,19 +139,35 @@ class Metrics:
             worlds, "otel_traj.sealer.queue", "Log that is durable and not yet sealed.", "By"
         )
         self._sealed = _Counter(
-            worlds, "otel_traj.sealer.records.sealed", "Spans and logs made rows.", "signal"
+            worlds,
+            "otel_traj.sealer.records.sealed",
+            "Spans and logs made rows.",
+            "{record}",
+            "signal",
         )
         self._duplicates = _Counter(
-            worlds, "otel_traj.sealer.records.duplicate", "Records that were stored already."
+            worlds,
+            "otel_traj.sealer.records.duplicate",
+            "Records that were stored already.",
+            "{record}",
         )
         self._late = _Counter(
-            worlds, "otel_traj.sealer.spans.late", "Spans of trajectories that were closed."
+            worlds,
+            "otel_traj.sealer.spans.late",
+            "Spans of trajectories that were closed.",
+            "{span}",
         )
         self._unreadable = _Counter(
-            worlds, "otel_traj.sealer.frames.unreadable", "Parts of the log that were set aside."
+            worlds,
+            "otel_traj.sealer.frames.unreadable",
+            "Parts of the log that were set aside.",
+            "{frame}",
         )
         self._restarts = _Counter(
-            worlds, "otel_traj.sealer.restarts", "How often the sealer died and was replaced."
+            worlds,
+            "otel_traj.sealer.restarts",
+            "How often the sealer died and was replaced.",
+            "{restart}",
         )
         self._sealed_at = _Gauge(
             worlds, "otel_traj.sealer.last_seal", "When it last sealed, as Unix time.", "s"
@@ -155,7 +176,7 @@ class Metrics:
     def received(self, signal: Signal, transport: str, checked: Checked, n_bytes: int) -> None:
         """A request was read and checked."""
         self._received.add(checked.accepted + checked.rejected, signal, transport)
-        self._received_bytes.add(n_bytes, signal, transport)
+        self._io.add(n_bytes, signal, transport)
         if checked.rejected:
             self._rejected.add(checked.rejected, signal, transport)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
+import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client.parser import text_string_to_metric_families
@@ -38,10 +41,8 @@ def exported(reader: InMemoryMetricReader) -> dict[tuple[str, frozenset[Any]], f
     return found
 
 
-def test_both_are_told_the_same() -> None:
-    reader = InMemoryMetricReader()
-    provider = MeterProvider([reader], shutdown_on_exit=False)
-    metrics = Metrics(provider)
+def all_moved(metrics: Metrics) -> None:
+    """Let every figure move once."""
     checked = Checked(b"x", "otlp-traces", accepted=3, rejected=1)
     seal = {"spans": 3, "logs": 1, "duplicates": 2, "late": 1, "rejected": 1}
 
@@ -53,6 +54,14 @@ def test_both_are_told_the_same() -> None:
     metrics.queue(9)
     metrics.sealer_restarted()
 
+
+def test_both_are_told_the_same() -> None:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    metrics = Metrics(provider)
+
+    all_moved(metrics)
+
     sender = frozenset({("signal", "traces"), ("transport", "grpc")})
     by_prometheus, by_opentelemetry = told(metrics), exported(reader)
     provider.shutdown()
@@ -60,3 +69,27 @@ def test_both_are_told_the_same() -> None:
     assert by_prometheus["otel_traj_receiver_records_durable", sender] == 3
     assert by_prometheus["otel_traj_receiver_request_duration_seconds_count", sender] == 1
     assert len(by_prometheus) == 15
+
+
+def test_the_documented_table_has_every_figure_with_its_names_and_unit(root: Path) -> None:
+    page = root / "docs" / "receiving.md"
+    if not page.exists():
+        pytest.skip("docs/ is in the checkout only")
+    row = r"^\| `(otel_traj_\w+)` \| `([\w.]+)`, `(.+?)` \|"
+    documented = re.findall(row, page.read_text("utf-8"), re.MULTILINE)
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    metrics = Metrics(provider)
+
+    all_moved(metrics)
+
+    data: Any = reader.get_metrics_data()
+    provider.shutdown()
+    exported_ = data.resource_metrics[0].scope_metrics[0].metrics
+    by_prometheus = re.findall(r"^# TYPE (\w+)", metrics.text().decode(), re.MULTILINE)
+    assert [name for name, _, _ in documented] == [
+        name for name in by_prometheus if not name.endswith("_created")
+    ]
+    assert {(name, unit) for _, name, unit in documented} == {
+        (metric.name, metric.unit) for metric in exported_
+    }

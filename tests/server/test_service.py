@@ -14,7 +14,9 @@ import subprocess
 import threading
 import time
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -305,15 +307,26 @@ def test_all_ports_speak_tls(store: Path, certificate: tuple[Path, Path]) -> Non
 # --- figures -----------------------------------------------------------------------------------
 
 
+def frame(body: bytes) -> bytes:
+    """A request as it stands in the log."""
+    return b"#%08x %d otlp-traces\n" % (zlib.crc32(body), len(body)) + body
+
+
 def test_figures_tell_what_became_of_everything(store: Path) -> None:
     flawed = otlp.parsed(otlp.traces_to_protobuf(run(2)), "traces")
     flawed.resource_spans[0].scope_spans[0].spans[0].trace_id = b""
+    late = replace(run(1)[-1], span_id="ab" * 8)
+    damaged = frame(GOOD).replace(b"order-1", b"order-0")
     with serving(store, "--seal-every", "0.1") as served:
         served.post("/v1/traces", GOOD)
         served.post("/v1/traces", GOOD)
         served.post("/v1/traces", flawed.SerializeToString())
         served.post("/v1/traces", b"\xff")
         wait_for(lambda: sealed(served) == 7)
+        served.post("/v1/traces", otlp.traces_to_protobuf([late]))
+        (store / "_wal" / "of-a-writer-that-died.wal").write_bytes(damaged + frame(GOOD))
+        wait_for(lambda: sealed(served) == 8)
+        wait_for(lambda: served.metrics()["otel_traj_sealer_records_duplicate_total"] == 8)
         told = served.metrics()
 
     def of(name: str, **labels: str) -> float:
@@ -321,13 +334,17 @@ def test_figures_tell_what_became_of_everything(store: Path) -> None:
         return told[f"otel_traj_{name}{{{inner}}}" if labels else f"otel_traj_{name}"]
 
     sender = {"signal": "traces", "transport": "http"}
-    assert of("receiver_records_received_total", **sender) == 12
-    assert of("receiver_records_durable_total", **sender) == 11
+    assert of("receiver_records_received_total", **sender) == 13
+    assert of("receiver_io_bytes_total", **sender) > 3 * len(GOOD)
+    assert of("receiver_records_durable_total", **sender) == 12
     assert of("receiver_records_rejected_total", **sender) == 1
     assert of("receiver_requests_refused_total", transport="http", reason="malformed") == 1
-    assert of("receiver_request_duration_seconds_count", **sender) == 3
+    assert of("receiver_request_duration_seconds_count", **sender) == 4
     assert of("receiver_in_flight_bytes") == 0
-    assert of("sealer_records_duplicate_total") == 4
+    assert of("sealer_records_duplicate_total") == 8
+    assert of("sealer_spans_late_total") == 1
+    assert of("sealer_frames_unreadable_total") == 1
+    assert of("sealer_restarts_total") == 0
     assert of("sealer_queue_bytes") == 0
     assert time.time() - of("sealer_last_seal_seconds") < 60
 
