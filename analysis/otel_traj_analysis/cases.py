@@ -104,7 +104,7 @@ def tables(case: Case) -> duckdb.DuckDBPyConnection:
 def compare(connection: duckdb.DuckDBPyConnection, analysis: Analysis, case: Case) -> None:
     """As `verify`, over a database that already holds what the case gives."""
     for name, expected in case.ctes.items():
-        cte = dataclasses.replace(analysis, sql=cte_sql(analysis, name))
+        cte = dataclasses.replace(analysis, sql=cte_sql(connection, analysis, name))
         found = _rows(runner.answer(connection.cursor(), cte, case.parameters))
         _check(f"{analysis.name}, CTE {name}", case, expected, _in_order_of(expected, found))
     if case.query is not None:
@@ -112,7 +112,7 @@ def compare(connection: duckdb.DuckDBPyConnection, analysis: Analysis, case: Cas
         _check(analysis.name, case, case.query, found)
 
 
-def cte_sql(analysis: Analysis, cte: str) -> str:
+def cte_sql(parser: duckdb.DuckDBPyConnection, analysis: Analysis, cte: str) -> str:
     """The analysis cut after one of its CTEs: a query for that CTE's rows.
 
     DuckDB's own parser does the cutting, so any SQL that it reads can be tested.
@@ -120,14 +120,13 @@ def cte_sql(analysis: Analysis, cte: str) -> str:
     Raises:
         UnknownNameError: The analysis has no CTE of this name; the message lists them.
     """
-    with duckdb.connect() as parser:
-        with_list = _syntax_tree(parser, analysis.sql)["statements"][0]["node"]["cte_map"]
-        names = [entry["key"] for entry in with_list["map"]]
-        if cte not in names:
-            raise UnknownNameError(f"CTE of {analysis.name!r}", cte, names)
-        cut = _syntax_tree(parser, f'select * from "{cte}"')  # noqa: S608  # a name out of the SQL
-        cut["statements"][0]["node"]["cte_map"] = with_list
-        return _scalar(parser, "select json_deserialize_sql($value)", json.dumps(cut))
+    ctes = _syntax_tree(parser, analysis.sql)["statements"][0]["node"]["cte_map"]["map"]
+    names = [entry["key"] for entry in ctes]
+    if cte not in names:
+        raise UnknownNameError(f"CTE of {analysis.name!r}", cte, names)
+    cut = _syntax_tree(parser, f'select * from "{cte}"')  # noqa: S608  # a name out of the SQL
+    cut["statements"][0]["node"]["cte_map"]["map"] = ctes[: names.index(cte) + 1]
+    return _scalar(parser, "select json_deserialize_sql($value)", json.dumps(cut))
 
 
 def _syntax_tree(parser: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:

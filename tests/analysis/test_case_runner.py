@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from otel_traj.errors import ConfigurationError, UnknownNameError
-from otel_traj_analysis import cases, header
+from otel_traj_analysis import cases, header, runner
 from otel_traj_analysis.cases import Case, CaseFailedError, Row
 from otel_traj_analysis.header import Analysis
 
@@ -168,7 +168,7 @@ def test_file_that_is_no_list_of_cases_is_refused(text: str) -> None:
 
 def test_unknown_cte_error_is_one_of_names(analysis: Analysis) -> None:
     with pytest.raises(UnknownNameError):
-        cases.cte_sql(analysis, "nothing")
+        cases.cte_sql(runner.empty_store(), analysis, "nothing")
 
 
 def test_own_analysis_is_tested_from_the_command_line(

@@ -23,6 +23,11 @@ EQUIVALENT = {
     # What is found are calls.
     ("waste", "left join calls"),
     ("steps_within_run", "left join trajectories"),
+    # Calls at one place are one call, and that has one symbol.
+    ("success_patterns", "and later.place >= earlier.place"),
+    # What shows a pattern is a run, and a pattern that is shown has tables: all find a partner.
+    ("success_patterns", "left join runs"),
+    ("success_patterns", "left join tables"),
 }
 """Analysis and start of the broken line: mutants that give the same rows for every input."""
 
