@@ -64,7 +64,7 @@ def _memory_of(spans: pa.RecordBatch) -> float:
 
     Measured are 7 kB a span and twice its texts: 3.5 GB for 300,000 tool calls of 3.3 kB.
     """
-    return 7_000.0 * spans.num_rows + 2.0 * float(spans.nbytes)
+    return float(7_000 * spans.num_rows + 2 * spans.nbytes)
 
 
 _NOT_TOLD: Final = frozenset(("ingest_seq", "ingest_time", "start_seq", "resource"))

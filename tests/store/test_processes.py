@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,31 @@ def test_lock_of_a_process_that_is_killed_is_free_at_once(
 
     with locks.attempt(store.path, lock) as is_free:
         assert is_free
+
+
+def test_rewriter_that_waits_commits_before_the_next_sealer(store: TrajectoryStore) -> None:
+    """Sealers follow each other closely; each would else find the lock free before a rewriter."""
+    committed = threading.Event()
+
+    def rewrite() -> None:
+        with locks.held(store.path, "upkeep", 0), locks.held(store.path, "commit", 30):
+            committed.set()
+
+    rewriter = threading.Thread(target=rewrite)
+    with locks.held(store.path, "commit", 0):
+        rewriter.start()
+        while is_free(store.path / "_turn"):
+            time.sleep(0.001)
+
+    with locks.attempt(store.path, "commit", 30) as is_held:
+        assert is_held
+        assert committed.is_set()
+    rewriter.join()
+
+
+def is_free(lock: Path) -> bool:
+    with lock.open("a") as file:
+        return wal.try_lock(file.fileno())
 
 
 def test_reader_of_a_read_only_mount_sees_what_living_agents_have_just_written(
