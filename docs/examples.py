@@ -32,6 +32,7 @@ DOCUMENTS = (
     "docs/damage.md",
     "docs/engines.md",
     "docs/exporters.md",
+    "docs/importing.md",
     "docs/moving.md",
     "docs/patterns.md",
     "docs/receiving.md",

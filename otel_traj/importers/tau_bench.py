@@ -49,8 +49,8 @@ def _run(value: _Object) -> Records:
     transcript.keep(info)
     transcript.keep(rest(value, "task_id", "trial", "reward", "info", "traj"))
     if value["reward"] is not None:
-        transcript.reward(float(value["reward"]), is_verdict=True)
-    if info.get("error"):
+        transcript.reward(float(value["reward"]), is_verdict=not info.get("error"))
+    if info.get("error"):  # the harness stopped, whatever the reward says
         transcript.fail("_OTHER", str(info["error"]))
         transcript.outcome("error", why=str(info["error"]))
     yield from transcript.records()

@@ -82,6 +82,7 @@ class Transcript:
         told = json.dumps([source, content], sort_keys=True, ensure_ascii=False, default=str)
         self._trace_id = hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         self._n_ids = 0
+        self._starts_ns: set[int] = set()
         base_ns = _TRIAL_NS * trial if isinstance(trial, int) else 0
         self._now_ns = times.start_ns - _TICK_NS if times.start_ns is not None else base_ns
         self._is_timed = times.start_ns is not None
@@ -371,7 +372,6 @@ class Transcript:
                 status_message=error,
                 attributes={**own, **self._kept(keep)},
                 scope_name=self._scope,
-                start_seq=self._n_ids,
             )
         )
         return span_id
@@ -384,6 +384,10 @@ class Transcript:
             start_ns = self._now_ns + _TICK_NS if end_ns is None else min(self._now_ns, end_ns)
         else:
             self._is_timed = True
+        # What began at one time keeps its order, by less than any source's clock tells apart.
+        while start_ns in self._starts_ns:
+            start_ns, end_ns = start_ns + 1, None if end_ns is None else end_ns + 1
+        self._starts_ns.add(start_ns)
         self._now_ns = max(self._now_ns, start_ns, end_ns or 0)
         for outer in self._stack:
             outer.first_ns = start_ns if outer.first_ns is None else min(outer.first_ns, start_ns)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from otel_traj import importers
+from otel_traj import exporters, importers
 from otel_traj.importers import Reading
 from otel_traj.store import TrajectoryStore
 from tests.importers.labelled import SYNTHETIC, kept, leaves, runs, said
@@ -322,6 +322,17 @@ def _put(value: Any, place: tuple[Any, ...], new: Any) -> Any:
     return changed
 
 
+def test_a_run_that_the_harness_stopped_is_an_error_whatever_its_reward(tmp_path: Path) -> None:
+    run = json.loads((SYNTHETIC / "tau_bench.json").read_text())[1]
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({**run, "info": {"error": "rate limit"}, "traj": []}))
+
+    (found,) = runs(path)
+
+    assert (said(found, "outcome"), said(found, "reward")) == (["error"], [0.0])
+    assert (found.trajectory.status, found.trajectory.error_message) == ("error", "rate limit")
+
+
 def test_a_torn_archive_says_so(tmp_path: Path) -> None:
     log = json.loads((SYNTHETIC / "inspect.json").read_text())
     whole = _eval_archive(tmp_path / "whole.eval", log).read_bytes()
@@ -345,6 +356,24 @@ def test_a_version_that_is_not_known_is_named(tmp_path: Path) -> None:
     assert list(reading) == []
     (flaw,) = reading.flaws
     assert "ATIF-v2.0 is not known; ATIF-v1.x is read" in flaw.what
+
+
+def test_a_run_that_is_exported_as_otlp_comes_back_the_same(tmp_path: Path) -> None:
+    store = TrajectoryStore.create(tmp_path / "store")
+    store.append(importers.read(SYNTHETIC))
+
+    found = [store.trajectory(row[0]) for row in _rows(store)]
+    exporters.export(found, "otlp", tmp_path / "runs.jsonl", store=store, redact=False)
+    again = TrajectoryStore.create(tmp_path / "again")
+    again.append(importers.read(tmp_path / "runs.jsonl"))
+
+    assert [row[:1] + row[2:] for row in _rows(again)] == [
+        row[:1] + row[2:] for row in _rows(store)
+    ]
+    kinds = (
+        "select trajectory_id, step, kind, tool_name, status, duration_us from steps order by all"
+    )
+    assert again.sql(kinds).fetchall() == store.sql(kinds).fetchall()
 
 
 def test_a_compressed_file_is_the_same_run(tmp_path: Path) -> None:
