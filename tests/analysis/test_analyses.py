@@ -33,6 +33,7 @@ where kind = coalesce(getvariable('kind'), 'llm');
 
 def test_names_are_the_shipped_questions() -> None:
     assert analysis.names() == (
+        "open_runs",
         "outcomes",
         "process_map",
         "replay_inputs",
