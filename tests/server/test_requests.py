@@ -195,6 +195,19 @@ def test_json_with_fields_of_other_types_is_refused(field: dict[str, Any]) -> No
         check(json.dumps(message).encode(), "traces", "json")
 
 
+@pytest.mark.parametrize("depth", [400, 2_000, 20_000])
+def test_json_that_is_nested_too_deeply_is_refused(depth: int) -> None:
+    """Python before 3.12 cannot decode it; later ones can, but not read what they decoded."""
+    value = '{"arrayValue":{"values":[' * depth + "]}}" * depth
+    message = json.dumps(traces_json()).replace('"attributes": [', _ATTRIBUTE + "ATTRIBUTE}, ", 1)
+
+    with pytest.raises(InputError, match=r"nested too deeply|recursion"):
+        check(message.replace("ATTRIBUTE", value).encode(), "traces", "json")
+
+
+_ATTRIBUTE = '"attributes": [{"key": "deep", "value": '
+
+
 def test_protobuf_that_begins_like_json_is_stored_so_that_it_is_read_as_protobuf() -> None:
     group_15 = b"\x7b\x7c"  # begin and end of a group that OTLP does not have
     assert group_15.startswith(b"{")
