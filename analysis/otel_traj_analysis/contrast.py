@@ -180,8 +180,7 @@ def _label(pattern: Pattern, q: float, q_overall: float) -> Label:
             return "length-artefact"
         return "established" if q <= MAX_Q and _holds(pattern) else "suggestive"
     seen_overall = q_overall <= CONFOUNDED_Q or pattern.of_all.two_sided <= CONFOUNDED_P
-    can_tell = len(statistics.informative(pattern.whole)) > 0
-    if seen_overall and can_tell and (p > NOTHING_WITHIN_P or _flips(pattern)):
+    if seen_overall and _is_compared(pattern) and (p > NOTHING_WITHIN_P or _flips(pattern)):
         return "task-confounded"
     if pattern.detectable > DETECTABLE:
         return "insufficient"
@@ -201,6 +200,12 @@ def _holds(pattern: Pattern) -> bool:
 
 def _is_small(p: float | None) -> bool:
     return p is not None and p < CONFIRMING_P
+
+
+def _is_compared(pattern: Pattern) -> bool:
+    """Whether some task has runs with the pattern and runs without; they may all end alike."""
+    with_success, with_failure, without_success, without_failure = pattern.whole.T
+    return bool(((with_success + with_failure) * (without_success + without_failure)).any())
 
 
 def _flips(pattern: Pattern) -> bool:
@@ -279,7 +284,8 @@ def _finding(row: Row, ending: Ending) -> str:
     if row["label"] == "insufficient":
         return f"cannot be told: {counts}; {row['missing']:,} more runs of mixed tasks are needed"
     if row["label"] == "task-confounded":
-        return f"{counts}; not so within the same task ({row['n_mixed']} tasks can tell)"
+        told = f"{row['n_mixed']} tasks can tell" if row["n_mixed"] else "its runs all end alike"
+        return f"{counts}; not so within the same task ({told})"
     within = (
         f"{_points(row['difference'])} points within tasks"
         f" (95 % {_points(row['difference_low'])} to {_points(row['difference_high'])},"
