@@ -110,6 +110,7 @@ class _Teller:
         extra = message.get("extra") or {}
         response = extra.get("response") or {}
         usage = response.get("usage") or {}
+        details = usage.get("prompt_tokens_details") or {}
         text = text_of(message.get("content"))
         calls = message.get("tool_calls") or ()
         self._conversation.say(
@@ -122,6 +123,7 @@ class _Teller:
                 semconv.RESPONSE_MODEL: response.get("model"),
                 semconv.INPUT_TOKENS: usage.get("prompt_tokens"),
                 semconv.OUTPUT_TOKENS: usage.get("completion_tokens"),
+                semconv.CACHE_READ_TOKENS: details.get("cached_tokens"),
                 semconv.COST_USD: extra.get("cost"),
             },
             keep=rest(message, "role", "content", "tool_calls", "reasoning_content"),
@@ -140,7 +142,7 @@ class _Teller:
             extra.get("raw_output", shown),
             name=_TOOL,
             arguments=None if self._command is None else {"command": self._command},
-            error=f"returncode {returned}" if returned not in (None, 0) else None,
+            error=_failure(extra.get("exception_info"), returned),
             times=Times(None, _ns(extra.get("timestamp"))),
             keep=rest(message, "role", "content", "tool_call_id"),
             made_up=() if message.get("tool_call_id") else ("tool_name",),
@@ -156,6 +158,13 @@ class _Teller:
             self._transcript.note("message", rest(message, "role", "content"))
         else:
             self._transcript.note("message", message)
+
+
+def _failure(exception: Any, returned: Any) -> str | None:
+    """What the environment says of a command that failed."""
+    if exception:
+        return str(exception)
+    return f"returncode {returned}" if returned not in (None, 0) else None
 
 
 def _command(extra: _Object, text: str | None) -> str | None:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any, Final
 
 from otel_traj import semconv
 
-_FILE: Final = re.compile(r"^diff --git ", re.M)
+_GIT_FILE: Final = re.compile(r"^diff --git ", re.M)
+_FILE: Final = re.compile(r"^--- .+\n\+\+\+ ", re.M)
 _PATH: Final = re.compile(r"^(---|\+\+\+) (?:[ab]/)?(.+?)(?:\t.*)?\r?$", re.M)
 _GIT_PATHS: Final = re.compile(r"diff --git (?:a/)?(.+?) (?:b/)?(\S+)\r?$", re.M)
 _NOTHING: Final = "/dev/null"
 
 
 def file_changes(patch: str) -> Iterator[dict[str, Any]]:
-    """One per file of a diff as git writes it, or of a plain one of a single file.
+    """One per file of a diff, as git writes it or plain.
 
     Hashes and contents are not told by a diff.
     """
-    starts = [found.start() for found in _FILE.finditer(patch)] or [0]
-    for start, end in zip(starts, [*starts[1:], None], strict=True):
+    heads = [*_GIT_FILE.finditer(patch)] or [*_FILE.finditer(patch)]
+    starts = [head.start() for head in heads]
+    for start, end in zip_longest(starts, starts[1:]):
         change = _of_file(patch[start:end])
         if change is not None:
             yield change

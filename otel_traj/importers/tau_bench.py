@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from typing import Any, Final
 
 from otel_traj.importers.conversation import Conversation, tell_openai
@@ -62,7 +63,7 @@ def _dialogue(value: _Object) -> Records:
     conversation = Conversation(transcript)
     text = value[_DIALOGUE]
     turns = list(_TURN.finditer(text))
-    for turn, following in zip(turns, [*turns[1:], None], strict=True):
+    for turn, following in zip_longest(turns, turns[1:]):
         said = text[turn.end() : following.start() if following else None].removesuffix("\n")
         if turn[1] == "assistant":
             conversation.say(None if said == _NO_TEXT else said)

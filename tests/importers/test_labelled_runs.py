@@ -33,6 +33,7 @@ HAPPENED: dict[str, list[tuple[str | None, list[str], list[float], str]]] = {
     "mini_swe_agent.traj.json": [
         ("shapes-2", [], [], "user llm tool:bash! llm user llm tool:bash"),
     ],
+    "mini_swe_agent_calls.traj.json": [("shapes-3", ["failure"], [], "user llm tool:bash!")],
     "reflexion.jsonl": [("env_5", ["failure"], [], ""), ("env_5", ["success"], [], "")],
     "reflexion.txt": [
         (None, ["failure"], [], "user llm llm tool:Finish"),
@@ -97,6 +98,7 @@ def _told(content: str) -> Any:
 
 LEFT_OUT = {
     "inspect.json": {"model", "attachment://aa11"},  # what an event is; where a text stood
+    "mini_swe_agent_calls.traj.json": {"function"},
     "messages.json": {"function"},  # the only kind of tool that there is
     "stratus.json": {
         "ToolCall(tool_name='submit', arguments={'answer': 'a leak'}, timestamp=1772359220.0,"
@@ -143,6 +145,7 @@ def test_a_folder_of_all_formats_is_told_apart_by_content_alone(tmp_path: Path) 
         "inspect.json": "Inspect log",
         "messages.json": "chat messages",
         "mini_swe_agent.traj.json": "mini-swe-agent trajectory",
+        "mini_swe_agent_calls.traj.json": "mini-swe-agent trajectory",
         "reflexion.jsonl": "Reflexion results",
         "reflexion.txt": "Reflexion text log",
         "stratus.json": "Stratus trace",
