@@ -328,7 +328,8 @@ def _logs_of_proto(message: Any) -> Iterator[LogRecord]:
 
 
 def _proto_attributes(pairs: Iterable[Any]) -> dict[str, Any]:
-    return {pair.key: _proto_value(pair.value) for pair in pairs}
+    # Nearly all are texts: these need not be asked what they are.
+    return {pair.key: pair.value.string_value or _proto_value(pair.value) for pair in pairs}
 
 
 def _proto_value(value: Any) -> Any:

@@ -232,11 +232,16 @@ def in_pieces(
     open_traces: Collection[str],
     commit: Commit,
 ) -> list[Piece]:
-    """Traces in pieces of about `PIECE_SPANS`, each with what it needs to know."""
+    """Traces in pieces of about `PIECE_SPANS`, each with what it needs to know.
+
+    They are in the order of files, so that what is derived is mostly in order as it comes.
+    """
     running = set(open_traces)
     parts: list[list[str]] = [[]]
     size = 0
-    for trace_id, (spans, _) in traces.items():
+    starts_us = {t: min(span.start_ns for span in own) // 1000 for t, (own, _) in traces.items()}
+    for trace_id in sorted(traces, key=lambda trace_id: (starts_us[trace_id], trace_id)):
+        spans, _ = traces[trace_id]
         if size >= PIECE_SPANS:
             parts.append([])
             size = 0
