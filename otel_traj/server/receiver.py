@@ -1,10 +1,10 @@
 """What both transports do with a request: keep it in bounds, check it, make it durable.
 
 Memory is bounded by `Limits`: the bytes of all requests under way by `memory`, those of one by
-`body`. At most `WORKERS` are unpacked and parsed at a time, which takes about five times their size
-(JSON made to be dear: twenty times). A request gets its room before it is read; who finds none
-waits a little, and is then told to come again. Who holds room for a request that does not come
-makes way for those who wait.
+`body`. At most `WORKERS` are unpacked and parsed at a time, which takes five times their size; JSON,
+which can be made to take thirty times its size, one at a time. A request gets its room before it is
+read; who finds none waits a little, and is then told to come again. Who holds room for a request
+that does not come makes way for those who wait.
 """
 
 from __future__ import annotations
@@ -239,6 +239,7 @@ class Receiver:
         self._journal = Journal(store)
         self._workers = ThreadPoolExecutor(WORKERS, "otel-traj-parse")
         self._unpacking = asyncio.Semaphore(WORKERS)
+        self._checking = {"protobuf": asyncio.Semaphore(WORKERS), "json": asyncio.Semaphore(1)}
         self._expected = None if token is None else f"Bearer {token}".encode()
         self._redaction = redaction
         self._backlog = 0  # as it was told last, and what has been appended since
@@ -282,7 +283,8 @@ class Receiver:
         """
         began = time.perf_counter()
         body = await self._unpacked(request, hold)
-        checked = await self._work(self._checked, body, request)
+        async with self._checking[request.encoding]:
+            checked = await self._work(self._checked, body, request)
         sender = (request.signal, request.transport)
         self.metrics.received(*sender, checked, len(request.body))
         if checked.body:

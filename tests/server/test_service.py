@@ -16,6 +16,7 @@ import time
 import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -205,6 +206,30 @@ def test_while_the_sealer_is_far_behind_requests_are_told_to_come_again(store: P
     assert statuses == [200, 200, 503, 503]  # 1,073 bytes may wait, a request has 901
     assert behind.headers["retry-after"] == "5"
     assert b"More than 1,073 bytes wait to be sealed" in behind.body
+
+
+def test_json_that_takes_much_memory_is_read_one_at_a_time(store: Path) -> None:
+    """Each of four takes thirty times its size while it is read."""
+    size = 8 * 1024 * 1024
+    dear = b'{"resourceSpans":[' + b"{}," * (size // 3 - 10) + b"{}]}"
+    with serving(store, "--max-body", "8", "--max-memory", "64") as served:
+        before = memory_bytes(served, "VmRSS")
+        with ThreadPoolExecutor(4) as senders:
+            asked = [
+                senders.submit(served.post, "/v1/traces", dear, content_type="application/json")
+                for _ in range(4)
+            ]
+        peak = memory_bytes(served, "VmHWM")
+
+    assert [answer.result().status for answer in asked] == [200] * 4
+    assert peak - before < 4 * size + 36 * size
+
+
+def memory_bytes(served: Serving, key: str) -> int:
+    """A figure of the process's memory, as /proc names it."""
+    status = Path(f"/proc/{served.process.pid}/status").read_text()
+    [line] = [line for line in status.splitlines() if line.startswith(f"{key}:")]
+    return int(line.split()[1]) * 1024
 
 
 # --- who may ------------------------------------------------------------------------------------
