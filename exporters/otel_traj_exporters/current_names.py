@@ -10,6 +10,7 @@ spans that there are, for who looks at them.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -82,6 +83,21 @@ def translate(trajectory: Trajectory, told: Told) -> tuple[list[SpanRecord], lis
     spans = [_below_owner(span, moved) for span in _with_id(spans, trajectory)]
     logs = [_below_owner_log(log, moved) for log in told.logs if not _is_content(log)]
     return spans, [*logs, *_said_since(trajectory, told, spans, logs)]
+
+
+def traces_in_other_words(spans: Iterable[SpanRecord], logs: Iterable[LogRecord]) -> set[str]:
+    """Ids of the traces of which `in_place` makes something else.
+
+    All spans of the others say in current names what they are, and nothing in those of a dialect.
+    """
+    other = {span.trace_id for span in spans if not _is_in_current_words(span)}
+    return other | {log.trace_id for log in logs if log.trace_id and _is_content(log)}
+
+
+def _is_in_current_words(span: SpanRecord) -> bool:
+    is_plain = semconv.OPERATION in span.attributes or not span.attributes
+    words = (*span.attributes, *(event.name for event in span.events))
+    return is_plain and not any(map(_is_dialect, words))
 
 
 def in_place(
@@ -352,6 +368,7 @@ _FAMILIES: Final = frozenset(
 """First parts of the names that other dialects use."""
 
 
+@functools.lru_cache(maxsize=4096)
 def _is_dialect(name: str) -> bool:
     """Whether an attribute or event is another dialect's word for what the rows say."""
     if name in _CURRENT or name in _SHARED or name.startswith(("gen_ai.request.", "traj.")):

@@ -11,7 +11,11 @@ import pytest
 from otel_traj import semconv
 from otel_traj.assembly import assemble
 from otel_traj.model import LogRecord, SpanRecord, Step
-from otel_traj_exporters.current_names import UNREAD_STEP_COLUMNS, in_place
+from otel_traj_exporters.current_names import (
+    UNREAD_STEP_COLUMNS,
+    in_place,
+    traces_in_other_words,
+)
 from tests import corpus
 from tests.store.runs import run
 
@@ -65,6 +69,20 @@ def test_what_a_span_said_in_words_of_today_stays_as_it_said_it(folder: Path) ->
     by_id = {span.span_id: span.attributes for span in shown}
     for span in spans:
         assert span.attributes.items() <= by_id[span.span_id].items()
+
+
+def test_traces_that_are_told_in_words_of_today_need_not_be_looked_at() -> None:
+    told = {folder: corpus.records(folder) for folder in RUNS}
+
+    others = {folder.name: traces_in_other_words(*records) for folder, records in told.items()}
+
+    assert [name for name, other in others.items() if not other] == [
+        "langgraph__otel-genai-langchain__single"
+    ]
+    for folder, (spans, logs) in told.items():
+        if not others[folder.name]:
+            by_start = sorted(spans, key=lambda span: span.start_ns)
+            assert in_place(spans, logs, *derived(spans, logs)) == by_start
 
 
 def test_a_span_without_a_run_is_shown_as_it_came() -> None:

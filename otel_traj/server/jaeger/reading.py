@@ -26,15 +26,25 @@ from otel_traj.redaction import Redaction
 from otel_traj.server.jaeger import searching
 from otel_traj.server.jaeger.asked import ServiceFrom, TraceQuery
 from otel_traj.store import rows, snapshot, views
-from otel_traj_exporters.current_names import UNREAD_STEP_COLUMNS, in_place
+from otel_traj_exporters.current_names import (
+    UNREAD_STEP_COLUMNS,
+    in_place,
+    traces_in_other_words,
+)
 
 _T = TypeVar("_T")
+
+MEMORY_LIMIT: Final = "1GB"
+"""What all questions under way may use in the engine, which shares a process with the receiver."""
 
 _SPANS_AT_ONCE: Final = 20_000
 """Traces are fetched in pages of about so many spans; bounds memory."""
 
 _MOST_AT_ONCE: Final = 20
 """And of so many traces, so that the first ones are there soon."""
+
+_GROWTH: Final = 4
+"""How many times more candidates are looked at when those before were not enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +174,10 @@ class Reader:
             StoreDamagedError: A file cannot be read, or somebody erased what is being read.
         """
         cursor, _ = self._cursor()
-        yield from self._traces(cursor, self._found(cursor, query, by), by)
+        if searching.decided_later(query.tags):
+            yield from self._decided(cursor, query, by)
+        else:
+            yield from self._traces(cursor, self._found(cursor, query, by), by)
 
     def summaries(self, query: TraceQuery, by: ServiceFrom = "service") -> list[TraceSummary]:
         """The same traces without their spans."""
@@ -220,32 +233,78 @@ class Reader:
             if self._engine is None or self._engine_is_of != n:
                 current = snapshot.newest(self._store)
                 self._engine = views.connect_for_sealing(self._store, current)
+                self._engine.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
                 self._engine_is_of = current.n
             return self._engine.cursor(), self._engine_is_of
 
     def _found(
         self, cursor: duckdb.DuckDBPyConnection, query: TraceQuery, by: ServiceFrom
     ) -> list[str]:
+        if searching.decided_later(query.tags):
+            return [trace.trace_id for trace in self._decided(cursor, query, by)]
+        return next(self._candidates(cursor, query, by), [])
+
+    def _decided(
+        self, cursor: duckdb.DuckDBPyConnection, query: TraceQuery, by: ServiceFrom
+    ) -> Iterator[Trace]:
+        """The traces that a query looks for, where that is only seen on what is shown of them."""
         tags = searching.decided_later(query.tags)
+        n_found = 0
+        for trace_ids in self._candidates(cursor, query, by):
+            span_ids = self._matching(cursor, query, trace_ids, by)
+            for trace in self._traces(cursor, trace_ids, by):
+                own = span_ids[trace.trace_id]
+                if any(span.span_id in own and searching.shows(span, tags) for span in trace.spans):
+                    yield trace
+                    n_found += 1
+                    if n_found == query.limit:
+                        return
+
+    def _candidates(
+        self, cursor: duckdb.DuckDBPyConnection, query: TraceQuery, by: ServiceFrom
+    ) -> Iterator[list[str]]:
+        """Ids of the traces with a span for which all holds that SQL can tell, the newest first.
+
+        As many as are wanted, and then ever more.
+        """
         condition = searching.condition(query)
-        candidates = cursor.execute(
-            f"select s.trace_id, {'list(s.span_id)' if tags else 'null'}"
-            f" from ({searching.spans(by)}) s where {condition.sql}"
+        sql = (
+            f"select s.trace_id from ({searching.spans(by)}) s where {condition.sql}"
             " group by s.trace_id order by max(s.start_ns) desc, s.trace_id"
-            + ("" if tags else f" limit {query.limit}"),
-            condition.parameters,
-        ).fetchall()
-        if not tags:
-            return [trace_id for trace_id, _ in candidates]
-        span_ids = {trace_id: frozenset(span_ids) for trace_id, span_ids in candidates}
-        found: list[str] = []
-        for trace in self._traces(cursor, [*span_ids], by):
-            of_trace = (span for span in trace.spans if span.span_id in span_ids[trace.trace_id])
-            if any(searching.shows(span, tags) for span in of_trace):
-                found.append(trace.trace_id)
-            if len(found) == query.limit:
-                break
-        return found
+        )
+        offset, n = 0, query.limit
+        while True:
+            with views.reading_files(self._store):
+                found = cursor.execute(
+                    f"{sql} limit {n} offset {offset}", condition.parameters
+                ).fetchall()
+            yield [trace_id for (trace_id,) in found]
+            if len(found) < n:
+                return
+            offset, n = offset + n, n * _GROWTH
+
+    def _matching(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        query: TraceQuery,
+        trace_ids: Sequence[str],
+        by: ServiceFrom,
+    ) -> dict[str, set[str]]:
+        """Of some traces the spans for which all holds that SQL can tell."""
+        places = self._places(cursor, trace_ids)
+        if not places:
+            return {}
+        condition = searching.condition(query)
+        with views.reading_files(self._store):
+            found = cursor.execute(
+                f"select s.trace_id, s.span_id from ({searching.spans(by)}) s"
+                f" where {_at(places, 's.')} and {condition.sql}",
+                condition.parameters,
+            ).fetchall()
+        matching: dict[str, set[str]] = defaultdict(set)
+        for trace_id, span_id in found:
+            matching[trace_id].add(span_id)
+        return matching
 
     def _traces(
         self, cursor: duckdb.DuckDBPyConnection, trace_ids: Sequence[str], by: ServiceFrom
@@ -279,25 +338,34 @@ class Reader:
         def table(sql: str) -> pa.Table:
             return cursor.sql(sql).to_arrow_table()
 
-        spans = table(f"select * from ({searching.spans(by)}) s where {_at(page, 's.')}")
-        logs = table(f"from stored.logs where {_at(page)}")
-        members = table(
-            f"from live.trajectory_spans where trace_id in ({_quoted(p.trace_id for p in page)})"
-        ).to_pylist()
-        steps = table(_steps_of(members)).to_pylist() if members else []
-        step_of = {(row["trace_id"], row["span_id"]): row["step"] for row in members}
-        named = in_place(
-            rows.span_records(spans), rows.log_records(logs), map(rows.step, steps), step_of
+        found = table(
+            f"select * from ({searching.spans(by)}) s where {_at(page, 's.')}"
+            " order by start_ns, span_id"
         )
         services = dict(
             zip(
-                zip(spans["trace_id"].to_pylist(), spans["span_id"].to_pylist(), strict=True),
-                spans["shown_service"].to_pylist(),
+                zip(found["trace_id"].to_pylist(), found["span_id"].to_pylist(), strict=True),
+                found["shown_service"].to_pylist(),
                 strict=True,
             )
         )
+        spans = rows.span_records(found)
+        logs = rows.log_records(table(f"from stored.logs where {_at(page)}"))
+        other = traces_in_other_words(spans, logs)
+        shown = [span for span in spans if span.trace_id not in other]
+        if other:
+            members = table(
+                f"from live.trajectory_spans where trace_id in ({_quoted(other)})"
+            ).to_pylist()
+            steps = table(_steps_of(members)).to_pylist() if members else []
+            shown += in_place(
+                (span for span in spans if span.trace_id in other),
+                logs,
+                map(rows.step, steps),
+                {(row["trace_id"], row["span_id"]): row["step"] for row in members},
+            )
         of_trace: dict[str, list[SpanRecord]] = defaultdict(list)
-        for span in named:
+        for span in shown:
             of_trace[span.trace_id].append(self._shown(span, services[span.trace_id, span.span_id]))
         return of_trace
 

@@ -121,13 +121,12 @@ _OF_RUN: Final[Mapping[str, str]] = {
 
 
 def _narrow_by_column(found: Condition, column: str, value: str) -> None:
-    """What the span says itself, or the row of its step: those columns have the same name."""
+    """What the span says itself, or a step of its trace: those columns have the same name."""
     cell = f'"{column}"'
     given = "try_cast({value} as double)" if column in _NUMBERS else "{value}"
     is_it = f"{cell} = {given}"
     found.add(
-        f"s.{is_it} or (s.trace_id, s.span_id) in"
-        f" (select (trace_id, span_id) from live.steps where {is_it})",
+        f"s.{is_it} or s.trace_id in (select trace_id from live.steps where {is_it})",
         value=value,
     )
 
