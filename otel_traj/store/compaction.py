@@ -157,17 +157,19 @@ def _round(
     wait_s: float,
     op: Operation,
 ) -> set[str]:
-    """Do merges of a snapshot's files; the days concerned."""
+    """Do merges of a snapshot's files, a commit for each day; the days concerned."""
     days: set[str] = set()
-    for date, inputs in merges:
-        change = _merge(store, _only(base, date), date, inputs)
+    for date, of_day in itertools.groupby(merges, key=lambda merge: merge[0]):
+        done = Change()
         try:
+            for _, inputs in of_day:
+                done = rewrite.joined(done, _merge(store, _only(base, date), date, inputs))
             with locks.held(store, "commit", wait_s):
-                rewrite.publish(store, change, op=op)
+                rewrite.publish(store, done, op=op)
         except SnapshotConflictError:
-            rewrite.discard(store, change.add)
+            rewrite.discard(store, done.add)
         except BaseException:
-            rewrite.discard(store, change.add)
+            rewrite.discard(store, done.add)
             raise
         else:
             days.add(date)
@@ -178,10 +180,11 @@ def _round(
 
 
 def _merges(current: Snapshot, scope: Scope, max_bytes: float) -> Iterator[tuple[str, Files]]:
-    """Days and the files to merge of each: those of one unit of tables."""
-    for unit in _UNITS:
-        for date, files in sorted(_by_day(current, unit).items()):
-            inputs = _inputs(files, scope)
+    """Days, ascending, and the files to merge of each: those of one unit of tables at a time."""
+    units = [_by_day(current, unit) for unit in _UNITS]
+    for date in sorted({date for by_day in units for date in by_day}):
+        for by_day in units:
+            inputs = _inputs(by_day[date], scope) if date in by_day else {}
             if inputs and sum(file.bytes for file in _all(inputs)) <= max_bytes:
                 yield date, inputs
 
