@@ -33,6 +33,8 @@ where kind = coalesce(getvariable('kind'), 'llm');
 
 def test_names_are_the_shipped_questions() -> None:
     assert analysis.names() == (
+        "failure_patterns",
+        "latency",
         "open_runs",
         "outcomes",
         "process_map",

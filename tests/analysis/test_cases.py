@@ -16,6 +16,8 @@ PROMISES = [
 EQUIVALENT = {
     # What finds no partner is NULL in a comparison, and so left out by the where clause as well.
     ("one_revision", "left join newest_revisions"),
+    # Every agent has runs.
+    ("latency", "left join per_agent"),
     # An example is a step: there always is a partner.
     ("process_map", "left join steps"),
     # Every run has its row among the attempts.
@@ -28,6 +30,9 @@ EQUIVALENT = {
     # What shows a pattern is a run, and a pattern that is shown has tables: all find a partner.
     ("success_patterns", "left join runs"),
     ("success_patterns", "left join tables"),
+    ("failure_patterns", "left join runs"),
+    ("failure_patterns", "left join tables"),
+    ("failure_patterns", "left join units"),
 }
 """Analysis and start of the broken line: mutants that give the same rows for every input."""
 
