@@ -1,10 +1,10 @@
 """What both transports do with a request: keep it in bounds, check it, make it durable.
 
 Memory is bounded by `Limits`: the bytes of all requests under way by `memory`, those of one by
-`body`. At most `WORKERS` are unpacked and parsed at a time, which takes five times their size; JSON,
-which can be made to take thirty times its size, one at a time. A request gets its room before it is
-read; who finds none waits a little, and is then told to come again. Who holds room for a request
-that does not come makes way for those who wait.
+`body`. At most `WORKERS` are unpacked and parsed at a time, which takes about five times their
+size; JSON, which can be made to take thirty times its size, one at a time. A request gets its room
+before it is read; who finds none waits a little, and is then told to come again. Who holds room for
+a request that does not come makes way for those who wait.
 """
 
 from __future__ import annotations
