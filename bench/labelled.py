@@ -25,7 +25,10 @@ from otel_traj_analysis import contrast, load, runner  # noqa: E402
 DATA = Path(os.environ.get("OTEL_TRAJ_DATA", ROOT.parent / "shared" / "data"))
 DATA_SETS = ("taubench-airline-gpt4o", "reflexion-hotpotqa", "sregym-stratus", "tau2-gpt41mini")
 ATTEMPTS = "trajectory_id, task, agent_name, agent_version, is_success, left_out"
-STEPS = "trajectory_id, step, trace_id, span_id, kind, status, tool_name"
+STEPS = (
+    "trajectory_id, step, trace_id, span_id, kind, status, tool_name, arguments, result,"
+    " error_type, error_message"
+)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.labelled import DATA_SETS, imported, keep_judged, patterns, shuffle
 
-ANALYSES = ("success_patterns",)
+ANALYSES = ("success_patterns", "failure_patterns")
 
 
 def main() -> None:
