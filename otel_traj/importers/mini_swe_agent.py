@@ -1,4 +1,4 @@
-"""Trajectories of mini-swe-agent (`.traj.json`), and files that are one list of chat messages.
+"""Trajectories of mini-swe-agent (`.traj.json`), and files of lists of chat messages.
 
     {"info": {"exit_status", "submission", "model_stats"}, "messages": [...],
      "trajectory_format": "mini-swe-agent-1"}
@@ -29,28 +29,43 @@ _FENCED: Final = re.compile(r"```(?:mswea_bash_command|bash)\s*\n(.*?)\n```", re
 _RETURNED: Final = re.compile(r"\s*<returncode>(-?\d+)</returncode>")
 _SUBMITTED: Final = "Submitted"
 _BUDGET: Final = frozenset({"LimitsExceeded", "RepeatedFormatError", "TimeExceeded"})
-_LIST_OF_MESSAGES: Final = re.compile(rb'\s*\[\s*\{\s*"(?:role|content)"\s*:')
+_LIST_OF_MESSAGES: Final = re.compile(
+    rb'\s*\[\s*\{\s*(?:"content"\s*:\s*"(?:[^"\\]|\\.)*"\s*,\s*)?"role"\s*:\s*"\w+"'
+)
+_SPACE: Final = re.compile(r"\s*")
+_DECODER: Final = json.JSONDecoder()
 _S: Final = 10**9  # nanoseconds
 
 _Object = Mapping[str, Any]
 
 
-# --- files that are one list of messages ---------------------------------------------------------
+# --- files of lists of messages ------------------------------------------------------------------
 
 
 def recognises(head: bytes) -> bool:
-    """A list that begins with a message."""
+    """It opens with a list that opens with a message."""
     return _LIST_OF_MESSAGES.match(head.removeprefix(codecs.BOM_UTF8)) is not None
 
 
 def parts(stream: BinaryIO) -> Iterator[Part | Flaw]:
-    """The file as one run; it is held in memory whole."""
-    try:
-        messages = json.loads(stream.read().decode("utf-8-sig", "replace"))
-    except ValueError as error:
-        yield Flaw("damaged", "the file", f"a list of messages, but broken JSON ({error})")
-        return
-    yield Part(MESSAGES, "the file", checked(MESSAGES, _run({"messages": messages})))
+    """A run per list; the file is held in memory whole."""
+    text = stream.read().decode("utf-8-sig", "replace")
+    at = _next(text, 0)
+    while at < len(text):
+        place = f"character {at + 1}"
+        try:
+            messages, end = _DECODER.raw_decode(text, at)
+        except ValueError as error:
+            yield Flaw("damaged", place, f"a list of messages, but broken JSON ({error})")
+            return
+        yield Part(MESSAGES, place, checked(MESSAGES, _run({"messages": messages})))
+        at = _next(text, end)
+
+
+def _next(text: str, at: int) -> int:
+    """Where the next value begins."""
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
 
 
 # --- whole trajectories --------------------------------------------------------------------------

@@ -82,11 +82,10 @@ def _tell_call(transcript: Transcript, call: _Object) -> None:
 
 
 def _tell_thought(transcript: Transcript, thought: _Object) -> None:
-    when_ns = _ns(thought.get("timestamp"))
     transcript.thought(
         str(thought.get("reasoning") or ""),
         about=thought.get("tool_choice"),
-        times=Times(when_ns, when_ns),
+        times=Times(_ns(thought.get("timestamp")), None),
         attributes={semconv.STEP_JUSTIFICATION: thought.get("justification")},
         keep=rest(thought, "reasoning", "tool_choice", "justification"),
     )

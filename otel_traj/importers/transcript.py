@@ -87,7 +87,7 @@ class Transcript:
         self._now_ns = times.start_ns - _TICK_NS if times.start_ns is not None else base_ns
         self._is_timed = times.start_ns is not None
         self._records: list[SpanRecord | LogRecord] = []
-        self._later: list[tuple[str, dict[str, Any], str | None, int | None]] = []
+        self._judgements: list[tuple[dict[str, Any], str | None]] = []
         root = _Open(self._id(), None, agent, {}, times)
         self._stack = [root]
         self._root = root
@@ -125,11 +125,9 @@ class Transcript:
     # --- what happened --------------------------------------------------------------------------
 
     @contextmanager
-    def agent(
-        self, name: str | None, *, times: Times = UNTOLD, keep: Mapping[str, Any] | None = None
-    ) -> Iterator[None]:
+    def agent(self, name: str | None, *, keep: Mapping[str, Any] | None = None) -> Iterator[None]:
         """Tell what an agent did that runs inside the one told of so far."""
-        inner = _Open(self._id(), self._here, name, self._kept(keep), times)
+        inner = _Open(self._id(), self._here, name, self._kept(keep), UNTOLD)
         self._stack.append(inner)
         try:
             yield
@@ -302,7 +300,7 @@ class Transcript:
             **(more or {}),
         }
         present = {key: item for key, item in told.items() if item is not None}
-        self._later.append((semconv.EVENT_EVALUATION, present, span_id, None))
+        self._judgements.append((present, span_id))
 
     def outcome(
         self, outcome: Outcome, *, why: str | None = None, category: str | None = None
@@ -322,8 +320,8 @@ class Transcript:
     def records(self) -> Iterator[SpanRecord | LogRecord]:
         """All of it; nothing can be told afterwards."""
         self._close(self._root)
-        for name, told, span_id, at_ns in self._later:
-            self._records.append(self._log(name, told, span_id, at_ns))
+        for told, span_id in self._judgements:
+            self._event(semconv.EVENT_EVALUATION, told, span_id)
         return iter(self._records)
 
     @property
@@ -432,21 +430,18 @@ class Transcript:
     def _event(
         self, name: str, told: Mapping[str, Any], span_id: str | None, at_ns: int | None = None
     ) -> None:
-        self._records.append(self._log(name, told, span_id, at_ns))
-
-    def _log(
-        self, name: str, told: Mapping[str, Any], span_id: str | None, at_ns: int | None
-    ) -> LogRecord:
-        return LogRecord(
-            self._trace_id,
-            span_id or self._root.span_id,
-            self._now_ns if at_ns is None else at_ns,
-            None,
-            name,
-            None,
-            None,
-            attributes=dict(told),
-            scope_name=self._scope,
+        self._records.append(
+            LogRecord(
+                self._trace_id,
+                span_id or self._root.span_id,
+                self._now_ns if at_ns is None else at_ns,
+                None,
+                name,
+                None,
+                None,
+                attributes=dict(told),
+                scope_name=self._scope,
+            )
         )
 
 

@@ -336,6 +336,27 @@ def test_a_run_that_the_harness_stopped_is_an_error_whatever_its_reward(tmp_path
     assert (found.trajectory.status, found.trajectory.error_message) == ("error", "rate limit")
 
 
+def test_lists_of_messages_line_by_line_are_runs_of_their_own(tmp_path: Path) -> None:
+    messages = json.loads((SYNTHETIC / "messages.json").read_text())
+    path = tmp_path / "lists.jsonl"
+    path.write_text(f"{json.dumps(messages)}\n{json.dumps(messages[:-1])}\n")
+
+    assert sorted(map(step_words, runs(path))) == [
+        "user llm tool:thermometer",
+        "user llm tool:thermometer llm",
+    ]
+
+
+def test_a_list_of_other_objects_is_no_conversation(tmp_path: Path) -> None:
+    path = tmp_path / "notes.json"
+    path.write_text('[{"content": "buy milk", "done": false}]')
+
+    reading = Reading(importers.find(path)[0])
+
+    assert list(reading) == []
+    assert reading.skipped == "JSON, but no telemetry"
+
+
 def test_a_torn_archive_says_so(tmp_path: Path) -> None:
     log = json.loads((SYNTHETIC / "inspect.json").read_text())
     whole = _eval_archive(tmp_path / "whole.eval", log).read_bytes()
