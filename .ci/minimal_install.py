@@ -16,7 +16,7 @@ from otel_traj.store import TrajectoryStore
 COMMAND = str(Path(sysconfig.get_path("scripts")) / "otel-traj")
 SHIPPED = Path(otel_traj_analysis.__file__).parent
 OUTCOMES = (str(SHIPPED / "sql" / "outcomes.sql"), str(SHIPPED / "cases" / "outcomes.yaml"))
-OPTIONAL = ("openai", "opentelemetry-instrumentation", "pyyaml", "uvicorn", "deltalake")
+OPTIONAL = ("openai", "opentelemetry-instrumentation", "pyyaml", "uvicorn", "deltalake", "scipy")
 STORE = Path(tempfile.mkdtemp()) / "traces"
 
 # Command -> the extra without which it cannot work.
@@ -25,6 +25,7 @@ NEEDS = {
     (COMMAND, "serve", "--store", str(STORE)): "server",
     (COMMAND, "publish", "--store", str(STORE)): "delta",
     (sys.executable, "-P", "-m", "otel_traj_analysis.cases", *OUTCOMES): "analysis",
+    (COMMAND, "analyze", "success_patterns", "--store", str(STORE)): "analysis",
 }
 
 

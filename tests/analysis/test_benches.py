@@ -14,6 +14,12 @@ pytestmark = pytest.mark.slow
 DATA = Path(os.environ.get("OTEL_TRAJ_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
+def needs(data_set: str) -> None:
+    """Skip where that data is not."""
+    if not (DATA / data_set).exists():
+        pytest.skip(f"no third-party data at {DATA}; set OTEL_TRAJ_DATA")
+
+
 def printed(root: Path, script: str, *arguments: str) -> str:
     """What a script of `bench/` prints; it must find nothing wrong."""
     path = root / "bench" / script
@@ -31,8 +37,7 @@ def printed(root: Path, script: str, *arguments: str) -> str:
 
 
 def test_no_pattern_is_invented_where_outcomes_are_shuffled(root: Path) -> None:
-    if not (DATA / "taubench-airline-gpt4o").exists():
-        pytest.skip(f"no third-party data at {DATA}; set OTEL_TRAJ_DATA")
+    needs("taubench-airline-gpt4o")
 
     told = printed(root, "patterns_null.py", "--shuffles", "2", "--data", "taubench-airline-gpt4o")
 
@@ -46,3 +51,12 @@ def test_an_effect_is_found_and_decoys_are_not(root: Path) -> None:
     works, decoy, _ = told.splitlines()[1:]
     assert works.startswith("  works, n=1: established 100.0%")
     assert "established" not in decoy
+
+
+def test_traps_in_real_runs_are_seen(root: Path) -> None:
+    needs("sregym-stratus")
+
+    told = printed(root, "traps.py")
+
+    assert "conductor_submit_None fails 611 of 611 times" in told
+    assert told.endswith("3 of 3 traps seen\n")
