@@ -14,6 +14,7 @@ Goals: one run by id in 30 ms, the newest 100 with filters in 100 ms.
 from __future__ import annotations
 
 import argparse
+import itertools
 import shutil
 import statistics
 import tempfile
@@ -32,6 +33,8 @@ from otel_traj.store.snapshot import DataFile, Snapshot
 
 DAYS: Final = 14
 SPANS_OF_RUN: Final = 20
+RUNS_ASKED: Final = 20
+"""Runs that are asked for by id, of any day, in turn."""
 PARTS_OF_DAY: Final = 8
 """Commits that a day's rows came in before they were merged."""
 
@@ -221,16 +224,18 @@ def _written(
 
 def questions(store: TrajectoryStore) -> dict[str, Callable[[], object]]:
     """What people ask -> a call that asks it."""
-    [(trajectory_id, trace_id, first, last)] = store.sql(
+    found = store.sql(
         "select trajectory_id, trace_ids[1], min(start_time) over (), max(start_time) over ()"
-        " from trajectories order by hash(trajectory_id) limit 1"
+        f" from trajectories order by hash(trajectory_id) limit {RUNS_ASKED}"
     ).fetchall()
+    trajectory_id, trace_id, first, last = found[0]
+    another = itertools.cycle(row[0] for row in found)
 
     def sql(text: str, **parameters: Any) -> Callable[[], object]:
         return lambda: store.sql(text, parameters).fetchall()
 
     return {
-        "one run with its steps, by id": lambda: store.trajectory(trajectory_id),
+        "one run with its steps, by id": lambda: store.trajectory(next(another)),
         "its header only": sql("from trajectories where trajectory_id = $id", id=trajectory_id),
         "spans of one trace": sql("from spans where trace_id = $id", id=trace_id),
         "newest 100": sql(

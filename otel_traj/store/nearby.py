@@ -51,6 +51,7 @@ class Nearby:
         self._mutex = threading.Lock()
         self._n_asked = 0
         self._ids: dict[str, array[int]] = {}
+        self._n = -1  # of the snapshot that was read last
         self._engine: duckdb.DuckDBPyConnection | None = None
         self._engine_is_of: tuple[Rules, views.Said] | None = None
         self._shown: dict[str, tuple[DataFile, ...]] = {}
@@ -90,7 +91,8 @@ class Nearby:
             return None
         engine = self._connected(rules, said)
         [(hashed,)] = engine.execute("select hash($1::varchar)", [trajectory_id]).fetchall()
-        self._forget(snapshot)
+        if snapshot.n != self._n:
+            self._forget(snapshot)
         headers = self._with_id(snapshot.live("trajectories"), hashed)
         if not headers:
             return None
@@ -142,6 +144,7 @@ class Nearby:
         """Let go what is known of files that are no longer live."""
         for path in self._ids.keys() - paths(snapshot.files):
             del self._ids[path]
+        self._n = snapshot.n
 
 
 def _holds(ids: array[int], hashed: int) -> bool:

@@ -540,13 +540,21 @@ def _row_fields(
     row: Mapping[str, Any], row_type: type[Any], parts: Mapping[str, Any]
 ) -> dict[str, Any]:
     fields = {}
-    for field in dataclasses.fields(cast(Any, row_type)):
-        if not field.metadata.get("column", True):
-            continue
-        cell = parts.get(field.name, row[field.name])
-        if isinstance(cell, list):
+    for name, is_tuple in _fields_of(cast(Any, row_type)):
+        cell = parts.get(name, row[name])
+        if type(cell) is list:
             cell = tuple(cell)
-        elif cell is None and field.default == ():
+        elif cell is None and is_tuple:
             cell = ()
-        fields[field.name] = cell
+        fields[name] = cell
     return fields
+
+
+@functools.cache
+def _fields_of(row_type: Any) -> tuple[tuple[str, bool], ...]:
+    """The fields that are columns, and whether NULL means an empty tuple."""
+    return tuple(
+        (field.name, field.default == ())
+        for field in dataclasses.fields(row_type)
+        if field.metadata.get("column", True)
+    )
