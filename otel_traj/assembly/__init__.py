@@ -33,7 +33,7 @@ from otel_traj.assembly.runs import (
     split_runs,
 )
 from otel_traj.assembly.told import complete_tools
-from otel_traj.assembly.tree import Node, build, resource_key
+from otel_traj.assembly.tree import Node, build, resource_key, take_apart
 from otel_traj.assembly.users import user_messages
 from otel_traj.model import Assembly, LogRecord, SpanRecord
 
@@ -114,7 +114,9 @@ def assemble_alone(
     nodes = build(spans, logs)
     told = relations(nodes)
     assert told is not None  # there are spans
-    return Alone(told, _placed(nodes, known_ids, open_traces))
+    found = _placed(nodes, known_ids, open_traces)
+    take_apart(nodes)
+    return Alone(told, found)
 
 
 def placed(

@@ -218,6 +218,13 @@ def _unique_logs(logs: Iterable[LogRecord]) -> list[LogRecord]:
     return [once[key] for key in sorted(once)]
 
 
+def take_apart(nodes: Iterable[Node]) -> None:
+    """Unlink nodes that have served, so that they go at once: Python has to search for cycles."""
+    for node in nodes:
+        node.parent = None
+        node.children.clear()
+
+
 def roots(nodes: Iterable[Node]) -> list[Node]:
     """The nodes without a parent, by start time."""
     return [node for node in nodes if node.parent is None]

@@ -149,15 +149,13 @@ def _start(span: SpanRecord) -> int:
 def growing() -> Iterator[None]:
     """While values are made that nearly all stay, Python does not search them for lost cycles.
 
-    That costs a fifth of all time, and half of it where much is in memory. What was lost meanwhile
-    (the nodes of runs are cycles) is found once, at the end.
+    That costs a fifth of all time, and half of it where much is in memory.
     """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.collect(0)
         if was_enabled:
             gc.enable()
 
