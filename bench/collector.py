@@ -25,7 +25,7 @@ from tests.collector.running import COLLECTOR  # noqa: E402
 
 
 def main() -> None:
-    """Live through it once, and print what came of it."""
+    """Live through it once."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=_AS_WRITTEN)
     parser.add_argument("--away", type=float, default=30.0, metavar="SECONDS")
     parser.add_argument("--runs", type=int, default=10, help="of each agent between two events")
@@ -35,13 +35,21 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         seen = outage.live_through(Path(folder), runs=options.runs, away_s=options.away)
-    print(f"agents {', '.join(seen.services)}: {seen.n_runs} runs of {seen.n_spans:,} spans")
-    print(f"receiver away for {seen.away_s:.1f} s: {seen.n_while_away} runs meanwhile")
-    print(f"catch-up {seen.catch_up_s:.1f} s")
-    print(f"lost {_differing(seen.recorded, seen.received)} rows of {_count(seen.recorded):,}")
-    print(
-        f"sent again {seen.n_duplicates:,} records:"
-        f" {_differing(seen.received, seen.received_again)} rows changed"
+    print(report(seen))
+
+
+def report(seen: outage.Outage) -> str:
+    """What came of it, in lines."""
+    lost = _differing(seen.recorded, seen.received)
+    changed = _differing(seen.received, seen.received_again)
+    return "\n".join(
+        (
+            f"agents {', '.join(seen.services)}: {seen.n_runs} runs of {seen.n_spans:,} spans",
+            f"receiver away for {seen.away_s:.1f} s: {seen.n_while_away} runs meanwhile",
+            f"catch-up {seen.catch_up_s:.1f} s",
+            f"lost {lost} rows of {_count(seen.recorded):,}",
+            f"sent again {seen.n_duplicates:,} records: {changed} rows changed",
+        )
     )
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from http import HTTPStatus
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
@@ -29,7 +32,10 @@ TIMEOUT_S: Final = 10.0
 """For one request, the default of OpenTelemetry's own exporters."""
 
 Write: TypeAlias = "Callable[[list[SpanRecord], list[LogRecord]], None]"
+Send: TypeAlias = "Callable[[otlp.Signal, bytes], None]"
 _T = TypeVar("_T")
+
+logger = logging.getLogger("otel_traj")
 
 
 class OtlpExporter:
@@ -97,7 +103,9 @@ class OtlpExporter:
             raise ConfigurationError(
                 f"Cannot send to {url!r}: give http://HOST:4318, https://HOST or grpc://HOST:4317"
             )
-        return _export(trajectories, partial(senders[scheme], url), store, verbatim, redaction)
+        return _export(
+            trajectories, partial(_receiver, senders[scheme], url), store, verbatim, redaction
+        )
 
 
 def _export(
@@ -190,29 +198,61 @@ def _replacing(path: Path) -> Iterator[Callable[[bytes], object]]:
 # --- receivers ---------------------------------------------------------------------------------
 
 
+class _NoSuchServiceError(OSError):
+    """The receiver takes no such signal."""
+
+
 @contextmanager
-def _http(url: str) -> Iterator[Write]:
+def _receiver(connect: Callable[[str], AbstractContextManager[Send]], url: str) -> Iterator[Write]:
+    """Sends what is written. Jaeger, Tempo and others take no log records: they get the spans."""
+    takes_logs = True
+    with connect(url) as send:
+
+        def write(spans: list[SpanRecord], logs: list[LogRecord]) -> None:
+            nonlocal takes_logs
+            for part in _parts(spans):
+                send("traces", otlp.traces_to_protobuf(part))
+            try:
+                for few in _parts(logs if takes_logs else ()):
+                    send("logs", otlp.logs_to_protobuf(few))
+            except _NoSuchServiceError:
+                takes_logs = False
+                logger.warning(
+                    "%s takes no log records: events, and what was said of runs afterwards, stay"
+                    " behind",
+                    url,
+                )
+
+        yield write
+
+
+@contextmanager
+def _http(url: str) -> Iterator[Send]:
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+    responses: Mapping[str, Any] = {
+        "traces": ExportTraceServiceResponse,
+        "logs": ExportLogsServiceResponse,
+    }
     headers = {"Content-Type": "application/x-protobuf", **_headers()}
 
-    def post(signal: str, body: bytes, response: Any) -> None:
+    def post(signal: otlp.Signal, body: bytes) -> None:
         request = Request(f"{url.rstrip('/')}/v1/{signal}", body, headers)
-        with urlopen(request, timeout=TIMEOUT_S) as answer:
-            _check(url, response.FromString(answer.read()).partial_success)
+        try:
+            with urlopen(request, timeout=TIMEOUT_S) as answer:
+                _check(url, responses[signal].FromString(answer.read()).partial_success)
+        except HTTPError as error:
+            with error:
+                if error.code in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
+                    raise _NoSuchServiceError(f"{error.url}: {error}") from error
+                raise
 
-    def write(spans: list[SpanRecord], logs: list[LogRecord]) -> None:
-        for part in _parts(spans):
-            post("traces", otlp.traces_to_protobuf(part), ExportTraceServiceResponse)
-        for few in _parts(logs):
-            post("logs", otlp.logs_to_protobuf(few), ExportLogsServiceResponse)
-
-    yield write
+    yield post
 
 
 @contextmanager
-def _grpc(url: str) -> Iterator[Write]:
+def _grpc(url: str) -> Iterator[Send]:
     import grpc  # type: ignore[import-untyped]
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServiceStub
@@ -221,24 +261,23 @@ def _grpc(url: str) -> Iterator[Write]:
 
     with grpc.insecure_channel(urlsplit(url).netloc) as channel:
         metadata = tuple(_headers().items())
-        traces: Any = TraceServiceStub(channel)  # type: ignore[no-untyped-call]
-        events: Any = LogsServiceStub(channel)  # type: ignore[no-untyped-call]
+        services: Mapping[str, tuple[Any, Any]] = {
+            "traces": (TraceServiceStub(channel), ExportTraceServiceRequest),  # type: ignore[no-untyped-call]
+            "logs": (LogsServiceStub(channel), ExportLogsServiceRequest),  # type: ignore[no-untyped-call]
+        }
 
-        def call(stub: Any, message: Any) -> None:
+        def call(signal: otlp.Signal, body: bytes) -> None:
+            stub, message = services[signal]
             try:
-                answer = stub.Export(message, timeout=TIMEOUT_S, metadata=metadata)
+                answer = stub.Export(message.FromString(body), timeout=TIMEOUT_S, metadata=metadata)
             except grpc.RpcError as error:
-                raise ConnectionError(f"{url}: {error}") from error
+                is_unknown = error.code() is grpc.StatusCode.UNIMPLEMENTED
+                raise (_NoSuchServiceError if is_unknown else ConnectionError)(
+                    f"{url}: {error}"
+                ) from error
             _check(url, answer.partial_success)
 
-        def write(spans: list[SpanRecord], logs: list[LogRecord]) -> None:
-            for part in _parts(spans):
-                body = otlp.traces_to_protobuf(part)
-                call(traces, ExportTraceServiceRequest.FromString(body))
-            for few in _parts(logs):
-                call(events, ExportLogsServiceRequest.FromString(otlp.logs_to_protobuf(few)))
-
-        yield write
+        yield call
 
 
 def _headers() -> dict[str, str]:

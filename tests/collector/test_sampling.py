@@ -23,7 +23,6 @@ RUNS, EVERY = 80, 4
 QUARTER = """\
   probabilistic_sampler:
     sampling_percentage: 25
-    mode: equalizing
 """
 FAILED_AND_A_QUARTER = """\
   tail_sampling:

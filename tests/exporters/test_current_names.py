@@ -8,13 +8,16 @@ from typing import Any, Final
 
 import pytest
 
+import otel_traj
 from otel_traj import exporters, semconv
 from otel_traj.assembly import assemble
 from otel_traj.model import LogRecord, SpanRecord, Trajectory
 from otel_traj.store import TrajectoryStore, open_store
 from otel_traj_exporters.current_names import SCOPE, Told, translate
 from tests import corpus
+from tests.collector.running import free_address
 from tests.exporters.test_otlp import happened
+from tests.jaeger.running import IN_MEMORY, get, jaeger, needs_jaeger
 from tests.server.serving import Serving, serving
 
 RUNS = corpus.runs(corpus.WHOLE) or corpus.runs(corpus.SHIPPED)
@@ -36,6 +39,8 @@ UNTOLD: Final = {
     "traceloop-openai__responses": {"tool_call_id"},
     "claude-agent-sdk__native": {"agent_run", "agent_path", "agent_name", "handoff_to"},
 }
+
+OTLP: Final = "receivers::otlp::protocols::http::endpoint"
 
 
 def exported(run: Path) -> Iterator[tuple[Trajectory, list[SpanRecord], list[LogRecord]]]:
@@ -110,3 +115,32 @@ def test_sent_twice_to_our_receiver_is_as_sent_once(
     for run in many.trajectories():
         there, here = happened(received[run.trajectory_id]), happened(run)
         assert [row | {"rev": 0} for row in there] == [row | {"rev": 0} for row in here]
+
+
+@pytest.mark.slow
+@needs_jaeger
+def test_jaeger_is_sent_the_spans_and_what_it_takes_not_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recording = otel_traj.instrument(tmp_path / "here", instrumentors=(), seal=False)
+    with otel_traj.trajectory("tidy up", agent="cleaner"):
+        with otel_traj.inference("m-1", provider="openai", input="Which?") as call:
+            call.output("a.txt")
+        with otel_traj.tool_call("write") as tool:
+            tool.file_diff("a.txt", before="", after="a")  # an event, hence a log record
+    recording.shutdown()
+    store = open_store(tmp_path / "here")
+    otlp_address = free_address()
+
+    with jaeger(tmp_path, IN_MEMORY, f"{OTLP}={otlp_address}") as address:
+        for _ in range(2):
+            url = f"http://{otlp_address}"
+            assert exporters.export(store.trajectories(), "otlp", url, store=store) == 1
+        [run] = store.trajectories()
+        _, found = get(address, f"/api/traces/{run.trace_ids[0]}")
+
+    names = [span["operationName"] for trace in found["data"] for span in trace["spans"]]
+    assert sorted(set(names)) == ["chat m-1", "execute_tool write", "invoke_agent cleaner"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{url} takes no log records: events, and what was said of runs afterwards, stay behind"
+    ] * 2
