@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import duckdb
+
 ROOT = Path(__file__).resolve().parents[1]
 for folder in (ROOT, ROOT / "analysis", ROOT / "exporters"):
     sys.path.insert(0, str(folder))
@@ -71,7 +73,11 @@ def main() -> None:
         print(f"{runs:,} runs, {spans:,} spans; median of {options.repeat}, warm", flush=True)
         print(f"{'seconds':>9}{'CPU':>9}{'rows':>12}")
         for name in options.names or analysis.names():
-            found = measure(store, name, options.repeat)
+            try:
+                found = measure(store, name, options.repeat)
+            except duckdb.OutOfMemoryException:
+                print(f"{'':30}  {name}: the answer does not fit into memory", flush=True)
+                continue
             mark = " (labelled)" if analysis.describe(name).labels else ""
             print(
                 f"{found.seconds:9.2f}{found.cpu_seconds:9.2f}{found.rows:12,}  {name}{mark}",

@@ -24,9 +24,11 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from labelled import DATA, ROOT
 from pyarrow import parquet
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench.labelled import DATA, ROOT
 from otel_traj import importers
 from otel_traj.errors import OtelTrajError
 from otel_traj.store import TrajectoryStore
