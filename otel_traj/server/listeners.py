@@ -44,6 +44,10 @@ REST_S: Final = 10.0
 CROWD: Final = 1.25
 """Connections beyond the limit are told so, up to so many times the limit; then they are cut."""
 
+BACKLOG: Final = 128
+"""Connections that wait to be taken. asyncio takes so many before it looks at one, hence more would
+be far beyond the limit; and when it may open no more files, it logs each one that waits."""
+
 UNREAD_S: Final = 10.0
 """How long who has an answer to read may take none of it."""
 
@@ -139,6 +143,7 @@ class HttpListener:
             access_log=False,
             server_header=False,
             limit_concurrency=connections,
+            backlog=BACKLOG,
             timeout_keep_alive=IDLE_S,
             timeout_graceful_shutdown=int(GRACE_S),
             ssl_certfile=tls.certificate if tls else None,
