@@ -33,6 +33,7 @@ where kind = coalesce(getvariable('kind'), 'llm');
 
 def test_names_are_the_shipped_questions() -> None:
     assert analysis.names() == (
+        "coverage",
         "failure_patterns",
         "latency",
         "open_runs",

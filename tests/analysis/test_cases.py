@@ -16,6 +16,8 @@ PROMISES = [
 EQUIVALENT = {
     # What finds no partner is NULL in a comparison, and so left out by the where clause as well.
     ("one_revision", "left join newest_revisions"),
+    # Each thing has its remedy.
+    ("coverage", "left join advice"),
     # Every agent has runs.
     ("latency", "left join per_agent"),
     # An example is a step: there always is a partner.
