@@ -132,9 +132,9 @@ def test_jaeger_is_sent_the_spans_and_what_it_takes_not_is_told(
     store = open_store(tmp_path / "here")
     otlp_address = free_address()
 
+    url = f"http://{otlp_address}"
     with jaeger(tmp_path, IN_MEMORY, f"{OTLP}={otlp_address}") as address:
         for _ in range(2):
-            url = f"http://{otlp_address}"
             assert exporters.export(store.trajectories(), "otlp", url, store=store) == 1
         [run] = store.trajectories()
         _, found = get(address, f"/api/traces/{run.trace_ids[0]}")

@@ -269,6 +269,29 @@ def test_what_a_receiver_rejects_is_told(
         )
 
 
+def test_a_receiver_without_log_records_gets_the_spans(
+    judged: TrajectoryStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    taken: list[Any] = []
+
+    class Traces(trace_service_pb2_grpc.TraceServiceServicer):
+        def Export(self, request: Any, context: Any) -> Any:
+            taken.append(request)
+            return trace_service_pb2.ExportTraceServiceResponse()
+
+    server = grpc.server(ThreadPoolExecutor(2))
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Traces(), server)  # type: ignore[no-untyped-call]
+    url = f"grpc://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+
+    n = exporters.export(judged.trajectories(), "otlp", url, store=judged)
+
+    server.stop(None).wait()
+    assert (n, len(taken)) == (1, 1)
+    [told] = caplog.records
+    assert told.getMessage().startswith(f"{url} takes no log records")
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "grpc://127.0.0.1:9"])
 def test_nobody_listening_is_an_error_of_the_system(url: str, judged: TrajectoryStore) -> None:
     with pytest.raises(OSError):  # noqa: PT011
