@@ -35,6 +35,7 @@ def test_names_are_the_shipped_questions() -> None:
     assert analysis.names() == (
         "coverage",
         "failure_patterns",
+        "history_summary",
         "latency",
         "open_runs",
         "outcomes",
