@@ -160,10 +160,12 @@ def main() -> None:
     parser.add_argument("--spans", type=int, default=4000)
     parser.add_argument("--longest", type=int, default=100_000, help="spans of the longest run")
     args = parser.parse_args()
-    runs = [run_of(20, number) for number in range(args.spans // 20)]
-    n = sum(map(len, runs))
+    count = args.spans // 20
+    n = count * 20
     parts: dict[str, list[float]] = {"whole": [], "decoding": [], "hashing": [], "assembly": []}
-    for _ in range(REPEATS):
+    for repeat in range(REPEATS):
+        # New ones each time: messages that were read not long ago are known.
+        runs = [run_of(20, repeat * count + number) for number in range(count)]
         decoding, hashing = Stopwatch(read), Stopwatch(read_requests)
         began = time.process_time()
         with (
