@@ -261,7 +261,10 @@ def _merge(store: Path, base: Snapshot, date: str, inputs: Files) -> Change:
             for table, own in inputs.items():
                 if own:
                     sql = _sql(store, base, date, table, inputs)
-                    add[table] = _written_files(store, connection, sql, table, date, level)
+                    n_rows = sum(file.rows for file in own)
+                    add[table] = _written_files(
+                        store, connection, sql, table, date, level=level, n_rows=n_rows
+                    )
     except BaseException:
         rewrite.discard(store, add)
         raise
@@ -344,16 +347,18 @@ def _written_files(
     sql: str,
     table: str,
     date: str,
+    *,
     level: int,
+    n_rows: int,
 ) -> tuple[DataFile, ...]:
-    """Rows of a SELECT in files of about `FILE_BYTES`; none for no rows."""
+    """Rows of a SELECT, `n_rows` at most, in files of about `FILE_BYTES`; none for no rows."""
     done: list[DataFile] = []
-    writer = FileWriter(store, table, date, level=level)
+    writer = FileWriter(store, table, date, level=level, n_rows=n_rows)
     try:
         for rows in rewrite.batches(connection, sql, table):
             if writer.n_bytes >= FILE_BYTES:
                 done += filter(None, [writer.close()])
-                writer = FileWriter(store, table, date, level=level)
+                writer = FileWriter(store, table, date, level=level, n_rows=n_rows)
             writer.add(rows)
         done += filter(None, [writer.close()])
     except BaseException:

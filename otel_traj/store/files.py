@@ -36,6 +36,9 @@ _CODEC: Final = "zstd"
 _SEALED: Final = 3  # 105 MB in 2.5 s for 200,000 spans; 1 is 114 MB, 9 takes 4.5 s for 95 MB
 _MERGED: Final = 9  # what is merged is read for years
 
+_FEW_ROWS: Final = 500
+"""Up to so many, zstd alone packs tighter: a dictionary is one more page for each of 70 columns."""
+
 GROUP_BYTES: Final = 64 * 1024 * 1024
 """A row group is written when its rows take this in memory, though the table's would have more."""
 
@@ -91,7 +94,7 @@ class FileWriter:
             date: UTC day, `YYYY-MM-DD`.
             level: How often the rows have been merged; more than 0 packs tighter, in twice the
                 time.
-            n_rows: How many rows will come, if that is known.
+            n_rows: How many rows will come at most, if that is known.
         """
         self._store = store
         self._table = table
@@ -170,6 +173,7 @@ class FileWriter:
                 self._schema,
                 compression=_CODEC,
                 compression_level=_MERGED if self._level else _SEALED,
+                use_dictionary=self._distinct > _FEW_ROWS,
                 write_page_checksum=True,  # `verify` finds flipped bits by them
                 # Least and greatest of a text column are two whole texts, several times over.
                 write_statistics=cast(Any, list(TABLES[self._table].pruned_by)),

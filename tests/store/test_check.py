@@ -93,7 +93,7 @@ def test_a_flipped_bit_in_the_middle_of_a_file_is_an_error(damaged: TrajectorySt
     path = only_file(damaged, "spans")
     content = bytearray(path.read_bytes())
     first = pq.ParquetFile(path).metadata.row_group(0).column(0)
-    content[first.dictionary_page_offset + first.total_compressed_size - 1] ^= 0x10
+    content[first.data_page_offset + first.total_compressed_size - 1] ^= 0x10
     path.write_bytes(content)
 
     [what] = errors(damaged)
