@@ -34,6 +34,7 @@ where kind = coalesce(getvariable('kind'), 'llm');
 def test_names_are_the_shipped_questions() -> None:
     assert analysis.names() == (
         "coverage",
+        "drift",
         "failure_patterns",
         "history_summary",
         "latency",

@@ -23,6 +23,7 @@ EQUIVALENT = {
     # An example is a step: there always is a partner.
     ("process_map", "left join steps"),
     # Every run has its row among the attempts.
+    ("drift", "left join attempts"),
     ("variants", "left join attempts"),
     # What is found are calls.
     ("waste", "left join calls"),
