@@ -16,34 +16,25 @@ pytestmark = [
 FIGURES = ("acknowledged", "sustained", "request", "peak memory", "CPU")
 
 
-def bench(root: Path, *options: str) -> str:
-    """What the bench tells of a tiny load."""
+def test_everything_acknowledged_can_be_queried_also_at_a_rate_and_of_a_peer(root: Path) -> None:
     script = root / "bench" / "receiver.py"
     if not script.exists():
         pytest.skip("bench/ is in the checkout only")
+    tiny = ["--spans", "2000", "--transport", "grpc", "--minutes", "0.02"]
     done = subprocess.run(
-        [sys.executable, str(script), "--spans", "2000", "--transport", "grpc", *options],
+        [sys.executable, str(script), *tiny, "--peers", "jaeger-durable"],
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
+    told = done.stdout
+
     assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
-
-
-def test_everything_acknowledged_can_be_queried_also_at_a_rate(root: Path) -> None:
-    told = bench(root, "--minutes", "0.02")
-
     for figure in FIGURES:
         assert f"otel-traj grpc: {figure}" in told
     assert "0.02 minutes at" in told
     assert told.count(" min: at most receiver ") == 4
-
-
-def test_jaeger_gets_the_same_load_or_it_is_told_why_not(root: Path) -> None:
-    told = bench(root, "--peers", "jaeger-durable")
-
     if "jaeger-durable skipped: not built" not in told:
         for figure in FIGURES:
             assert f"jaeger-durable grpc: {figure}" in told
