@@ -71,7 +71,7 @@ def repeated() -> bool:
         ).fetchall()
     print(f"Reflexion HotpotQA: {n} episodes, {n_repeated} repeated, {n_units} attempts")
     print(f"  tasks that count as solved more than once: {twice}")
-    return n_repeated > 0 and twice == 0
+    return bool(n_repeated > 0 and twice == 0)
 
 
 if __name__ == "__main__":
