@@ -40,6 +40,7 @@ def test_names_are_the_shipped_questions() -> None:
         "latency",
         "open_runs",
         "outcomes",
+        "performance_patterns",
         "process_map",
         "replay_inputs",
         "step_timeline",

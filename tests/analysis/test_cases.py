@@ -24,6 +24,7 @@ EQUIVALENT = {
     ("process_map", "left join steps"),
     # Every run has its row among the attempts.
     ("drift", "left join attempts"),
+    ("performance_patterns", "left join trajectories"),
     ("variants", "left join attempts"),
     # What is found are calls.
     ("waste", "left join calls"),
