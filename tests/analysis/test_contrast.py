@@ -109,7 +109,7 @@ def test_what_helps_in_every_task_is_established() -> None:
 FAR = [HELPS] * 4
 SUGGESTIVE = {
     "one of the halves shows nothing": pattern(*[PROVES, NOTHING] * 3),
-    "the halves disagree": pattern(*[(5, 0, 0, 5), (1, 2, 2, 1)] * 3),
+    "the halves disagree": pattern(*[(1, 2, 2, 1), (5, 0, 0, 5)] * 3),
     "all tasks are of one half": pattern(*[HELPS] * 4, halves="a"),
     "only two tasks show it": pattern((10, 2, 2, 10), (10, 2, 2, 10)),
     "only four runs show it": pattern(*[(1, 0, 0, 3)] * 4),
@@ -155,12 +155,22 @@ def test_what_shows_only_in_easy_tasks_is_task_confounded() -> None:
     )
 
 
+def test_what_is_confounded_is_so_among_many() -> None:
+    others = [pattern(*[NOTHING] * 4, name=f"other-{n}") for n in range(30)]
+    easy = pattern(*[(1, 0, 3, 0)] * 5, elsewhere=(0, 0, 20, 60))
+
+    judged = [row["label"] for row in labelled(easy, *others) if row["pattern"] == ["verify"]]
+
+    assert judged == ["task-confounded"]
+
+
 def test_what_turns_around_within_tasks_is_task_confounded() -> None:
-    easy, hard = (14, 2, 4, 0), (0, 4, 2, 14)
+    easy, hard = (30, 10, 8, 0), (0, 8, 10, 30)
 
     judged = only(pattern(easy, hard))
 
     assert judged["label"] == "task-confounded"
+    assert judged["p_value"] < 0.05
     assert judged["difference"] < 0
     assert judged["finding"].endswith("not so within the same task (2 tasks can tell)")
 
@@ -206,19 +216,20 @@ def test_few_runs_are_insufficient_and_say_how_many_are_missing() -> None:
 
 def test_what_may_be_believed_comes_first() -> None:
     rows = [
-        pattern((2, 1, 1, 2), name="few"),
+        pattern((2, 1, 2, 2), name="fewer"),
+        pattern((2, 2, 1, 3), name="few"),
         pattern((41, 40, 40, 40), (40, 40, 40, 40), name="nothing"),
         pattern(*[PROVES] * 6, name="long", landmark=[NOTHING] * 6),
         pattern(*[(1, 0, 3, 0)] * 5, name="easy", elsewhere=(0, 0, 10, 90)),
         pattern(*FAR, name="perhaps", landmark=[]),
         pattern(*[HELPS] * 6, name="helps"),
-        pattern(*[HELPS] * 8, name="helps more"),
+        pattern(*[PROVES] * 4, name="proves"),
     ]
 
     judged = labelled(*rows)
 
     assert [row["pattern"] for row in judged] == [
-        [name] for name in ("helps more", "helps", "perhaps", "easy", "long", "nothing", "few")
+        [name] for name in ("proves", "helps", "perhaps", "easy", "long", "nothing", "few", "fewer")
     ]
     order = [list(LABELS).index(row["label"]) for row in judged]
     assert order == sorted(order)
