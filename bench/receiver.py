@@ -390,14 +390,21 @@ def report(name: str, transport: str, figures: Figures) -> None:
 def report_ratios(
     name: str, transport: str, ours: Sequence[Figures], theirs: Sequence[Figures]
 ) -> None:
-    """Print how many times as fast as a peer we are; of several runs, the medians."""
-    rates = []
-    for rate in ("acknowledged", "sustained"):
-        our_rate, their_rate = (
-            statistics.median(getattr(each, rate) for each in figures) for figures in (ours, theirs)
+    """Print how many times as fast as a peer we are, and as sparing; of several runs, the medians.
+
+    CPU is what others on the machine disturb least.
+    """
+
+    def ratio(figure: str) -> float:
+        our, their = (
+            statistics.median(getattr(each, figure) for each in figures)
+            for figures in (ours, theirs)
         )
-        rates.append(f"{rate} {our_rate / their_rate:.1f} x")
-    print(f"otel-traj / {name} {transport}: {', '.join(rates)}  (runs={len(theirs)})")
+        return our / their
+
+    rates = ", ".join(f"{rate} {ratio(rate):.1f} x" for rate in ("acknowledged", "sustained"))
+    cpu = f"CPU of a span 1/{1 / ratio('cpu_us'):.1f}"
+    print(f"otel-traj / {name} {transport}: {rates}, {cpu}  (runs={len(theirs)})")
 
 
 def soak(transport: str, target: Target, seconds: float, spans_per_s: float) -> None:
