@@ -185,9 +185,9 @@ def _moved(call: Call, following: Call | None, *, certain: bool) -> bool:
     old, new = system_of(asker) if asker is not None else None, system_of(following)
     if old is not None and new is not None:
         return old != new
-    if new is None and semconv.REQUEST_CONTINUES in following.node.span.attributes:
-        return False  # it tells only what is new: the instructions are those from before
-    return True  # the call's name says that another agent goes on; nothing speaks against it
+    # The call's name says that another agent goes on; only a request that tells no more than what
+    # is new speaks against it, as its instructions are those from before.
+    return new is not None or semconv.REQUEST_CONTINUES not in following.node.span.attributes
 
 
 def system_of(llm: Call) -> str | None:

@@ -22,7 +22,8 @@ _DURATION: Final = 10
 def waterfall(run: Trajectory, *, width: int) -> Iterator[Text]:
     """One line per step that took time, and one above with the length of the axis.
 
-    None where nobody told any times. A bar covers the cells that its step touches, so that even the shortest one shows.
+    None where nobody told any times. A bar covers the cells that its step touches, so that even the
+    shortest one shows.
     """
     steps = [step for step in run.steps if step.kind != "user"]
     if not steps or not is_told(run.start_time):

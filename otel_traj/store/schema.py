@@ -333,7 +333,9 @@ TRAJECTORIES = Table(
         ),
         _number("stitch_confidence", "How sure the joining of its traces is; NULL for one trace"),
         _text("grade", "How far it can be replayed: A, B, C or D"),
-        _number("sampling_rate", "Probability with which sampling kept this run, NULL when not told"),
+        _number(
+            "sampling_rate", "Probability with which sampling kept this run, NULL when not told"
+        ),
         _flag("complete", "False while spans may still come, or when some are known to be missing"),
         _text("derive_version", "Version of the rules that derived it"),
         _json("initial_state", "State at the start, as given"),
