@@ -400,7 +400,7 @@ def report_ratios(
             statistics.median(getattr(each, figure) for each in figures)
             for figures in (ours, theirs)
         )
-        return our / their
+        return float(our / their)
 
     rates = ", ".join(f"{rate} {ratio(rate):.1f} x" for rate in ("acknowledged", "sustained"))
     cpu = f"CPU of a span 1/{1 / ratio('cpu_us'):.1f}"
