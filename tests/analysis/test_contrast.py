@@ -126,6 +126,17 @@ def test_a_difference_that_is_not_confirmed_is_suggestive(why: str) -> None:
     assert (judged["label"], judged["confidence"]) == ("suggestive", 0.0)
 
 
+@pytest.mark.parametrize("half", ["a", "b"])
+def test_where_one_half_has_no_tasks_nothing_is_confirmed(half: str) -> None:
+    assert only(pattern(*[HELPS] * 4, halves=half))["p_confirming"] is None
+
+
+def test_too_few_runs_that_got_far_tell_nothing() -> None:
+    judged = only(pattern(*FAR, landmark=[(1, 0, 0, 1)]))
+
+    assert (judged["label"], judged["p_same_length"]) == ("suggestive", None)
+
+
 def test_a_difference_among_many_is_suggestive() -> None:
     others = [pattern(*[NOTHING] * 4, (1, 0, 0, 0), name=f"other-{n}") for n in range(30)]
 
