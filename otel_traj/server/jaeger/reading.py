@@ -232,9 +232,9 @@ class Reader:
             n = (snapshot.numbers(self._store) or [0])[-1]
             if self._engine is None or self._engine_is_of != n:
                 current = snapshot.newest(self._store)
-                self._engine = views.connect_for_sealing(self._store, current)
-                self._engine.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
-                self._engine_is_of = current.n
+                engine = views.connect_for_sealing(self._store, current)
+                engine.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
+                self._engine, self._engine_is_of = engine, current.n
             return self._engine.cursor(), self._engine_is_of
 
     def _found(
