@@ -45,6 +45,7 @@ def test_names_are_the_shipped_questions() -> None:
         "replay_inputs",
         "step_timeline",
         "success_patterns",
+        "thinking_patterns",
         "token_cost",
         "tool_effectiveness",
         "variants",
