@@ -29,7 +29,7 @@ COMMANDS: Final[dict[str, str]] = {
     "demo": "Record real runs without key or network, and look at them.",
     "run": "Run a Python program with recording on, without a change to it.",
     "ingest": "Read telemetry files into the store.",
-    "serve": "Receive OTLP into the store.",
+    "serve": "Receive OTLP into the store, and show it to Jaeger and Grafana.",
     "list": "List trajectories, newest first.",
     "show": "Show one trajectory as a transcript and a waterfall.",
     "sql": "Ask the store with one SQL select.",

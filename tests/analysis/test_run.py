@@ -16,7 +16,7 @@ from otel_traj.store import TrajectoryStore
 from otel_traj_analysis import Violations, runner
 from otel_traj_analysis.header import Analysis
 from tests.analysis.shipped import ALL
-from tests.store.runs import chat, root, run, tool
+from tests.store.runs import chat, root, run, started, tool
 
 
 @pytest.fixture
@@ -39,11 +39,22 @@ def rows(relation: duckdb.DuckDBPyRelation) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.fixture
+def eventful(store: TrajectoryStore) -> TrajectoryStore:
+    """Beside them two runs judged at one task, of which one asks in vain, and an open one."""
+    same = {semconv.TOOL_CALL_ARGUMENTS: "{}", semconv.TOOL_CALL_RESULT: "none"}
+    in_vain = [tool(4, place, **same) for place in range(2, 7)]
+    judged = {semconv.TASK: "order-4", semconv.OUTCOME: "success"}
+    store.append([chat(4, 1), *in_vain, root(4, **judged), *run(6, **judged)])
+    store.append([chat(5, 1), started(root(5))])
+    return store
+
+
 @pytest.mark.parametrize("name", analysis.names())
 def test_every_analysis_gives_the_columns_that_it_describes(
-    store: TrajectoryStore, name: str
+    eventful: TrajectoryStore, name: str
 ) -> None:
-    relation = analysis.run(store, name)
+    relation = analysis.run(eventful, name)
 
     described = analysis.describe(name)
     found = list(zip(relation.columns, map(str, relation.types), strict=True))

@@ -137,6 +137,13 @@ def build_node() -> Path:
     return NODE_MODULES
 
 
+def main(wanted: str) -> Path:
+    """Make what is wanted if it is not there yet."""
+    if wanted == "node":
+        return NODE_MODULES if NODE_MODULES.exists() else build_node()
+    distribution = KAFKA if wanted == "kafka" else COLLECTOR
+    return distribution.find() or distribution.build()
+
+
 if __name__ == "__main__":
-    builders = {"kafka": KAFKA.build, "node": build_node}
-    sys.stdout.write(f"{builders.get(' '.join(sys.argv[1:]), COLLECTOR.build)()}\n")
+    sys.stdout.write(f"{main(' '.join(sys.argv[1:]))}\n")

@@ -56,4 +56,4 @@ def build() -> Path:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{build()}\n")
+    sys.stdout.write(f"{find() or build()}\n")

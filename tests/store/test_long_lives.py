@@ -152,7 +152,7 @@ def test_long_run_of_which_the_log_has_more_is_derived_when_that_is_read(
     writer.append(wal.encode([run(1)[-1], close(1)]))
     writer.close()
 
-    derived = []
+    derived: list[str] = []
     derivation = derive.derive
 
     def counted(*given: Any, **options: Any) -> derive.Batch:
