@@ -217,6 +217,9 @@ def _ended(
     } - (running | of_trajectories)
 
 
+_UNTIMED: Final = "end_time < timestamp '1971-01-01'"
+"""Runs whose times nobody told begin with the epoch, only to keep their order: they have no age."""
+
 _CANDIDATES: Final = f"""\
 create temp table candidates as
 select t.trajectory_id, t.start_time, coalesce(t.end_time, t.start_time) as end_time, t.agent_name,
@@ -247,7 +250,7 @@ def _queries(
     if rule.older_than is not None:
         yield (
             "older_than",
-            f"select trajectory_id from candidates where {_OF_RULE}"
+            f"select trajectory_id from candidates where {_OF_RULE} and not {_UNTIMED}"
             " and epoch_us(end_time) <= $latest",
             {**concerned, "latest": _us(now - rule.older_than)},
         )

@@ -9,11 +9,12 @@ import sys
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from otel_traj import semconv, wal
+from otel_traj import importers, semconv, wal
 from otel_traj.errors import ConfigurationError, TrajectoryNotFoundError
 from otel_traj.model import Annotation, LogRecord, SpanRecord
 from otel_traj.store import TrajectoryStore, retention, rules, snapshot
@@ -66,6 +67,17 @@ def test_s1_10_what_ended_long_ago_goes(years: TrajectoryStore) -> None:
     }
     assert tasks(years) == ["order-3", "order-4", "order-5", "order-6"]
     assert years.verify(sample=None) == []
+
+
+def test_a_run_whose_times_nobody_told_has_no_age(store: TrajectoryStore) -> None:
+    labelled = Path(__file__).parents[1] / "data" / "labelled" / "tau_bench.json"
+    store.append(importers.read(labelled))
+    [(n, latest)] = store.sql("select count(*), max(start_time) from trajectories").fetchall()
+    assert (n > 0, latest.year) == (True, 1970)
+
+    assert store.retain(older_than=timedelta(0)).expired == ()
+    assert [e.limit for e in store.retain(keep=0).expired] == ["keep"] * n
+    assert store.verify(sample=None) == []
 
 
 def test_s1_10_zero_means_now(years: TrajectoryStore) -> None:
