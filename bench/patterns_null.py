@@ -28,7 +28,7 @@ ANALYSES = ("success_patterns", "failure_patterns")
 
 def main() -> None:
     """Print established patterns per shuffle, with n."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--shuffles", type=int, default=200)
     parser.add_argument("--data", nargs="+", default=DATA_SETS)
     arguments = parser.parse_args()

@@ -30,7 +30,7 @@ WORKS = "tool_00"
 
 def main() -> None:
     """Print how often the tool that works and the decoys are established, with n."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--worlds", type=int, default=100)
     parser.add_argument("--tasks", type=int, default=60)
     parser.add_argument("--runs", type=int, default=8)

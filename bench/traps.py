@@ -23,7 +23,7 @@ EASY = ["get_user_details", "get_reservation_details", "transfer_to_human_agents
 
 def main() -> None:
     """Print each trap and its label; the status is the number of those missed."""
-    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+    argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0]).parse_args()
     missed = [trap for trap in (harness, easy, repeated) if not trap()]
     print(f"{3 - len(missed)} of 3 traps seen")
     sys.exit(len(missed))

@@ -8,6 +8,9 @@ Everything is exact where runs are few: an approximation that is wrong at 4 runs
 patterns are invented.
 """
 
+# The libraries declare no types; those that pyright guesses from their sources are wrong.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import math
