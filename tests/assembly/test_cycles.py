@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.assembly_speed import run_of
 from otel_traj.assembly import assemble_alone
+from tests.store.runs import chat, root, tool
 
 
 @pytest.fixture
@@ -19,7 +19,9 @@ def nothing_lost() -> Iterator[None]:
 
 @pytest.mark.usefixtures("nothing_lost")
 def test_a_trace_derived_by_itself_leaves_no_cycles() -> None:
-    alone = assemble_alone(run_of(100, 1), (), known_ids={}, open_traces=())
+    spans = [(chat if position % 2 else tool)(1, position) for position in range(1, 100)]
+
+    alone = assemble_alone([root(1), *spans], (), known_ids={}, open_traces=())
 
     assert len(alone.found) == 1
     assert gc.collect() == 0
