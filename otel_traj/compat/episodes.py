@@ -36,6 +36,21 @@ __all__ = ["FileDiff", "TrajectoryLogger"]
 Content: TypeAlias = "str | bytes | None"
 
 _KEPT_EPISODES: Final = 10
+_SUMMARY: Final = (
+    *("episode_id", "task", "variant_id"),
+    *("final_score", "total_steps", "duration_seconds"),
+)
+_TIMELINE: Final = {
+    "step": "step_number",
+    "action": "action_type",
+    "path": "action_path",
+    "reward": "reward",
+    "error": "error",
+    "duration_ms": "duration_ms",
+    "pass_rate": "test_pass_rate",
+    "security_flags": "security_flags",
+}
+"""Column of a timeline -> what the step calls it."""
 _TOLERANCE: Final = 1e-6
 """How far a cumulative reward may be from the running sum: what adding floats costs."""
 
@@ -241,6 +256,36 @@ class TrajectoryLogger:
             "total_steps": len(steps),
             "metadata": json.loads(episode.metadata or "{}"),
         }
+
+    def get_step_timeline(self, episode_id: str | None = None) -> list[dict[str, Any]]:
+        """What the steps did, in order, also while the episode goes on; empty without one.
+
+        Args:
+            episode_id: As for `get_trajectory`.
+
+        Returns:
+            For each step `step`, `action`, `path`, `reward`, `error`, `duration_ms`, `pass_rate`
+            and `security_flags`.
+        """
+        episode = self.get_trajectory(episode_id)
+        if episode is None:
+            return []
+        return [
+            {name: step[told_as] for name, told_as in _TIMELINE.items()}
+            for step in episode["steps"]
+        ]
+
+    def get_history_summary(self) -> list[dict[str, Any]]:
+        """The finished episodes that `history` names, oldest first.
+
+        Returns:
+            For each `episode_id`, `task`, `variant_id`, `final_score`, `total_steps` and
+            `duration_seconds`.
+        """
+        episodes = [self.get_trajectory(episode_id) for episode_id in self.history]
+        return [
+            {name: episode[name] for name in _SUMMARY} for episode in episodes if episode is not None
+        ]
 
     def get_replay_actions(self, episode_id: str | None = None) -> list[dict[str, Any]]:
         """All that is needed to do the same again, in order; empty without an episode.

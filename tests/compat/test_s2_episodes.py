@@ -98,6 +98,42 @@ def test_s2_05_what_the_end_tells_is_none_while_it_is_open(logger: TrajectoryLog
     assert episode["total_steps"] == 1
 
 
+def test_s2_07_a_timeline_says_what_each_step_did(logger: TrajectoryLogger) -> None:
+    logger.start_episode("fix it")
+    logger.record_step(1, "read", "a.py", reward=0.25, duration_ms=12)
+    logger.record_step(2, "test", error="1 failed", test_pass_rate=0.5, security_flags=["shell"])
+    open_one = logger.get_step_timeline()
+    logger.end_episode()
+
+    finished = logger.get_step_timeline(logger.history[0])
+
+    names = ("step", "action", "path", "reward", "error", "pass_rate", "security_flags")
+    assert [[row[name] for name in names] for row in finished] == [
+        [1, "read", "a.py", 0.25, None, None, []],
+        [2, "test", None, None, "1 failed", 0.5, ["shell"]],
+    ]
+    assert finished[0]["duration_ms"] == 12
+    assert open_one == finished
+    assert logger.get_step_timeline("no such episode") == []
+
+
+def test_s2_08_the_summary_lists_finished_episodes(logger: TrajectoryLogger) -> None:
+    for number, score in enumerate((0.5, None)):
+        logger.start_episode(f"task {number}", variant_id="v1")
+        logger.record_step(1, "read", "a.py")
+        logger.end_episode(score)
+    logger.start_episode("still open")
+
+    summary = logger.get_history_summary()
+
+    names = ("episode_id", "task", "variant_id", "final_score", "total_steps")
+    assert [[row[name] for name in names] for row in summary] == [
+        [logger.history[0], "task 0", "v1", 0.5, 1],
+        [logger.history[1], "task 1", "v1", None, 1],
+    ]
+    assert all(row["duration_seconds"] >= 0 for row in summary)
+
+
 def test_s2_02_a_step_without_an_episode_is_counted_and_told_once(
     logger: TrajectoryLogger, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -110,6 +146,7 @@ def test_s2_02_a_step_without_an_episode_is_counted_and_told_once(
     ]
     assert logger.get_trajectory() is None
     assert logger.get_replay_actions() == []
+    assert (logger.get_step_timeline(), logger.get_history_summary()) == ([], [])
 
 
 @pytest.mark.parametrize(
