@@ -282,10 +282,8 @@ class TrajectoryLogger:
             For each `episode_id`, `task`, `variant_id`, `final_score`, `total_steps` and
             `duration_seconds`.
         """
-        episodes = [self.get_trajectory(episode_id) for episode_id in self.history]
-        return [
-            {name: episode[name] for name in _SUMMARY} for episode in episodes if episode is not None
-        ]
+        episodes = filter(None, map(self.get_trajectory, self.history))
+        return [{name: episode[name] for name in _SUMMARY} for episode in episodes]
 
     def get_replay_actions(self, episode_id: str | None = None) -> list[dict[str, Any]]:
         """All that is needed to do the same again, in order; empty without an episode.
