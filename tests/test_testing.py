@@ -83,6 +83,6 @@ def test_ids_never_repeat_and_the_clock_never_stops() -> None:
 
 @pytest.mark.parametrize("cls", [SpanRecord, LogRecord, Annotation, Close])
 def test_strategies_make_records_of_every_kind(cls: type) -> None:
-    unshrunk = settings(phases=[Phase.generate])
+    unshrunk = settings(phases=[Phase.generate], max_examples=2_000)
 
     assert find(testing.records(), lambda record: isinstance(record, cls), settings=unshrunk)

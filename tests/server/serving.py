@@ -146,7 +146,7 @@ def listening(start: Callable[[], Coroutine[Any, Any, Listener]]) -> Iterator[st
             runner.run(listener.stop())
 
 
-def wait_for(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+def wait_for(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
     """Return as soon as it holds."""
     deadline = time.monotonic() + timeout_s
     while not condition():

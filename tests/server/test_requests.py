@@ -195,9 +195,12 @@ def test_json_with_fields_of_other_types_is_refused(field: dict[str, Any]) -> No
         check(json.dumps(message).encode(), "traces", "json")
 
 
-@pytest.mark.parametrize("depth", [400, 2_000, 20_000])
+@pytest.mark.parametrize("depth", [2_000, 20_000])
 def test_json_that_is_nested_too_deeply_is_refused(depth: int) -> None:
-    """Python before 3.12 cannot decode it; later ones can, but not read what they decoded."""
+    """Python before 3.12 cannot decode it; later ones can, but not read what they decoded.
+
+    How deep is too deep differs: 3.14 reads 400, which earlier ones do not.
+    """
     value = '{"arrayValue":{"values":[' * depth + "]}}" * depth
     message = json.dumps(traces_json()).replace('"attributes": [', _ATTRIBUTE + "ATTRIBUTE}, ", 1)
 
