@@ -1,4 +1,7 @@
-"""Real runs: five that are shipped with the tests, all of them where the corpus is at hand."""
+"""Real runs: five that are shipped with the tests, all of them where the corpus is at hand.
+
+Third-party data is not part of the repository: OTEL_TRAJ_DATA names its folder.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from otel_traj import otlp
 from otel_traj.model import LogRecord, SpanRecord
 
 SHIPPED = Path(__file__).parent / "data" / "corpus"
 WHOLE = Path(os.environ.get("OTEL_TRAJ_CORPUS", Path(__file__).parents[2] / "shared" / "corpus"))
+THIRD_PARTY = Path(os.environ.get("OTEL_TRAJ_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+def third_party(name: str) -> Path:
+    """A file or folder of third-party data; the test is skipped where there is none."""
+    path = THIRD_PARTY / name
+    if not path.exists():
+        pytest.skip(f"no {name} in {THIRD_PARTY}; set OTEL_TRAJ_DATA")
+    return path
 
 
 def runs(root: Path) -> list[Path]:

@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.benches import printed
+from tests.corpus import third_party
+
 pytestmark = pytest.mark.slow
-
-DATA = Path(os.environ.get("OTEL_TRAJ_DATA", Path(__file__).parents[3] / "shared" / "data"))
-
-
-def needs(data_set: str) -> None:
-    """Skip where that data is not."""
-    if not (DATA / data_set).exists():
-        pytest.skip(f"no third-party data at {DATA}; set OTEL_TRAJ_DATA")
-
-
-def printed(root: Path, script: str, *arguments: str) -> str:
-    """What a script of `bench/` prints; it must find nothing wrong."""
-    path = root / "bench" / script
-    if not path.exists():
-        pytest.skip("bench/ is in the checkout only")
-    done = subprocess.run(
-        [sys.executable, str(path), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
 
 
 def test_no_pattern_is_invented_where_outcomes_are_shuffled(root: Path) -> None:
-    needs("taubench-airline-gpt4o")
+    third_party("taubench-airline-gpt4o")
 
     told = printed(root, "patterns_null.py", "--shuffles", "2", "--data", "taubench-airline-gpt4o")
 
@@ -54,7 +30,7 @@ def test_an_effect_is_found_and_decoys_are_not(root: Path) -> None:
 
 
 def test_traps_in_real_runs_are_seen(root: Path) -> None:
-    needs("sregym-stratus")
+    third_party("sregym-stratus")
 
     told = printed(root, "traps.py")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.analysis.test_benches import printed
+from tests.benches import printed
 
 pytestmark = pytest.mark.slow
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import struct
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,8 +27,7 @@ from otel_traj.dialects.canonical import (
 )
 from otel_traj.dialects.facts import Facts
 from otel_traj.dialects.messages import Messages, decode, from_json, to_json
-
-DATA = Path(os.environ.get("OTEL_TRAJ_DATA", Path(__file__).parents[3] / "shared" / "data"))
+from tests.corpus import third_party
 
 
 def hashes(body: Any, kept: int = 0) -> Hashes:
@@ -390,9 +387,7 @@ def test_a_request_that_goes_on_has_the_chain_of_the_one_before(turns: list[Any]
 
 def test_laminars_cases_are_told_apart() -> None:
     """Its hashes are BLAKE3 over untouched provider JSON; what it tells apart, we must too."""
-    path = DATA / "replay-hash-vectors-lmnr" / "input_hash_cases.json"
-    if not path.exists():
-        pytest.skip("needs replay-hash-vectors-lmnr in OTEL_TRAJ_DATA")
+    path = third_party("replay-hash-vectors-lmnr/input_hash_cases.json")
     cases = json.loads(path.read_text(encoding="utf-8"))["cases"]
     ours = {case["name"]: hash_messages(decode(case["messages"])) for case in cases}
     assert len(set(ours.values())) == len({case["expected_hash"] for case in cases})

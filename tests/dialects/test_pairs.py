@@ -1,27 +1,18 @@
-"""One exchange in two vocabularies, as the project that converts between them wrote it down.
-
-The fixtures are third-party data and not part of the repository; OTEL_TRAJ_DATA names their folder.
-"""
+"""One exchange in two vocabularies, as the project that converts between them wrote it down."""
 
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 
 import pytest
 
 from otel_traj.dialects import Facts, read
 from tests.assembly.spans import span
-
-DATA = Path(os.environ.get("OTEL_TRAJ_DATA", Path(__file__).parents[3] / "shared" / "data"))
-PAIRS = DATA / "otel-genai-openinference-pairs"
+from tests.corpus import third_party
 
 
 def told(name: str) -> Facts:
-    path = PAIRS / f"{name}.json"
-    if not path.exists():
-        pytest.skip(f"no third-party data at {DATA}; set OTEL_TRAJ_DATA")
+    path = third_party(f"otel-genai-openinference-pairs/{name}.json")
     return read(span("chat gpt-4", 0, 1, attributes=json.loads(path.read_text(encoding="utf-8"))))
 
 

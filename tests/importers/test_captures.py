@@ -1,20 +1,14 @@
-"""Real captures with all their noise: what truly happened comes out, each call counted once.
+"""Real captures with all their noise: what truly happened comes out, each call counted once."""
 
-The captures are third-party data and not part of the repository; OTEL_TRAJ_DATA names their folder.
-"""
-
-import os
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import pytest
 
 from otel_traj import importers
 from otel_traj.assembly import assemble
 from otel_traj.model import Assembly, LogRecord, SpanRecord
-
-DATA = Path(os.environ.get("OTEL_TRAJ_DATA", Path(__file__).parents[3] / "shared" / "data"))
+from tests.corpus import third_party
 
 
 @dataclass(frozen=True)
@@ -111,9 +105,7 @@ HAPPENED = {
 @cache
 def assembled(name: str) -> list[Assembly]:
     """What a capture tells; skips where it is not at hand."""
-    if not (DATA / name).exists():
-        pytest.skip(f"no third-party data at {DATA}; set OTEL_TRAJ_DATA")
-    (reading,) = importers.readings(DATA / name)
+    (reading,) = importers.readings(third_party(name))
     records = list(reading)
     assert (reading.flaws, reading.skipped) == ([], None)
     spans = [record for record in records if isinstance(record, SpanRecord)]

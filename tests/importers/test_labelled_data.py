@@ -1,7 +1,6 @@
 """Real labelled runs: as many runs, verdicts and steps come out as the raw files hold.
 
-The data is third-party and not part of the repository; OTEL_TRAJ_DATA names its folder. What is
-expected is counted here from the raw files, by other means than the importers use.
+What is expected is counted here from the raw files, by other means than the importers use.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -19,9 +17,8 @@ from typing import Any
 
 import pytest
 
+from tests.corpus import third_party
 from tests.importers.labelled import runs, said
-
-DATA = Path(os.environ.get("OTEL_TRAJ_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 pytestmark = pytest.mark.slow
 
@@ -47,13 +44,6 @@ def _imported(*paths: Path) -> Counts:
     )
 
 
-def _data(name: str) -> Path:
-    path = DATA / name
-    if not path.exists():
-        pytest.skip(f"no third-party data at {path}")
-    return path
-
-
 def _lines(path: Path) -> Iterator[Any]:
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         yield from map(json.loads, lines)
@@ -69,7 +59,7 @@ def _of_verdicts(verdicts: list[bool]) -> dict[str, int]:
 
 
 def test_tau_bench() -> None:
-    path = _data("taubench-airline-gpt4o/tasks_00_29.jsonl.gz")
+    path = third_party("taubench-airline-gpt4o/tasks_00_29.jsonl.gz")
     raw = list(_lines(path))
     roles = [_roles(run["traj"]) for run in raw]
 
@@ -84,7 +74,7 @@ def test_tau_bench() -> None:
 
 
 def test_tau_bench_failed_calls_and_heavy_edges_are_those_that_others_counted() -> None:
-    path = _data("taubench-airline-gpt4o/tasks_00_29.jsonl.gz")
+    path = third_party("taubench-airline-gpt4o/tasks_00_29.jsonl.gz")
     steps = [[s for s in run.trajectory.steps if s.kind == "tool"] for run in runs(path)]
 
     calls = [s for tools in steps for s in tools if s.tool_name == "update_reservation_flights"]
@@ -102,7 +92,7 @@ def test_tau_bench_failed_calls_and_heavy_edges_are_those_that_others_counted() 
 
 
 def test_dialogues_without_calls() -> None:
-    path = _data("taubench-retail-fewshot/MockRetailDomainEnv-few_shot.jsonl.gz")
+    path = third_party("taubench-retail-fewshot/MockRetailDomainEnv-few_shot.jsonl.gz")
     texts = [run["messages_display"] for run in _lines(path)]
 
     expected = Counts(
@@ -116,7 +106,7 @@ def test_dialogues_without_calls() -> None:
 
 
 def test_tau2() -> None:
-    path = _data("tau2-gpt41mini/mock.jsonl.gz")
+    path = third_party("tau2-gpt41mini/mock.jsonl.gz")
     raw = [line["simulation"] for line in _lines(path) if "simulation" in line]
     messages = [message for run in raw for message in run["messages"]]
 
@@ -135,7 +125,7 @@ def test_tau2() -> None:
 
 
 def test_stratus() -> None:
-    path = _data("sregym-stratus/traces.jsonl.gz")
+    path = third_party("sregym-stratus/traces.jsonl.gz")
     raw = list(_lines(path))
 
     found = _imported(path)
@@ -152,7 +142,7 @@ def test_stratus() -> None:
 
 
 def test_reflexion_on_alfworld() -> None:
-    folder = _data("reflexion-alfworld")
+    folder = third_party("reflexion-alfworld")
     paths = sorted(folder.glob("*.gz"))
     raw = [run for path in paths for run in _lines(path)]
 
@@ -160,7 +150,7 @@ def test_reflexion_on_alfworld() -> None:
 
 
 def test_reflexion_on_hotpotqa() -> None:
-    path = _data("reflexion-hotpotqa/react_base_100q_5trials.txt.gz")
+    path = third_party("reflexion-hotpotqa/react_base_100q_5trials.txt.gz")
     text = gzip.decompress(path.read_bytes()).decode()
     trials = re.split(r"BEGIN TRIAL \d", text)[1:]
     episodes = {
@@ -182,7 +172,7 @@ def test_reflexion_on_hotpotqa() -> None:
 
 
 def test_who_and_when() -> None:
-    path = _data("whoandwhen/even.jsonl.gz")
+    path = third_party("whoandwhen/even.jsonl.gz")
     raw = {(run["question_ID"], run["mistake_reason"]): run for run in _lines(path)}
 
     found = {(run.trajectory.task_id, *said(run, "mistake_reason")): run for run in runs(path)}
@@ -202,7 +192,7 @@ def test_who_and_when() -> None:
 
 
 def test_swe_agent() -> None:
-    folder = _data("swe-agent-traj")
+    folder = third_party("swe-agent-traj")
     paths = sorted(folder.glob("*.gz"))
     raw = [json.loads(gzip.decompress(path.read_bytes())) for path in paths]
     n_steps = sum(len(run.get("trajectory") or ()) for run in raw)
@@ -215,14 +205,14 @@ def test_swe_agent() -> None:
 
 
 def test_mini_swe_agent() -> None:
-    path = _data("mini-swe-agent-traj/local.traj.json")
+    path = third_party("mini-swe-agent-traj/local.traj.json")
     roles = _roles(json.loads(path.read_text()))
 
     assert Counts(1, {}, roles["assistant"], roles["assistant"]) == _imported(path)
 
 
 def test_atif() -> None:
-    paths = sorted(_data("atif-fixtures").glob("*.json"))
+    paths = sorted(third_party("atif-fixtures").glob("*.json"))
     raw = [json.loads(path.read_text()) for path in paths]
     documents = [d for value in raw for d in ([value] if "steps" in value else value.values())]
     agents = [s for d in documents for s in d["steps"] if s["source"] == "agent"]
@@ -243,7 +233,7 @@ def _n_calls(steps: list[Any]) -> int:
 
 
 def test_inspect() -> None:
-    paths = sorted(_data("inspect-eval-logs").glob("*.gz"))
+    paths = sorted(third_party("inspect-eval-logs").glob("*.gz"))
     raw = [json.loads(gzip.decompress(path.read_bytes())) for path in paths]
     samples = [sample for log in raw for sample in log["samples"]]
     events = Counter(event["event"] for s in samples for event in s.get("events", ()))

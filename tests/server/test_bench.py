@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.benches import printed
 
 pytestmark = [
     pytest.mark.slow,
@@ -17,20 +18,10 @@ FIGURES = ("acknowledged", "sustained", "request", "peak memory", "CPU")
 
 
 def test_everything_acknowledged_can_be_queried_also_at_a_rate_and_of_a_peer(root: Path) -> None:
-    script = root / "bench" / "receiver.py"
-    if not script.exists():
-        pytest.skip("bench/ is in the checkout only")
     tiny = ["--spans", "2000", "--transport", "grpc", "--minutes", "0.02"]
-    done = subprocess.run(
-        [sys.executable, str(script), *tiny, "--peers", "jaeger-durable"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    told = done.stdout
 
-    assert (done.returncode, done.stderr) == (0, "")
+    told = printed(root, "receiver.py", *tiny, "--peers", "jaeger-durable")
+
     for figure in FIGURES:
         assert f"otel-traj grpc: {figure}" in told
     assert "0.02 minutes at" in told

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.benches import printed
 
 pytestmark = [
     pytest.mark.slow,
@@ -15,36 +15,20 @@ pytestmark = [
 ]
 
 
-def measured(root: Path, script: str, *arguments: str) -> str:
-    """What a script of `bench/` prints; it must find nothing wrong."""
-    path = root / "bench" / script
-    if not path.exists():
-        pytest.skip("bench/ is in the checkout only")
-    done = subprocess.run(
-        [sys.executable, str(path), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    return done.stdout
-
-
 def test_killed_at_random_instants_a_store_loses_nothing(root: Path) -> None:
-    told = measured(root, "faults.py", "--kills", "8", "--cuts", "300")
+    told = printed(root, "faults.py", "--kills", "8", "--cuts", "300")
 
     assert "kills         n=8" in told
 
 
 def test_reads_beside_writers_a_sealer_and_compaction_are_consistent(root: Path) -> None:
-    told = measured(root, "concurrency.py", "--seconds", "4", "--writers", "2", "--readers", "1")
+    told = printed(root, "concurrency.py", "--seconds", "4", "--writers", "2", "--readers", "1")
 
     assert "inconsistent 0" in told
 
 
 def test_all_that_comes_in_is_acknowledged_and_queryable(root: Path) -> None:
-    told = measured(
+    told = printed(
         root, "ingest.py", *("--seconds", "0.2", "--spans", "5000", "--commits", "20"),
         *("--profile", "500", "--days", "3", "--spans-per-day", "40"),
     )  # fmt: skip
@@ -55,13 +39,13 @@ def test_all_that_comes_in_is_acknowledged_and_queryable(root: Path) -> None:
 
 
 def test_assembly_is_measured_in_its_parts(root: Path) -> None:
-    told = measured(root, "assembly_speed.py", "--spans", "100", "--longest", "200")
+    told = printed(root, "assembly_speed.py", "--spans", "100", "--longest", "200")
 
     for part in ("decoding", "hashing", "assembly"):
         assert part in told
 
 
 def test_every_flipped_bit_is_named_by_verify(root: Path) -> None:
-    told = measured(root, "damage.py", "--flips", "25")
+    told = printed(root, "damage.py", "--flips", "25")
 
     assert "verify   names 25 (goal 25)" in told
