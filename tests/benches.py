@@ -1,4 +1,4 @@
-"""Runs a script of `bench/` with small numbers: it must end well, and what it prints is looked at."""
+"""Runs scripts of `bench/` with small numbers, for tests that look at what they print."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ says what the counts allow one to believe, see `labels.LABELS`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Literal, TypeAlias
@@ -58,7 +58,7 @@ def label(rows: pa.Table) -> pa.Table:
         for n, pattern in enumerate(patterns)
         if pattern.may_help
     ]
-    base = [_of_all_runs(row, ending) for row in told if row["kind"] == "all"]
+    base = [row | {"finding": _base(row, ending)} for row in told if row["kind"] == "all"]
     return pa.Table.from_pylist(base + sorted(judged, key=_rank), schema=_schema(rows.schema))
 
 
@@ -118,11 +118,16 @@ class Pattern:
         without = [n_ended_without, row["n_without"] - n_ended_without]
         return np.array([with_pattern + without], dtype=np.int64)
 
+    @cached_property
+    def overall_difference(self) -> float:
+        """The difference over all runs as if they were of one task."""
+        return statistics.risk_difference(self.overall).estimate
+
     @property
     def may_help(self) -> bool:
         """Whether its runs end so more often, within strata or over all; or that is unknown."""
-        overall = statistics.risk_difference(self.overall).estimate
-        return not (self.difference.estimate <= 0 and overall <= 0) or self.is_harness
+        is_worse = self.difference.estimate <= 0 and self.overall_difference <= 0
+        return not is_worse or self.is_harness
 
     @property
     def is_harness(self) -> bool:
@@ -210,8 +215,7 @@ def _is_compared(pattern: Pattern) -> bool:
 
 def _flips(pattern: Pattern) -> bool:
     """Whether the difference within strata has another sign than the one over all runs."""
-    overall = statistics.risk_difference(pattern.overall).estimate
-    return bool(pattern.difference.estimate * overall < 0)
+    return pattern.difference.estimate * pattern.overall_difference < 0
 
 
 def _n_strata(pattern: Pattern) -> int:
@@ -248,12 +252,8 @@ def _judged(pattern: Pattern, q: float, q_overall: float) -> dict[str, Any]:
         added["p_same_length"] = pattern.same_length
     if given == "established":
         added["confidence"] = _confidence(pattern)
-    judged = {**row, **_blank(), **{name: _known(value) for name, value in added.items()}}
+    judged = {**row, **{name: _known(value) for name, value in added.items()}}
     return judged | {"finding": _finding(judged, pattern.ending)}
-
-
-def _of_all_runs(row: Row, ending: Ending) -> dict[str, Any]:
-    return {**row, **_blank(), "finding": _base(row, ending)}
 
 
 def _confidence(pattern: Pattern) -> float:
@@ -319,15 +319,8 @@ def _known(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _blank() -> dict[str, Any]:
-    return {column.name: None for column in COLUMNS}
-
-
 def _schema(counts: pa.Schema) -> pa.Schema:
     types = {"VARCHAR": pa.string(), "BIGINT": pa.int64(), "DOUBLE": pa.float64()}
     added = [pa.field(column.name, types[column.type]) for column in COLUMNS]
-    return pa.schema(list(_inserted(list(counts), added)))
-
-
-def _inserted(counts: Sequence[Any], added: Sequence[Any]) -> Iterable[Any]:
-    return [*counts[:2], *added, *counts[2:]]
+    first, second, *others = counts
+    return pa.schema([first, second, *added, *others])

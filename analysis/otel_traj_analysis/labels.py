@@ -21,7 +21,7 @@ Label: TypeAlias = Literal[
 ]
 
 LABELS: Final[Mapping[Label, str]] = {
-    "infrastructure": "an error of the harness in at least 5 runs of 3 tasks that no call survives",
+    "infrastructure": "an error of the harness that no call of a tool survives",
     "established": "holds within tasks: q <= 0.10, the interval excludes 0, at least 5 runs in 3"
     " strata, also when compared at the same length, and again in the other half of the tasks",
     "suggestive": "p < 0.05 within tasks, but not sure among so many, or not confirmed",
