@@ -62,9 +62,10 @@ def _is_basic(match: re.Match[str]) -> bool:
 
 # --- keys and tokens of services -----------------------------------------------------------------
 
-# No letter or digit stands before a key, unless it ends an escape: \n in a text of JSON, \x1b[31m
-# on a terminal, %3D in a URL.
-_START: Final = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=\dm)|(?<=%[0-9A-F]{2}))"
+# Ends of escapes, which are no part of a word: \n and \u00e9 in a text of JSON, \x1b[31m on a
+# terminal, %3D in a URL.
+_ESCAPE_ENDS: Final = r"(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4})|(?<=\dm)|(?<=%[0-9A-F]{2})"
+_START: Final = rf"(?:(?<![A-Za-z0-9])|{_ESCAPE_ENDS})"
 _END: Final = r"(?![A-Za-z0-9])"
 _T: Final = "[A-Za-z0-9_-]"
 
@@ -164,16 +165,17 @@ _SERVICES: Final = (
 # --- credentials in their places -----------------------------------------------------------------
 
 _NOT_YET: Final = r"""(?!\[redacted:[^\[\]]{1,100}\](?![^\s"'`,;&@\\<]))"""
-_QUOTE: Final = r"""(?:\\{0,8}["'`])?"""
+# As quoted in JSON that is a text in JSON, up to four times; so are quotes of what they quote.
+_QUOTE: Final = r"""(?:\\{0,31}["'`])?"""
 # White space, also as JSON writes it: a sentence may quote a part of a JSON text.
-_SPACE: Final = r"(?:\s|\\{1,8}[nrt])"
+_SPACE: Final = r"(?:\s|\\{1,16}[nrt])"
 _IS: Final = rf"{_QUOTE}{_SPACE}{{0,4}}(?::=|=>|[:=]){_SPACE}{{0,4}}"
 # What quotes and white space become in lower-case JSON, encoded up to four times.
 _ENCODED_GAP: Final = r"(?:[^a-z0-9]|\\[nrt]|\\u[0-9a-f]{4}){0,200}?"
 _ENCODED_IS: Final = rf"{_ENCODED_GAP}[:=]"
 
 _NAME: Final = (
-    r"(?:pass(?:word|wd|phrase|code)|(?<![A-Za-z])pwd|mnemonic"
+    rf"(?:pass(?:word|wd|phrase|code)|(?:(?<![A-Za-z])|{_ESCAPE_ENDS})pwd|mnemonic"
     r"|secret(?:[_ -]?access)?(?:[_ -]?key)?|credentials?"
     r"|(?:api|access|private|account|subscription|signing|encryption|master|auth|storage|shared)"
     r"[_ -]?key"
@@ -236,7 +238,7 @@ def _is_assigned(match: re.Match[str]) -> bool:
     """Whether what follows a name in a text is a secret, and no code, type or prose."""
     text, value = match.string, match["x"]
     before = text[max(0, match.start("name") - 64) : match.start("name")]
-    name = before[len(before.rstrip(_NAME_CHARACTERS)) :] + match["name"]
+    name = next(_NAME_START.finditer(before))["start"] + match["name"]
     if match["quote"]:
         return is_secret_value(name, value)
     if _CODE.fullmatch(value) or text[match.end("x") : match.end("x") + 1] in ("(", "["):
@@ -247,7 +249,7 @@ def _is_assigned(match: re.Match[str]) -> bool:
     return is_secret_value(name, value)
 
 
-_NAME_CHARACTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-."
+_NAME_START: Final = re.compile(r"(?:\\(?:[nrt]|u[0-9A-Fa-f]{4}))?(?P<start>[A-Za-z0-9_.-]*)\Z")
 
 _PLACES: Final = (
     Form(
@@ -292,7 +294,7 @@ _PLACES: Final = (
     Form(
         "cookie",
         re.compile(
-            rf"(?<![A-Za-z])(?ai:(?:set-)?cookie){_IS}{_QUOTE}"
+            rf"(?:(?<![A-Za-z])|{_ESCAPE_ENDS})(?ai:(?:set-)?cookie){_IS}{_QUOTE}"
             rf"""(?P<x>{_NOT_YET}[\w!#$%&*+.^|~-]{{1,64}}=[^\r\n"'`\\]{{8,}})"""
         ),
         re.compile(rf"cookie{_ENCODED_IS}"),
@@ -301,7 +303,7 @@ _PLACES: Final = (
     Form(
         "credential",
         re.compile(
-            rf"(?P<name>(?ai:{_NAME}))(?P<is>{_IS})(?P<quote>\\{{0,8}}[\"'`])?"
+            rf"(?P<name>(?ai:{_NAME}))(?P<is>{_IS})(?P<quote>\\{{0,31}}[\"'`])?"
             rf"(?P<x>{_NOT_YET}(?(quote)(?:(?!(?P=quote))[^\r\n]){{1,2000}}(?=(?P=quote))"
             r"""|[^\s"'`,;&<>(){}\[\]|\\]{4,}))"""
         ),
@@ -350,7 +352,7 @@ def _has_luhn_digit(digits: str) -> bool:
 
 
 # Lines of a diff begin with + or -; lines of a text in JSON that is quoted, behind its \n.
-_LINE_STARTS: Final = r"(?<=^[+-])|(?<=\\[nrt])|(?<=\\[nrt][+-])"
+_LINE_STARTS: Final = rf"{_ESCAPE_ENDS}|(?<=^[+-])|(?<=\\[nrt][+-])"
 
 _CARDS: Final = (
     Form(

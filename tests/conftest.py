@@ -6,6 +6,11 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Examples are drawn alike in every run; --hypothesis-profile=default draws others each time.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 # A checkout that is not installed has no entry point for our plug-in; named alike, twice is once.
 pytest_plugins = ["otel_traj.testing"]

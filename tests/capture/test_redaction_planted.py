@@ -125,6 +125,23 @@ def test_what_is_looked_for_is_in_nothing_that_stays() -> None:
     assert [gone for _, gone in secrets() if gone in left] == []
 
 
+@pytest.mark.parametrize("after", ["", "\n", " x", '"'])
+@pytest.mark.parametrize("before", ["", "x ", "\r\n", "\t", "- ", "\n-", '"', "é", "\x1b[0m"])
+def test_a_secret_is_found_in_every_surrounding_however_often_encoded(
+    before: str, after: str
+) -> None:
+    looks = Looks(form for forms in FORMS.values() for form in forms)
+    left = []
+    for secret, gone in secrets():
+        text = before + secret + after
+        for _ in range(4):
+            if gone in looks.replace(f"agent {text}", "[redacted:{}]".format):
+                left.append(text)
+            text = json.dumps({"k": [1.5, text]})
+
+    assert left == []
+
+
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
 
 
