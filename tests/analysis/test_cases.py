@@ -24,6 +24,8 @@ EQUIVALENT = {
     ("process_map", "left join steps"),
     # Every run has its row among the attempts.
     ("drift", "left join attempts"),
+    # Two parts are the same two parts, whichever is called which.
+    ("drift", "partition by agent_name, week is not null order by week"),
     ("performance_patterns", "left join trajectories"),
     ("variants", "left join attempts"),
     # What is found are calls.

@@ -1,11 +1,12 @@
 -- name: drift
 -- How an agent changes from week to week: success, failed calls, steps, time and cost, with the
 -- versions and models that ran; the newest week first.
--- grain: one row per agent and week in which it ran
+-- grain: one row per agent and week in which it ran, and one of week NULL for its runs whose time
+--     nobody told
 -- units: one run; forks and replays are left out
 -- parameters: agent (text, default null): only runs of this agent
 
-with runs as (
+with begun as (
     select
         trajectory_id,
         agent_name,
@@ -20,8 +21,23 @@ with runs as (
     from trajectories
     where
         coalesce(relation, '') not in ('fork', 'replay')
-        and start_time is not null
         and (getvariable('agent') is null or agent_name = getvariable('agent'))
+),
+
+-- Runs whose times nobody told begin with the epoch, only to keep their order.
+runs as (
+    select
+        trajectory_id,
+        agent_name,
+        case when year(week) > 1970 then week end as week,
+        agent_version,
+        models,
+        n_steps,
+        n_tools,
+        n_errors,
+        case when year(week) > 1970 then duration_s end as duration_s,
+        cost_usd
+    from begun
 ),
 
 weeks as (
@@ -64,13 +80,13 @@ rates as (
 
 select
     agent_name,  -- agent at the top of the run; NULL: no agent is named
-    week,  -- Monday of the week in which the runs began, UTC
+    week,  -- Monday of the week in which the runs began, UTC; NULL: nobody told when
     n_runs,  -- runs
     n_judged,  -- of these, attempts judged as success or not, each told once
     n_success,  -- of these, successes
     success_rate,  -- in [0, 1]; NULL: nothing judged
     success_rate - lag(success_rate) over (
-        partition by agent_name order by week
+        partition by agent_name, week is null order by week
     ) as success_change,  -- from the agent's last week before; NULL: unknown in one of the two
     n_tools,  -- tool executions
     n_errors,  -- failed steps
@@ -80,4 +96,4 @@ select
     agent_versions,  -- versions that ran, sorted; empty: none is recorded
     models  -- models that were called, sorted; empty: none is recorded
 from rates
-order by agent_name nulls last, week desc;
+order by agent_name nulls last, week desc nulls last;
