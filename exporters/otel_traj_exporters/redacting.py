@@ -13,51 +13,15 @@ from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 
-from otel_traj import semconv
 from otel_traj.model import FileChange, Step, Trajectory, columns
 from otel_traj.redaction import Redaction
 from otel_traj.store import edits, schema
-from otel_traj.store.redacting import NOT_TEXT, mapped_texts
+from otel_traj.store.redacting import ATTRIBUTES, NOT_TEXT, mapped_texts
 
 REASON: Final = "redacted when it was exported"
 """Why a step is graded C that was graded A in the store."""
 
 _Row = TypeVar("_Row", Step, Trajectory, FileChange)
-
-_KEYS: Final[Mapping[str, str]] = {
-    "trajectory_id": semconv.TRAJECTORY_ID,
-    "parent_trajectory_id": semconv.TRAJECTORY_ID,
-    "aliases": semconv.TRAJECTORY_ID,
-    "alias": semconv.TRAJECTORY_ID,
-    "task": semconv.TASK,
-    "task_id": semconv.TASK_ID,
-    "agent_name": semconv.AGENT_NAME,
-    "conversation_id": semconv.CONVERSATION_ID,
-    "session_id": semconv.SESSION_ID,
-    "user_id": semconv.USER_ID,
-    "initial_state": semconv.INITIAL_STATE,
-    "failure_rationale": semconv.FAILURE_RATIONALE,
-    "fix_applied": semconv.FIX_APPLIED,
-    "error_message": "status.message",
-    "arguments": semconv.TOOL_CALL_ARGUMENTS,
-    "result": semconv.TOOL_CALL_RESULT,
-    "model_saw": semconv.TOOL_CALL_RESULT,
-    "new_messages": semconv.INPUT_MESSAGES,
-    "user_input": semconv.INPUT_MESSAGES,
-    "output": semconv.OUTPUT_MESSAGES,
-    "output_text": semconv.OUTPUT_MESSAGES,
-    "final_answer": semconv.OUTPUT_MESSAGES,
-    "tool_calls": semconv.OUTPUT_MESSAGES,
-    "reasoning": semconv.STEP_REASONING,
-    "observation": semconv.STEP_OBSERVATION,
-    "diff": semconv.FILE_DIFF,
-    "content_before": semconv.FILE_BEFORE,
-    "content_after": semconv.FILE_AFTER,
-    "path": semconv.FILE_PATH,
-    "old_path": semconv.FILE_OLD_PATH,
-}
-"""Column -> attribute that it tells; others are known by their own name."""
-
 
 _RAW: Final[Mapping[str, Any]] = {
     "spans": edits.spans,
@@ -100,7 +64,7 @@ def _row(redaction: Redaction, row: _Row) -> _Row:
 
 
 def _text(redaction: Redaction, column: str, value: Any) -> Any:
-    return redaction.value(_KEYS.get(column, column), value)
+    return redaction.value(ATTRIBUTES.get(column, column), value)
 
 
 class RedactedViews:
