@@ -1,0 +1,19 @@
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vitest/config";
+
+// `otel-traj serve` answers the API; `npm run dev` passes requests on to it.
+const API = process.env.OTEL_TRAJ_URL ?? "http://127.0.0.1:7788";
+
+export default defineConfig({
+  plugins: [react()],
+  server: { proxy: { "/api": API } },
+  build: {
+    outDir: "../otel_traj/server/static",
+    emptyOutDir: true,
+    target: "es2023",
+    // The page's security policy allows no data: scripts and no inline ones; small files stay files.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+  },
+  test: { include: ["tests/**/*.test.ts"], environment: "node" },
+});
