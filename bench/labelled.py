@@ -24,21 +24,23 @@ from otel_traj_analysis import contrast, load, runner  # noqa: E402
 
 DATA = Path(os.environ.get("OTEL_TRAJ_DATA", ROOT.parent / "shared" / "data"))
 DATA_SETS = ("taubench-airline-gpt4o", "reflexion-hotpotqa", "sregym-stratus", "tau2-gpt41mini")
-ATTEMPTS = "trajectory_id, task, agent_name, agent_version, is_success, left_out"
-STEPS = (
-    "trajectory_id, step, trace_id, span_id, kind, status, tool_name, arguments, result,"
-    " error_type, error_message"
-)
+COLUMNS = {
+    "attempts": "trajectory_id, task, agent_name, agent_version, is_success, left_out",
+    "steps": "trajectory_id, step, trace_id, span_id, kind, status, tool_name, arguments",
+    "failed_calls": "trajectory_id, step, signature",
+    "error_classes": "tool_name, signature, is_proposed",
+}
+"""What patterns are made of: view -> columns."""
 
 
 @contextmanager
 def imported(data_set: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The attempts and steps of a data set, read by its importer into a store, then in memory."""
+    """The attempts and calls of a data set, read by its importer into a store, then in memory."""
     with tempfile.TemporaryDirectory() as folder:
         store = TrajectoryStore.create(Path(folder) / "traces")
         store.append(importers.read(DATA / data_set))
         connection = duckdb.connect()
-        for table, columns in (("attempts", ATTEMPTS), ("steps", STEPS)):
+        for table, columns in COLUMNS.items():
             chosen = f"select {columns} from {table}"  # noqa: S608 - the names above
             rows = store.sql(chosen).to_arrow_table()
             connection.from_arrow(rows).create(table)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
 
 import duckdb
 
 from otel_traj.errors import ConfigurationError, MissingExtraError, QueryError
-from otel_traj.store import attempts, query, schema
+from otel_traj.store import query, schema
+from otel_traj.store.attempts import COMPUTED
 from otel_traj_analysis import SHOWN_VIOLATIONS, Violations, labels
 from otel_traj_analysis.header import Analysis, Column
-
-COMPUTED: Final = {"attempts": attempts.SQL}
-"""Public views that are queries over the others -> the query."""
 
 
 def answer(
@@ -44,21 +41,20 @@ def narrow(connection: duckdb.DuckDBPyConnection, where: str) -> None:
         QueryError: The condition does not parse or bind.
         QueryRefusedError: It is more than a condition, or reads what is not public.
     """
-    chosen = f"select trajectory_id from trajectories where ({where}\n)"  # noqa: S608 - checked
-    query.check(chosen)
+    chosen = _chosen_by(where)
     try:
         connection.execute(f"create temp table chosen as {chosen}")
     except duckdb.Error as error:
         raise QueryError(f"--where: {error}") from error
     [[database]] = connection.execute("select current_database()").fetchall()
-    for view, columns in schema.VIEW_COLUMNS.items():
-        if view in COMPUTED:
-            connection.execute(f"create temp view {view} as {COMPUTED[view]}")
-        elif any(column.name == "trajectory_id" for column in columns):
+    for view in schema.VIEW_COLUMNS.keys() - COMPUTED.keys():
+        if any(column.name == "trajectory_id" for column in schema.VIEW_COLUMNS[view]):
             connection.execute(
                 f'create temp view {view} as from "{database}".main.{view}'
                 " semi join chosen using (trajectory_id)"
             )
+    for view, sql in COMPUTED.items():
+        connection.execute(f"create temp view {view} as {sql}")
 
 
 def labelled(
@@ -129,7 +125,26 @@ def _set_variables(
             raise ConfigurationError(
                 f"Analysis {analysis.name!r} has no parameter {name!r}. {_listed(analysis)}"
             )
-        connection.execute(f"set variable {name} = $value", {"value": known[name].accept(value)})
+        accepted = known[name].accept(value)
+        if known[name].type == "where" and accepted is not None:
+            accepted = _holds_for(connection, str(accepted), name)
+        connection.execute(f"set variable {name} = $value", {"value": accepted})
+
+
+def _holds_for(connection: duckdb.DuckDBPyConnection, where: str, name: str) -> list[str]:
+    """Ids of the trajectories that a condition holds for."""
+    chosen = _chosen_by(where)
+    try:
+        return [trajectory_id for (trajectory_id,) in connection.execute(chosen).fetchall()]
+    except duckdb.Error as error:
+        raise QueryError(f"{name}: {error}") from error
+
+
+def _chosen_by(where: str) -> str:
+    """Query for the trajectories that a condition holds for, checked."""
+    chosen = f"select trajectory_id from trajectories where ({where}\n)"  # noqa: S608 - checked
+    query.check(chosen)
+    return chosen
 
 
 def _listed(analysis: Analysis) -> str:

@@ -27,6 +27,9 @@ _OF_CHOSEN_TRACE: Final = """trace_id in (
     select unnest(trace_ids) from trajectories
     where trajectory_id in (select unnest($ids::varchar[]))
 )"""
+_OF_CHOSEN_CALLS: Final = f"""(tool_name, signature) in (
+    select (tool_name, signature) from failed_calls where {_CHOSEN}
+)"""  # noqa: S608
 
 
 class ParquetExporter:
@@ -98,11 +101,7 @@ def _write_views(
     connection = store.connection()
     ids = [trajectory.trajectory_id for trajectory in trajectories]
     for view in redacted.ORDER:
-        if any(column.name == "trajectory_id" for column in schema.VIEW_COLUMNS[view]):
-            condition = _CHOSEN
-        else:
-            condition = _OF_CHOSEN_TRACE
-        chosen = f"select * from {view} where {condition}"  # noqa: S608
+        chosen = f"select * from {view} where {_condition(view)}"  # noqa: S608
         batches = connection.sql(chosen, params={"ids": ids}).to_arrow_reader(
             schema.SPANS.row_group
         )
@@ -110,6 +109,14 @@ def _write_views(
         for batch in batches:
             writer.write_table(redacted(view, pa.Table.from_batches([batch])))
     return len(ids)
+
+
+def _condition(view: str) -> str:
+    """Which rows of a view belong to the chosen trajectories."""
+    names = {column.name for column in schema.VIEW_COLUMNS[view]}
+    if "trajectory_id" in names:
+        return _CHOSEN
+    return _OF_CHOSEN_TRACE if "trace_id" in names else _OF_CHOSEN_CALLS
 
 
 def _batches(trajectories: Iterable[Trajectory]) -> Iterator[Sequence[Trajectory]]:

@@ -18,12 +18,17 @@
     outcome = "success"                   # the limits are for these
     agent = "support"
 
+    [[infrastructure]]                        # `otel-traj annotate --infrastructure` writes it
+    tool = "submit"
+    signature = "submit() takes # positional arguments but # were given"
+
 `when` is one SQL condition, `value` one SQL number, on the columns of `trajectories` and on what
 evaluations and users said of the run as a whole: `scores` and `labels`, the last word under each
 name. Nothing may ask for the outcome, and a reward not for the reward. The first rule that holds,
 or gives a finite number, decides; one that cannot be computed for a row does not. All agents are
 judged by the same rules. They are checked when they are read: a mistake names its file and itself.
-`[[retain]]` is what `otel-traj retain` does when it is not told what (`otel_traj.store.retention`).
+`[[retain]]` is what `otel-traj retain` does when it is not told what (`otel_traj.store.retention`),
+`[[infrastructure]]` errors of the harness (`otel_traj.store.infrastructure`).
 """
 
 from __future__ import annotations
@@ -107,6 +112,14 @@ class RetentionRule:
 
 
 @dataclass(frozen=True, slots=True)
+class InfrastructureRule:
+    """Failed calls of this tool with this signature are the harness's fault."""
+
+    tool: str
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """A store's `rules.toml`."""
 
@@ -114,6 +127,7 @@ class Rules:
     rewards: tuple[RewardRule, ...] = ()
     outcome_evaluations: tuple[str, ...] = ()
     retention: tuple[RetentionRule, ...] = ()
+    infrastructure: tuple[InfrastructureRule, ...] = ()
 
 
 def load(store: Path) -> Rules:
@@ -137,6 +151,9 @@ def load(store: Path) -> Rules:
         rewards=tuple(_reward_rule(path, t) for t in _tables(path, content, "reward")),
         outcome_evaluations=tuple(evaluations),
         retention=tuple(_retention_rule(path, t) for t in _tables(path, content, "retain")),
+        infrastructure=tuple(
+            _infrastructure_rule(path, t) for t in _tables(path, content, "infrastructure")
+        ),
     )
 
 
@@ -195,6 +212,11 @@ def _retention_rule(path: Path, table: Mapping[str, Any]) -> RetentionRule:
         )
     except ConfigurationError as error:
         raise ConfigurationError(f"{str(path)!r}, [[retain]]: {error}") from error
+
+
+def _infrastructure_rule(path: Path, table: Mapping[str, Any]) -> InfrastructureRule:
+    _checked_texts(path, "infrastructure", table, ("tool", "signature"))
+    return InfrastructureRule(table["tool"], table["signature"])
 
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}

@@ -548,9 +548,35 @@ VIEW_COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = MappingProxyType(
                 "left_out",
                 "NULL: counts; derived: a fork, replay or run of a sub-agent; repeated: the same"
                 " word for word as an earlier run; unjudged: nobody gave an outcome; error: broken"
-                " by harness or provider; unknown: cannot be told",
+                " by harness or provider, as was said or as `infrastructure` tells; unknown: cannot"
+                " be told",
             ),
             _text("repeats", "Earlier run that this one repeats word for word"),
+        ),
+        "failed_calls": (
+            _text("trajectory_id", "The run"),
+            Column("step", "INTEGER", "Number of the step"),
+            _text("trace_id", "Trace of its span"),
+            _text("span_id", "Its span"),
+            _text("tool_name", "Tool that was called"),
+            _text(
+                "signature",
+                "What the error says, in small letters, up to 120 characters; `#` stands for"
+                " quotations and words with digits; NULL: it says nothing",
+            ),
+        ),
+        "error_classes": (
+            _text("tool_name", "Tool that was called"),
+            _text("signature", "As in `failed_calls`"),
+            _long("n_calls", "Calls that failed like this; not those of forks and replays"),
+            _long("n_runs", "Runs with such a call"),
+            _long("n_tasks", "Tasks of these runs"),
+            _flag("is_proposed", "Looks like an error of the harness, and nobody confirmed it yet"),
+            _flag("is_confirmed", "An error of the harness, as `infrastructure` says"),
+        ),
+        "infrastructure": (
+            _text("tool_name", "Tool that was called"),
+            _text("signature", "As in `failed_calls`"),
         ),
     }
 )
@@ -564,6 +590,10 @@ VIEW_MEANINGS: Final[Mapping[str, str]] = MappingProxyType(
         "trajectory_aliases": "Ids that a trajectory was known by before, or is known by elsewhere",
         "attempts": "A run as analyses of success and failure count it: one try at a task, or why"
         " it is none",
+        "failed_calls": "A call of a tool, or a hand-over, that failed, with what its error says",
+        "error_classes": "Failed calls of one tool that say the same",
+        "infrastructure": "A class of errors that was confirmed to be the harness's"
+        " (`otel-traj annotate --infrastructure`)",
     }
 )
 """Public view -> what one row is."""

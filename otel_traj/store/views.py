@@ -253,8 +253,16 @@ def _public_views(rules: Rules, said: Said) -> dict[str, str]:
         "logs": _plain("logs"),
         "trajectory_spans": _plain("trajectory_spans", schema="live"),
         "file_changes": _plain("file_changes", schema="live"),
-        "attempts": attempts.SQL,
+        "infrastructure": _infrastructure(rules),
+        **attempts.COMPUTED,
     }
+
+
+def _infrastructure(rules: Rules) -> str:
+    rows = [f"({quoted(i.tool)}, {quoted(i.signature)})" for i in rules.infrastructure]
+    if not rows:
+        return "select null::varchar as tool_name, null::varchar as signature where false"
+    return f"select distinct * from (values {', '.join(rows)}) i(tool_name, signature)"
 
 
 def _internal_views(snapshot: Snapshot, root: Path | None, tail: Set[str]) -> dict[str, str]:

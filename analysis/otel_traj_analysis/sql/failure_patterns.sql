@@ -29,38 +29,32 @@ units as (
     select
         trajectory_id,
         not is_success as is_failure,
-        task,
         concat_ws(' · ', task, agent_name, agent_version) as stratum,
         case when md5_number_lower(task) % 2 = 0 then 'a' else 'b' end as half
     from attempted
     where left_out is null
 ),
 
--- Quotations and words with digits differ from call to call; what is left names the error.
 calls as (
     select
-        trajectory_id,
-        trace_id,
-        span_id,
-        row_number() over (partition by trajectory_id order by step) as place,
-        tool_name,
-        coalesce(arguments, '') as arguments,
-        status = 'error' as failed,
-        case when status = 'error' then tool_name || ' failed' else tool_name end as symbol,
-        left(
-            regexp_replace(
-                lower(coalesce(error_message, result, error_type, '')),
-                '"[^"]*"|''[^'']*''|[a-z_]*[0-9]+[a-z0-9_:.-]*',
-                '#',
-                'g'
-            ),
-            120
-        ) as signature
+        steps.trajectory_id,
+        steps.trace_id,
+        steps.span_id,
+        row_number() over (partition by steps.trajectory_id order by steps.step) as place,
+        steps.tool_name,
+        coalesce(steps.arguments, '') as arguments,
+        steps.status = 'error' as failed,
+        case
+            when steps.status = 'error' then steps.tool_name || ' failed' else steps.tool_name
+        end as symbol,
+        failed_calls.signature
     from steps
+    left join failed_calls
+        on failed_calls.trajectory_id = steps.trajectory_id and failed_calls.step = steps.step
     where
-        kind in ('tool', 'handoff')
-        and tool_name is not null
-        and trajectory_id in (select trajectory_id from units)
+        steps.kind in ('tool', 'handoff')
+        and steps.tool_name is not null
+        and steps.trajectory_id in (select trajectory_id from units)
 ),
 
 runs as (
@@ -93,7 +87,7 @@ followed as (
 shown as (
     select trajectory_id, 'error' as kind, [tool_name, signature] as pattern, min(place) as place
     from calls
-    where failed and signature <> ''
+    where signature is not null
     group by all
     union all
     select trajectory_id, 'failed', [tool_name], min(place)
@@ -124,27 +118,10 @@ shown as (
     group by all
 ),
 
--- An exception of the host's language or of the way to it that no call of the tool survives: often,
--- or in several tasks.
 harness as (
-    select [calls.tool_name, calls.signature] as pattern
-    from calls
-    join units on units.trajectory_id = calls.trajectory_id
-    where calls.failed
-    group by calls.tool_name, calls.signature
-    having
-        (
-            count(*) >= 20
-            or (count(distinct calls.trajectory_id) >= 5 and count(distinct units.task) >= 3)
-        )
-        and calls.tool_name not in (select tool_name from calls where not failed)
-        and regexp_matches(
-            calls.signature,
-            'positional argument|keyword argument|has no attribute|is not defined|not callable'
-            || '|traceback|no module named|nullpointer|undefined is not|exception in thread'
-            || '|connection (?:refused|reset|error|aborted)|econn|timed? ?out|unreachable'
-            || '|bad gateway|service unavailable|too many requests|rate limit|quota|certificate'
-        )
+    select [tool_name, signature] as pattern
+    from error_classes
+    where is_proposed
 ),
 
 -- Patterns that the same runs show cannot be told apart: the simplest stands for all.
