@@ -100,8 +100,13 @@ class SpanRecord:
     @property
     def is_local_root(self) -> bool:
         """No parent in this process: none at all, or one that the flags call remote."""
-        # OTLP: bit 8 says that bit 9 is known, bit 9 that the parent lives in another process.
-        return self.parent_span_id is None or (self.flags or 0) & 0x300 == 0x300
+        return is_local_root(self.parent_span_id, self.flags)
+
+
+def is_local_root(parent_span_id: str | None, flags: int | None) -> bool:
+    """Whether a span with this parent and these flags has no parent in its process."""
+    # OTLP: bit 8 says that bit 9 is known, bit 9 that the parent lives in another process.
+    return parent_span_id is None or (flags or 0) & 0x300 == 0x300
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,22 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 from otel_traj import semconv
 from otel_traj.errors import InputError
-from otel_traj.model import LogRecord, SpanEvent, SpanKind, SpanLink, SpanRecord, SpanStatus
+from otel_traj.model import (
+    Attributes,
+    LogRecord,
+    SpanEvent,
+    SpanKind,
+    SpanLink,
+    SpanRecord,
+    SpanStatus,
+    is_local_root,
+)
 
 Signal = Literal["traces", "logs"]
 
@@ -77,6 +87,78 @@ def records_from_protobuf(body: bytes, signal: Signal) -> Iterator[SpanRecord | 
         yield from _spans_of_proto(message)
     else:
         yield from map(_start_or_log, _logs_of_proto(message))
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What spans of one scope of a request have in common."""
+
+    resource: Attributes
+    scope_name: str | None
+    scope_version: str | None
+    scope_attributes: Attributes
+    schema_url: str | None
+
+
+@dataclass(slots=True, eq=False)
+class ReceivedSpan:
+    """An ended span as it came, of which only what places it is read; `record` reads the rest.
+
+    Whoever sorts spans needs no more, and sends their bytes to who does. Not to be changed.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_span_id: str | None
+    start_ns: int
+    end_ns: int
+    is_local_root: bool
+    body: bytes
+    origin: Origin
+    _record: SpanRecord | None = field(default=None, init=False, repr=False)
+
+    @property
+    def record(self) -> SpanRecord:
+        """The whole of it, the same object each time."""
+        if self._record is None:
+            from opentelemetry.proto.trace.v1.trace_pb2 import Span as Message
+
+            self._record = _span_of_proto(Message.FromString(self.body), self.origin)
+        return self._record
+
+
+Span: TypeAlias = SpanRecord | ReceivedSpan
+
+
+def record_of(span: Span) -> SpanRecord:
+    """The record of a span, read by now or not."""
+    return span if isinstance(span, SpanRecord) else span.record
+
+
+def received_spans(body: bytes) -> Iterator[Span]:
+    """The spans of a serialised `ExportTraceServiceRequest`, as little of them as places them.
+
+    Those without ids, which are made from their content, are read whole.
+
+    Raises:
+        InputError: The bytes are no such message.
+    """
+    for span, origin in _spans_with_origin(parsed(body, "traces")):
+        trace_id, span_id = _proto_id(span.trace_id), _proto_id(span.span_id)
+        if not trace_id or not span_id:
+            yield _span_of_proto(span, origin)
+            continue
+        parent_span_id = _proto_id(span.parent_span_id)
+        yield ReceivedSpan(
+            trace_id,
+            span_id,
+            parent_span_id,
+            span.start_time_unix_nano,
+            span.end_time_unix_nano or span.start_time_unix_nano,
+            is_local_root(parent_span_id, span.flags),
+            span.SerializeToString(),
+            origin,
+        )
 
 
 def check_protobuf(body: bytes, signal: Signal) -> int:
@@ -268,35 +350,50 @@ def _integer(value: Any) -> int | None:
 
 
 def _spans_of_proto(message: Any) -> Iterator[SpanRecord]:
+    for span, origin in _spans_with_origin(message):
+        yield _span_of_proto(span, origin)
+
+
+def _spans_with_origin(message: Any) -> Iterator[tuple[Any, Origin]]:
     for group in message.resource_spans:
         resource = _proto_attributes(group.resource.attributes)
         for part in group.scope_spans:
-            scope_attributes = _proto_attributes(part.scope.attributes)
+            origin = Origin(
+                resource,
+                part.scope.name or None,
+                part.scope.version or None,
+                _proto_attributes(part.scope.attributes),
+                part.schema_url or None,
+            )
             for span in part.spans:
-                yield span_record(
-                    trace_id=_proto_id(span.trace_id),
-                    span_id=_proto_id(span.span_id),
-                    parent_span_id=_proto_id(span.parent_span_id),
-                    name=span.name,
-                    kind=_enum(span.kind, KINDS, ""),
-                    start_ns=span.start_time_unix_nano,
-                    end_ns=span.end_time_unix_nano,
-                    status=_enum(span.status.code, STATUSES, ""),
-                    status_message=span.status.message or None,
-                    attributes=_proto_attributes(span.attributes),
-                    events=tuple(map(_proto_event, span.events)),
-                    links=tuple(map(_proto_link, span.links)),
-                    resource=resource,
-                    scope_name=part.scope.name or None,
-                    scope_version=part.scope.version or None,
-                    scope_attributes=scope_attributes,
-                    schema_url=part.schema_url or None,
-                    trace_state=span.trace_state or None,
-                    flags=span.flags or None,
-                    dropped_attributes=span.dropped_attributes_count,
-                    dropped_events=span.dropped_events_count,
-                    dropped_links=span.dropped_links_count,
-                )
+                yield span, origin
+
+
+def _span_of_proto(span: Any, origin: Origin) -> SpanRecord:
+    return span_record(
+        trace_id=_proto_id(span.trace_id),
+        span_id=_proto_id(span.span_id),
+        parent_span_id=_proto_id(span.parent_span_id),
+        name=span.name,
+        kind=_enum(span.kind, KINDS, ""),
+        start_ns=span.start_time_unix_nano,
+        end_ns=span.end_time_unix_nano,
+        status=_enum(span.status.code, STATUSES, ""),
+        status_message=span.status.message or None,
+        attributes=_proto_attributes(span.attributes),
+        events=tuple(map(_proto_event, span.events)) if span.events else (),
+        links=tuple(map(_proto_link, span.links)) if span.links else (),
+        resource=origin.resource,
+        scope_name=origin.scope_name,
+        scope_version=origin.scope_version,
+        scope_attributes=origin.scope_attributes,
+        schema_url=origin.schema_url,
+        trace_state=span.trace_state or None,
+        flags=span.flags or None,
+        dropped_attributes=span.dropped_attributes_count,
+        dropped_events=span.dropped_events_count,
+        dropped_links=span.dropped_links_count,
+    )
 
 
 def _proto_event(event: Any) -> SpanEvent:

@@ -127,6 +127,31 @@ def test_logs_come_back_as_they_were(through: Encode, given: list[LogRecord]) ->
     assert lines(through(told)) == lines(told)
 
 
+@settings(deadline=None)
+@given(given=st.lists(spans().map(ended), max_size=3))
+def test_a_span_of_which_only_the_head_is_read_is_the_same_span(given: list[SpanRecord]) -> None:
+    request = otlp.traces_to_protobuf(given)
+    heads = list(otlp.received_spans(request))
+    records = list(map(otlp.record_of, heads))
+
+    assert records == list(otlp.records_from_protobuf(request, "traces"))
+    for head, record in zip(heads, records, strict=True):
+        assert (head.trace_id, head.span_id) == (record.trace_id, record.span_id)
+        assert head.parent_span_id == record.parent_span_id
+        assert (head.start_ns, head.end_ns) == (record.start_ns, record.end_ns)
+        assert head.is_local_root == record.is_local_root
+
+
+def test_spans_without_ids_are_read_whole() -> None:
+    message = TracesData.FromString(
+        otlp.traces_to_protobuf([SpanRecord("a" * 32, "b" * 16, None, "n", 1, 2)])
+    )
+    message.resource_spans[0].scope_spans[0].spans[0].span_id = b""
+    request = message.SerializeToString()
+
+    assert list(otlp.received_spans(request)) == list(otlp.records_from_protobuf(request, "traces"))
+
+
 @pytest.mark.parametrize("run", corpus.runs(corpus.SHIPPED), ids=lambda run: run.name)
 def test_recorded_runs_come_back_exactly(run: Any) -> None:
     spans, logs = corpus.records(run)

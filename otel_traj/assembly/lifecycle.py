@@ -37,13 +37,13 @@ class OpenTrace:
         if span.span_id not in self._ended:
             self.open_spans[span.span_id] = span
 
-    def end(self, span: SpanRecord, now: float) -> None:
+    def end(self, span_id: str, now: float, *, is_local_root: bool) -> None:
         """Note that a span has ended; twice is once."""
         self.last_seen = now
-        self._ended.add(span.span_id)
-        self.open_spans.pop(span.span_id, None)
-        if span.is_local_root:
-            self.root_span_id = span.span_id
+        self._ended.add(span_id)
+        self.open_spans.pop(span_id, None)
+        if is_local_root:
+            self.root_span_id = span_id
             self.root_ended = now
 
     def forget_ended(self) -> None:

@@ -121,7 +121,7 @@ class _Trace:
         """Note an ended span; `was_told` unless it began in this very tick, never seen open."""
         is_root = _is_local_root(span)
         if was_told or is_root:
-            self.lifecycle.end(_sketch(span), now)
+            self.lifecycle.end(_span_id(span), now, is_local_root=is_root)
         self.lifecycle.last_seen = now
         self.n_spans += 1
         self.first_ns = min(self.first_ns, span.start_time or 0)
@@ -670,13 +670,17 @@ def _sketch(span: ReadableSpan) -> SpanRecord:
     parent = span.parent
     return SpanRecord(
         trace_id="",
-        span_id=f"{cast(SpanContext, span.context).span_id:016x}",
+        span_id=_span_id(span),
         parent_span_id=f"{parent.span_id:016x}" if parent else None,
         name=span.name,
         start_ns=span.start_time or 0,
         end_ns=None,
         flags=0x300 if parent and parent.is_remote else None,
     )
+
+
+def _span_id(span: ReadableSpan) -> str:
+    return f"{cast(SpanContext, span.context).span_id:016x}"
 
 
 def _made_id(trace: OpenTrace) -> str:

@@ -18,7 +18,6 @@ from typing import Any, TypeAlias, TypeVar
 
 import pyarrow as pa
 
-from otel_traj import semconv
 from otel_traj.assembly import (
     WINDOW_NS,
     Alone,
@@ -30,6 +29,7 @@ from otel_traj.assembly import (
     resource_key,
 )
 from otel_traj.model import Annotation, Assembly, LogRecord, SpanRecord, Step
+from otel_traj.otlp import Span, record_of
 from otel_traj.store import columns, memory, prices, rows, values
 from otel_traj.store.columns import Stretch
 from otel_traj.store.days import Days, day
@@ -42,8 +42,9 @@ from otel_traj.store.workers import Commit, Workers, in_pieces, received_rows
 
 _log = logging.getLogger("otel_traj.store")
 _T = TypeVar("_T")
+_SpanT = TypeVar("_SpanT", bound=Span)
 
-_Told: TypeAlias = "tuple[list[SpanRecord], list[LogRecord]]"
+_Told: TypeAlias = "tuple[list[Span], list[LogRecord]]"
 """The spans and logs of one trace."""
 
 
@@ -212,8 +213,8 @@ class _Lifecycle(_Due):
     def _take_spans(
         self,
         trace_id: str,
-        spans: list[SpanRecord],
-        starts: list[SpanRecord],
+        spans: Sequence[Span],
+        starts: Sequence[SpanRecord],
         *,
         is_stored: bool,
         writers: Iterable[str],
@@ -233,7 +234,7 @@ class _Lifecycle(_Due):
             date = self.dates.setdefault(trace_id, day(first_ns))
             trace = self.open[trace_id] = LiveTrace(OpenTrace(trace_id, now), date)
         for span in spans:
-            trace.state.end(span, now)
+            trace.state.end(span.span_id, now, is_local_root=span.is_local_root)
         for span in starts:
             trace.state.start(span, now)
         trace.n_spans += len(spans)
@@ -303,6 +304,7 @@ class _Derivation:
         self.superseded: list[LiveTrajectory] = []
         self.received: dict[str, Stretch] = {}
         self.failed: set[str] = set()
+        self._given_ids: set[str] = set()
         if lifecycle.due:
             self._run()
 
@@ -328,24 +330,20 @@ class _Derivation:
         ]
         changed_traces = due.union(*(a.trajectory.trace_ids for a in changed)) - self.failed
         self.superseded = [row for row in old if changed_traces.intersection(row.trace_ids)]
-        taken = self._taken_ids(changed, traces | more)
+        taken = self._taken_ids(changed)
         unique = _with_unique_ids(changed, taken)
         heirs = _heirs(unique, self.superseded)
         whole = [self._with_history(a, heirs[a.trajectory.trajectory_id]) for a in unique]
         used = taken.union(heirs)
         self.assemblies = [_without_aliases(a, used) for a in whole]
 
-    def _taken_ids(self, changed: Iterable[Assembly], traces: dict[str, _Told]) -> set[str]:
+    def _taken_ids(self, changed: Iterable[Assembly]) -> set[str]:
         """Ids that live rows keep, of those that the new rows want.
 
         One that a program gave may be anybody's; one that was made of a trace is only that trace's.
         """
         wanted = {i for a in changed for i in (a.trajectory.trajectory_id, *a.trajectory.aliases)}
-        given = wanted & {
-            str(span.attributes.get(semconv.TRAJECTORY_ID))
-            for spans, _ in traces.values()
-            for span in spans
-        }
+        given = wanted & self._given_ids
         dead = {row.trajectory_id for row in self.superseded}
         taken = {
             *self._stored.dates_of_trajectories(given),
@@ -445,6 +443,7 @@ class _Derivation:
         for done in self._workers.derive(pieces):
             found |= done.found
             self.received |= done.received
+            self._given_ids |= done.given_ids
             for trace_id, why in done.failed.items():
                 _log.warning("Cannot derive trace %s; its spans are kept: %s", trace_id, why)
                 self.failed.add(trace_id)
@@ -461,7 +460,7 @@ class _Derivation:
                 continue
             try:
                 as_one = placed(
-                    [span for trace_id in group for span in traces[trace_id][0]],
+                    [record_of(span) for trace_id in group for span in traces[trace_id][0]],
                     [log for trace_id in group for log in traces[trace_id][1]],
                     known_ids=known_ids,
                     open_traces=self._lifecycle.open,
@@ -609,8 +608,8 @@ def superseded_tables(dead: Iterable[LiveTrajectory]) -> dict[str, pa.Table]:
     }
 
 
-def _by_trace(spans: Iterable[SpanRecord]) -> dict[str, list[SpanRecord]]:
-    groups: dict[str, list[SpanRecord]] = defaultdict(list)
+def _by_trace(spans: Iterable[_SpanT]) -> dict[str, list[_SpanT]]:
+    groups: dict[str, list[_SpanT]] = defaultdict(list)
     for span in spans:
         groups[span.trace_id].append(span)
     return groups

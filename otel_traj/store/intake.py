@@ -17,6 +17,7 @@ from typing import Final
 from otel_traj import otlp, semconv, wal
 from otel_traj.errors import InputError
 from otel_traj.model import Annotation, Close, LogRecord, Record, SpanRecord, is_sound
+from otel_traj.otlp import ReceivedSpan, Span
 
 BATCH_BYTES: Final = 64 * 1024 * 1024
 """How much of the log one commit takes; more is left to the next one, so that memory is bounded."""
@@ -37,7 +38,7 @@ class Intake:
         is_all: Nothing is left to read.
     """
 
-    spans: list[SpanRecord] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
     starts: list[SpanRecord] = field(default_factory=list)
     logs: list[LogRecord] = field(default_factory=list)
     annotations: list[Annotation] = field(default_factory=list)
@@ -51,9 +52,12 @@ class Intake:
     rejected: int = 0
     is_all: bool = True
 
-    def add(self, record: Record, writer: str | None = None) -> None:
+    def add(self, record: Record | ReceivedSpan, writer: str | None = None) -> None:
         """Sort one record in; `writer` is the process that told of it."""
-        if isinstance(record, SpanRecord):
+        if isinstance(record, ReceivedSpan):
+            self.spans.append(record)
+            self._note(record.trace_id, writer)
+        elif isinstance(record, SpanRecord):
             (self.starts if record.is_open else self.spans).append(record)
             self._note(record.trace_id, writer)
         elif isinstance(record, LogRecord):
@@ -212,13 +216,15 @@ def _add_frame(
         begin += len(part)
 
 
-def _records(kind: wal.FrameKind, body: bytes) -> Iterator[Record]:
+def _records(kind: wal.FrameKind, body: bytes) -> Iterator[Record | ReceivedSpan]:
     if kind == "json":
         yield from map(_sound, wal.decode(body))
     elif body.startswith(b"{"):  # in protobuf this would be field 15, which OTLP has not
         yield from map(_sound, otlp.records_from_json(json.loads(body)))
-    else:  # has types of its own
-        yield from otlp.records_from_protobuf(body, "traces" if kind == "otlp-traces" else "logs")
+    elif kind == "otlp-traces":  # protobuf has types of its own
+        yield from otlp.received_spans(body)
+    else:
+        yield from otlp.records_from_protobuf(body, "logs")
 
 
 def _sound(record: Record) -> Record:

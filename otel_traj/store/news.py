@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from otel_traj import semconv, wal
 from otel_traj.model import Annotation, LogRecord, SpanRecord
+from otel_traj.otlp import Span, record_of
 from otel_traj.store import rows
 from otel_traj.store.days import Between, Days, around
 from otel_traj.store.intake import Intake
@@ -45,7 +46,7 @@ class News:
         running = {trace.state.trace_id: trace.date for trace in open_traces}
         self.days = around(_times(intake)).and_on(running.values())
         self._look_up_traces(stored, intake, running.keys())
-        self.spans: list[SpanRecord] = []
+        self.spans: list[Span] = []
         self.n_conflicts = 0
         self._take_spans(stored, intake.spans)
         ended = {(span.trace_id, span.span_id) for span in self.spans}
@@ -92,17 +93,17 @@ class News:
             and span.parent_span_id not in self.known.get(span.trace_id, ())
         }
 
-    def _take_spans(self, stored: Stored, spans: Iterable[SpanRecord]) -> None:
-        first: dict[_Key, SpanRecord] = {}
+    def _take_spans(self, stored: Stored, spans: Iterable[Span]) -> None:
+        first: dict[_Key, Span] = {}
         again: dict[_Key, list[SpanRecord]] = defaultdict(list)
         for span in spans:
             key = (span.trace_id, span.span_id)
             if span.span_id in self.known.get(span.trace_id, ()):
-                again[key].append(span)
+                again[key].append(record_of(span))
             elif key not in first:
                 first[key] = span
-            elif first[key] != span:
-                self.n_conflicts += _told(first[key]) != _told(span)
+            elif (one := record_of(first[key])) != (other := record_of(span)):
+                self.n_conflicts += _told(one) != _told(other)
         self.spans = list(first.values())
         if again:
             given = rows.spans_table([span for same in again.values() for span in same])

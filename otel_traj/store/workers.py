@@ -28,9 +28,10 @@ from typing import IO, Any, Final
 
 import pyarrow as pa
 
-from otel_traj import model
+from otel_traj import model, semconv
 from otel_traj.assembly import DERIVE_VERSION, Alone, Relations, assemble_alone
 from otel_traj.model import LogRecord, SpanRecord
+from otel_traj.otlp import Origin, ReceivedSpan, Span, record_of
 from otel_traj.store import prices, rows
 from otel_traj.store.columns import InColumns, Stretch, in_columns
 from otel_traj.store.prices import Price
@@ -71,8 +72,8 @@ class Piece:
         commit: That the rows will be part of.
     """
 
-    traces: Mapping[str, tuple[Sequence[SpanRecord], Sequence[LogRecord]]]
-    news: Mapping[str, Sequence[SpanRecord]]
+    traces: Mapping[str, tuple[Sequence[Span], Sequence[LogRecord]]]
+    news: Mapping[str, Sequence[Span]]
     known_ids: Mapping[str, str]
     open_traces: frozenset[str]
     commit: Commit
@@ -86,11 +87,13 @@ class Derived:
         found: Trace -> its trajectories, costs filled in, their rows in columns.
         received: Trace -> its new spans by start, as rows of `spans`.
         failed: Traces that assembly cannot take, and why.
+        given_ids: Trajectory ids that programs gave.
     """
 
     found: dict[str, Alone]
     received: dict[str, Stretch]
     failed: dict[str, str]
+    given_ids: frozenset[str]
 
 
 def derive(piece: Piece) -> Derived:
@@ -102,16 +105,28 @@ def derive(piece: Piece) -> Derived:
     found: dict[str, Alone] = {}
     failed: dict[str, str] = {}
     with growing():
-        for trace_id, (spans, logs) in piece.traces.items():
+        given_ids: set[str] = set()
+        for trace_id, (received, logs) in piece.traces.items():
             try:
+                spans = [record_of(span) for span in received]
+                given_ids.update(_given_ids(spans))
                 alone = assemble_alone(
                     spans, logs, known_ids=piece.known_ids, open_traces=piece.open_traces
                 )
                 found[trace_id] = _priced(alone, piece.commit.price)
             except Exception:
                 failed[trace_id] = traceback.format_exc()
-        received = received_rows(piece.news, piece.commit)
-        return Derived(_in_columns(found, piece.commit.n), received, failed)
+        columns = _in_columns(found, piece.commit.n)
+        received_in_rows = received_rows(piece.news, piece.commit)
+        return Derived(columns, received_in_rows, failed, frozenset(given_ids))
+
+
+def _given_ids(spans: Sequence[SpanRecord]) -> Iterator[str]:
+    return (
+        str(span.attributes[semconv.TRAJECTORY_ID])
+        for span in spans
+        if semconv.TRAJECTORY_ID in span.attributes
+    )
 
 
 def _priced(alone: Alone, price: Price) -> Alone:
@@ -130,9 +145,9 @@ def _in_columns(found: Mapping[str, Alone], rev: int) -> dict[str, Alone]:
     }
 
 
-def received_rows(news: Mapping[str, Sequence[SpanRecord]], commit: Commit) -> dict[str, Stretch]:
+def received_rows(news: Mapping[str, Sequence[Span]], commit: Commit) -> dict[str, Stretch]:
     """Trace -> its new spans by start, as rows of `spans`."""
-    ordered = [span for own in news.values() for span in sorted(own, key=_start)]
+    ordered = [record_of(span) for own in news.values() for span in sorted(own, key=_start)]
     columns = rows.spans_table(ordered, ingest_seq=commit.n, ingest_time=commit.time)
     found, start = {}, 0
     for trace_id, own in news.items():
@@ -141,7 +156,7 @@ def received_rows(news: Mapping[str, Sequence[SpanRecord]], commit: Commit) -> d
     return found
 
 
-def _start(span: SpanRecord) -> int:
+def _start(span: Span) -> int:
     return span.start_ns
 
 
@@ -224,8 +239,8 @@ class Workers:
 
 
 def in_pieces(
-    traces: Mapping[str, tuple[Sequence[SpanRecord], Sequence[LogRecord]]],
-    news: Mapping[str, Sequence[SpanRecord]],
+    traces: Mapping[str, tuple[Sequence[Span], Sequence[LogRecord]]],
+    news: Mapping[str, Sequence[Span]],
     known_ids: Mapping[str, str],
     open_traces: Collection[str],
     commit: Commit,
@@ -358,8 +373,18 @@ _FIELDS: Final[Mapping[type[Any], operator.attrgetter[Any]]] = {
         *(model.SpanRecord, model.SpanEvent, model.SpanLink, model.LogRecord, model.Annotation),
         *(model.Trajectory, model.Step, model.TrajectorySpan, model.FileChange),
         *(model.MergedSpan, model.Repair, model.Assembly, Alone, Relations, InColumns, Stretch),
+        Origin,
     )
 }
+
+
+def _as_received(span: ReceivedSpan) -> tuple[Any, ...]:
+    return ReceivedSpan, _HEAD_AND_BODY(span)
+
+
+_HEAD_AND_BODY: Final = operator.attrgetter(
+    *(field.name for field in dataclasses.fields(ReceivedSpan) if field.init)
+)
 
 
 def _packed(columns: pa.Table) -> tuple[Any, ...]:
@@ -378,6 +403,7 @@ class _Pickler(pickle.Pickler):
 
     dispatch_table: Mapping[type[Any], Any] = {
         **dict.fromkeys(_FIELDS, _reduced),
+        ReceivedSpan: _as_received,
         pa.Table: _packed,
     }
 
