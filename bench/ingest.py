@@ -203,9 +203,10 @@ def _there(folder: Path) -> Iterator[Path]:
 
 def _seal_until_told(folder: Path, parent: Connection) -> None:
     parent.send("ready")
-    while not parent.poll():
-        sealing.seal(folder)
-        time.sleep(0.02)
+    with workers.Workers() as hired:
+        while not parent.poll():
+            sealing.seal(folder, workers=hired)
+            time.sleep(0.02)
     parent.send((_peak_bytes(resource.RUSAGE_SELF), _peak_bytes(resource.RUSAGE_CHILDREN)))
 
 

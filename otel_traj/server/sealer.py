@@ -21,6 +21,7 @@ from typing import Final
 
 from otel_traj.errors import OtelTrajError
 from otel_traj.store import compaction, sealing, snapshot
+from otel_traj.store.workers import Workers
 
 _log = logging.getLogger("otel_traj.server.sealer")
 
@@ -52,7 +53,8 @@ def main(arguments: list[str]) -> int:
     compactor = threading.Thread(target=_compact_until, args=(stop, store))
     compactor.start()
     try:
-        _seal_until(stop, store, every_s)
+        with Workers() as workers:
+            _seal_until(stop, store, every_s, workers)
     except (OtelTrajError, OSError) as error:
         _log.warning("%s", error)
         return 1
@@ -67,17 +69,18 @@ def _watch(stop: threading.Event) -> None:
     stop.set()
 
 
-def _seal_until(stop: threading.Event, store: Path, every_s: float) -> None:
+def _seal_until(stop: threading.Event, store: Path, every_s: float, workers: Workers) -> None:
     known: dict[str, int] | None = None
     sealed_at = 0.0
     while not stop.is_set():
         began = time.monotonic()
         lengths = sealing.lengths(store)
         if lengths != known or began - sealed_at >= IDLE_S:
-            _seal(store)
+            _seal(store, workers)
             known, sealed_at = lengths, began
+        workers.end_idle()
         stop.wait(max(0.0, began + every_s - time.monotonic()))
-    _seal(store)
+    _seal(store, workers)
 
 
 def _compact_until(stop: threading.Event, store: Path) -> None:
@@ -94,8 +97,8 @@ def _tell_queue_until(stop: threading.Event, store: Path) -> None:
             _tell(queue_bytes=queue_bytes(store))
 
 
-def _seal(store: Path) -> None:
-    report = sealing.seal(store)
+def _seal(store: Path, workers: Workers) -> None:
+    report = sealing.seal(store, workers=workers)
     _tell(
         snapshot=report.snapshot,
         spans=report.spans,

@@ -100,13 +100,17 @@ class SealReport:
         )
 
 
-def seal(store: Path, *, is_final: bool = False, wait_s: float = 0.0) -> SealReport:
+def seal(
+    store: Path, *, is_final: bool = False, wait_s: float = 0.0, workers: Workers | None = None
+) -> SealReport:
     """Bring everything that the log holds into tables.
 
     Args:
         store: The store's folder.
         is_final: Nothing more comes for traces without a running span: the end of an import.
         wait_s: How long to wait for another sealer to finish.
+        workers: Who derives beside this process and lives on afterwards; None is some for this
+            seal alone.
 
     Raises:
         StoreError: The store is damaged or of a newer version.
@@ -119,10 +123,10 @@ def seal(store: Path, *, is_final: bool = False, wait_s: float = 0.0) -> SealRep
         price = prices.OfStore(store)
         report = SealReport(snapshot.newest(store).n)
         is_all = False
-        with Workers() as workers:
+        with contextlib.nullcontext(workers) if workers is not None else Workers() as hired:
             while not is_all:
                 with growing():
-                    done, is_all = _seal_once(store, price, workers, is_final=is_final)
+                    done, is_all = _seal_once(store, price, hired, is_final=is_final)
                 report = report.and_then(done)
         return report
 

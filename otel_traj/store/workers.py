@@ -19,6 +19,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -47,6 +48,9 @@ _MIN_PIECES: Final = 8
 
 _MOST: Final = 7
 """Workers; more than these wait for the sealer, which reads and writes what they derive."""
+
+_IDLE_S: Final = 60.0
+"""Without work for so long, workers are ended by whoever seals on."""
 
 _PATIENCE_S: Final = 60.0
 """How long to wait for the last piece of a worker before it counts as hung."""
@@ -176,7 +180,11 @@ def growing() -> Iterator[None]:
 
 
 class Workers:
-    """The workers of one sealer: started when there is enough to do, ended by `close`."""
+    """The workers of one sealer: started when there is enough to do, ended by `close`.
+
+    Who seals again and again keeps them from one seal to the next: starting one takes as long as
+    deriving some thousand spans.
+    """
 
     def __init__(self, count: int | None = None) -> None:
         """Start nothing yet.
@@ -186,12 +194,18 @@ class Workers:
         """
         self._count = min(_cores() - 1, _MOST) if count is None else count
         self._hired: list[_Worker] = []
+        self._busy_at = 0.0
 
     def __enter__(self) -> Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def end_idle(self) -> None:
+        """End them if they have had nothing to do for a while; they take memory."""
+        if self._hired and time.monotonic() - self._busy_at > _IDLE_S:
+            self.close()
 
     def close(self) -> None:
         """End them."""
@@ -204,20 +218,23 @@ class Workers:
         done: dict[int, Derived] = {}
         waiting = deque(range(len(pieces)))
         self.hire(len(pieces))
+        is_much = len(pieces) >= _MIN_PIECES
+        asked = [worker for worker in self._hired if is_much or worker.has_greeted]
         threads = [
             threading.Thread(target=worker.take, args=(pieces, waiting, done), daemon=True)
-            for worker in (self._hired if len(pieces) >= _MIN_PIECES else ())
+            for worker in (asked if len(pieces) > 1 else ())
         ]
         for thread in threads:
             thread.start()
         self._take_here(pieces, waiting, done)
-        for thread, worker in zip(threads, self._hired, strict=False):
+        for thread, worker in zip(threads, asked, strict=False):
             thread.join(_PATIENCE_S)
             if thread.is_alive():
                 worker.end()
                 thread.join()
         self._take_here(pieces, waiting, done)  # what workers that died have left
         self._hired = [worker for worker in self._hired if worker.is_alive]
+        self._busy_at = time.monotonic() if threads else self._busy_at
         return [done[index] for index in range(len(pieces))]
 
     def hire(self, n_pieces: int) -> None:
@@ -228,6 +245,7 @@ class Workers:
         with contextlib.suppress(OSError):  # no more processes: then without
             while len(self._hired) < min(self._count, n_pieces):
                 self._hired.append(_Worker())
+                self._busy_at = time.monotonic()
 
     def _take_here(
         self, pieces: Sequence[Piece], waiting: deque[int], done: dict[int, Derived]
@@ -294,7 +312,7 @@ class _Worker:
             start_new_session=True,  # an interrupt at the terminal is for the sealer
         )
         self.is_alive = True
-        self._has_greeted = False
+        self.has_greeted = False
 
     def take(self, pieces: Sequence[Piece], waiting: deque[int], done: dict[int, Derived]) -> None:
         """Have pieces derived until none waits, or the worker fails."""
@@ -312,9 +330,9 @@ class _Worker:
     def _derived(self, piece: Piece) -> Derived:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        if not self._has_greeted and _receive(self._process.stdout) != DERIVE_VERSION:
+        if not self.has_greeted and _receive(self._process.stdout) != DERIVE_VERSION:
             raise ValueError("otel-traj was updated while it runs")
-        self._has_greeted = True
+        self.has_greeted = True
         _send(self._process.stdin, piece)
         answer = _receive(self._process.stdout)
         if not isinstance(answer, Derived):

@@ -59,6 +59,22 @@ def test_a_little_work_starts_nobody(pieces: list[Piece], others: Workers) -> No
     assert others._hired == []
 
 
+def test_workers_live_on_until_they_are_idle(
+    pieces: list[Piece], others: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others.derive(pieces)
+    pid = pid_of(others)
+    others.end_idle()
+    assert others.derive(pieces[:2]) == alone(pieces[:2])
+    assert pid_of(others) == pid
+
+    monkeypatch.setattr(workers, "_IDLE_S", 0.0)
+    others.end_idle()
+    assert others._hired == []
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
 def test_all_that_is_sent_comes_back_the_same() -> None:
     first = run(1)
     whole = [*first[:-1], root(1, many=[1, 2.5, None, b"\0", {"deep": ["\ud800"]}])]
