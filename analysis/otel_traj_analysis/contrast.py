@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from otel_traj.store import infrastructure
 from otel_traj_analysis import statistics
 from otel_traj_analysis.labels import COLUMNS, LABELS, Label
 from otel_traj_analysis.statistics import Exact, Interval, Strata
@@ -275,7 +276,8 @@ def _finding(row: Row, ending: Ending) -> str:
     if row["label"] == "infrastructure":
         return (
             f"an error of the harness in {row['n_runs']} runs, and no call of it ever succeeds:"
-            " repair it, the agent is not to blame"
+            " repair it, the agent is not to blame; to leave these runs out:"
+            f" {infrastructure.command(*row['pattern'])}"
         )
     counts = (
         f"{row[f'n_{ending}']} of {row['n_runs']} runs with it {_ENDS[ending]},"

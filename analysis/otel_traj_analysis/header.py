@@ -44,12 +44,14 @@ PARAMETER_TYPES: Final = {
     "text": ParameterType((str,), str),
     "bool": ParameterType((bool,), {"true": True, "false": False}.__getitem__),
     "timestamp": ParameterType((datetime,), datetime.fromisoformat),
+    "where": ParameterType((str,), str),
 }
+"""A `where` is a SQL condition on `trajectories`; its variable lists the ids it holds for."""
 
 Values: TypeAlias = dict[str, list[tuple[int, str]]]
 """Key of a header -> its lines, each with its number in the file."""
 
-STEPS: Final = ("contrast",)
+STEPS: Final = ("contrast", "cohorts")
 """Statistical steps that a header may name under `labels`."""
 
 KEYS: Final = ("name", "grain", "units", "parameters", "labels")

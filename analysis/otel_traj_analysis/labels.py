@@ -1,6 +1,6 @@
 """What the statistical step of an analysis adds to its counts; listing it needs no statistics.
 
-A header that says `-- labels: contrast` names the step; `contrast` is the code that judges.
+A header that says `-- labels: contrast` names the step, and the module whose `label` judges.
 """
 
 from __future__ import annotations
@@ -64,8 +64,66 @@ COLUMNS: Final = (
 )
 """What `contrast` adds to the columns of the analysis, behind `kind` and `pattern`."""
 
-STEP_COLUMNS: Final = {"contrast": COLUMNS}
+ComparedLabel: TypeAlias = Literal[
+    "interventional",
+    "established",
+    "time-confounded",
+    "suggestive",
+    "task-confounded",
+    "no-effect",
+    "insufficient",
+]
+
+COMPARED_LABELS: Final[Mapping[ComparedLabel, str]] = {
+    "interventional": "as established, between arms of an experiment that ran at the same time",
+    "established": "holds within tasks: p < 0.05, q <= 0.10 among cohorts, the interval excludes 0,"
+    " at least 3 tasks that can tell",
+    "time-confounded": "holds within tasks, but one cohort had ended before the other began:"
+    " whatever else changed in between may be why",
+    "suggestive": "p < 0.05 within tasks, but not sure among so many, from fewer tasks, or with runs"
+    " left out unequally",
+    "task-confounded": "seen over all runs and not within tasks: the cohorts tried other tasks",
+    "no-effect": "a difference of 25 points, or of 25 % of a measure, would have been seen",
+    "insufficient": "too few to tell; `missing` says how many more",
+}
+
+COMPARED_COLUMNS: Final = (
+    Column("label", "VARCHAR", "what may be believed of the difference; NULL: of the baseline"),
+    Column("finding", "VARCHAR", "the same as a sentence"),
+    Column("warnings", "VARCHAR[]", "why the difference may be of something else; empty: none"),
+    Column(
+        "missing",
+        "BIGINT",
+        "runs of mixed tasks, or of a measure shared tasks, still needed; NULL: enough",
+    ),
+    Column(
+        "difference",
+        "DOUBLE",
+        "from the baseline within tasks: of rates, or the median of medians' differences;"
+        " NULL: unknown",
+    ),
+    Column("difference_low", "DOUBLE", "lower 95 % bound of the difference; NULL: unknown"),
+    Column("difference_high", "DOUBLE", "upper 95 % bound of the difference; NULL: unknown"),
+    Column("p_value", "DOUBLE", "exact, two-sided, within tasks; NULL: no task can tell"),
+    Column("q_value", "DOUBLE", "rate of false discoveries among the cohorts; NULL: as above"),
+    Column(
+        "p_overall", "DOUBLE", "Fisher's, over all runs as if of one task; NULL: another measure"
+    ),
+    Column("value_low", "DOUBLE", "lower 95 % bound of the rate (Wilson); NULL: another measure"),
+    Column("value_high", "DOUBLE", "upper 95 % bound of the rate (Wilson); NULL: as above"),
+    Column("n_shared", "BIGINT", "tasks that both tried; NULL: of the baseline"),
+    Column("n_telling", "BIGINT", "of these, tasks that can tell: of mixed outcome, or that differ"),
+    Column(
+        "detectable", "DOUBLE", "difference seen with a power of 80 %; NULL: another measure"
+    ),
+)
+"""What `cohorts` adds to the columns of the analysis, behind `cohort` and `measure`."""
+
+STEP_COLUMNS: Final = {"contrast": COLUMNS, "cohorts": COMPARED_COLUMNS}
 """Step -> the columns it adds."""
 
-SHOWN: Final = {"contrast": ("label", "kind", "pattern", "finding")}
+SHOWN: Final = {
+    "contrast": ("label", "kind", "pattern", "finding"),
+    "cohorts": ("label", "cohort", "measure", "finding"),
+}
 """Step -> columns that fit on a screen: what may be believed, of what, and why."""

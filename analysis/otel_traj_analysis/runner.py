@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -66,13 +67,13 @@ def labelled(
         MissingExtraError: scipy or statsmodels is not installed.
     """
     try:
-        from otel_traj_analysis import contrast
+        module = importlib.import_module(f"otel_traj_analysis.{step}")
     except ImportError as error:
         raise MissingExtraError(
             f"The step {step!r}", "scipy and statsmodels", "analysis"
         ) from error
 
-    return connection.from_arrow(contrast.label(counts.to_arrow_table()))
+    return connection.from_arrow(module.label(counts.to_arrow_table()))
 
 
 def violations(connection: duckdb.DuckDBPyConnection, check: Analysis) -> Violations:

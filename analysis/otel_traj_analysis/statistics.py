@@ -205,6 +205,33 @@ def _tables(strata: Strata) -> contingency_tables.StratifiedTable | None:
     return contingency_tables.StratifiedTable([row.reshape(2, 2) for row in useful.astype(float)])
 
 
+# --- measures paired by stratum ------------------------------------------------------------------
+
+
+class Paired(NamedTuple):
+    """Median of differences with its distribution-free bounds, and the sign test that it is 0.
+
+    Bounds are NaN where the differences are too few for any: fewer than `LEAST_PAIRS`.
+    """
+
+    difference: Interval
+    p_value: float
+
+
+LEAST_PAIRS: Final = 6
+"""Fewer differences cannot be significant, even if all have one sign: 2 * 0.5 ** 5 > 0.05."""
+
+
+def median_difference(differences: Sequence[float]) -> Paired:
+    """What the sign test says of differences, one per stratum; of the measure it assumes nothing."""
+    if not differences:
+        return Paired(NOTHING, 1.0)
+    tested = stats.quantile_test(differences, q=0, p=0.5)
+    low, high = tested.confidence_interval(CONFIDENCE)
+    estimate = float(np.median(differences))
+    return Paired(Interval(estimate, float(low), float(high)), float(tested.pvalue))
+
+
 # --- many hypotheses -----------------------------------------------------------------------------
 
 

@@ -26,6 +26,7 @@ GROUP = "otel_traj.exporter"
 
 # A checkout that was never installed has no entry points. A test compares with pyproject.toml.
 _BUNDLED = {
+    "atif": "otel_traj_exporters.atif:AtifExporter",
     "parquet": "otel_traj_exporters.parquet:ParquetExporter",
     "otlp": "otel_traj_exporters.otlp:OtlpExporter",
 }

@@ -16,14 +16,14 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-import duckdb
-
 from otel_traj import otlp
 from otel_traj.errors import ConfigurationError
-from otel_traj.model import Annotation, LogRecord, SpanRecord, Trajectory
+from otel_traj.model import LogRecord, SpanRecord, Trajectory
 from otel_traj.redaction import Redaction
-from otel_traj.store import TrajectoryStore, rows
-from otel_traj_exporters.current_names import Told, translate
+from otel_traj.store import TrajectoryStore
+from otel_traj_exporters import received
+from otel_traj_exporters.current_names import translate
+from otel_traj_exporters.files import replacing
 
 SPANS_PER_REQUEST: Final = 500
 """Bounds a request; receivers refuse large ones, gRPC above 4 MiB by default."""
@@ -123,7 +123,7 @@ def _export(
     n = 0
     with target() as write:
         for trajectory in trajectories:
-            told = _told(connection, trajectory.trajectory_id)
+            told = received.told(connection, trajectory.trajectory_id)
             if not told.spans:
                 continue
             spans, logs = (told.spans, told.logs) if verbatim else translate(trajectory, told)
@@ -132,37 +132,12 @@ def _export(
     return n
 
 
-_SPANS: Final = "select trace_id, span_id from trajectory_spans where trajectory_id = $id"
-_QUERIES: Final = {
-    "spans": f"from spans where (trace_id, span_id) in ({_SPANS}) order by start_ns, span_id",
-    "logs": f"from logs where (trace_id, span_id) in ({_SPANS}) order by time_ns",
-    "said": "from annotations_latest where trajectory_id = $id order by created, annotation_id",
-    "steps": "select trace_id, span_id, step from trajectory_spans where trajectory_id = $id",
-}
-
-
-def _told(connection: duckdb.DuckDBPyConnection, trajectory_id: str) -> Told:
-    """What the store holds of a trajectory as it was received, and what was said of it since."""
-    found = {
-        name: connection.sql(query, params={"id": trajectory_id}).to_arrow_table()
-        for name, query in _QUERIES.items()
-    }
-    return Told(
-        spans=rows.span_records(found["spans"]),
-        logs=rows.log_records(found["logs"]),
-        annotations=[Annotation(**row) for row in found["said"].to_pylist()],
-        step_of={
-            (row["trace_id"], row["span_id"]): row["step"] for row in found["steps"].to_pylist()
-        },
-    )
-
-
 # --- files -------------------------------------------------------------------------------------
 
 
 @contextmanager
 def _json_lines(path: Path) -> Iterator[Write]:
-    with _replacing(path) as write:
+    with replacing(path) as write:
 
         def write_lines(spans: list[SpanRecord], logs: list[LogRecord]) -> None:
             for message in [otlp.traces_to_json(spans)] + [otlp.logs_to_json(logs)] * bool(logs):
@@ -174,25 +149,12 @@ def _json_lines(path: Path) -> Iterator[Write]:
 @contextmanager
 def _protobuf_lines(path: Path) -> Iterator[Write]:
     """Requests in a row: messages of repeated fields, so that the file is one message again."""
-    with _replacing(path) as write:
+    with replacing(path) as write:
 
         def write_messages(spans: list[SpanRecord], logs: list[LogRecord]) -> None:
             write(otlp.traces_to_protobuf(spans) + otlp.logs_to_protobuf(logs))
 
         yield write_messages
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Callable[[bytes], object]]:
-    """Write a file that is at `path` when all of it is written, and not there if that fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        with draft.open("wb") as file:
-            yield file.write
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 # --- receivers ---------------------------------------------------------------------------------

@@ -69,7 +69,8 @@ def _run(document: _Object, others: Mapping[str, _Object]) -> Records:
     _Teller(transcript, {**others, **_embedded(document)}, frozenset(_ids(document))).tell(document)
     agent = document["agent"]
     transcript.describe(agent_version=agent.get("version"), session_id=document.get("session_id"))
-    transcript.keep(rest(document, "agent", "steps", "session_id"))
+    transcript.keep(rest(document, "agent", "steps", "session_id", "subagent_trajectories"))
+    transcript.keep({"subagent_trajectories": _unmentioned(document) or None})
     transcript.keep({"agent": rest(agent, "name", "version") or None})
     yield from transcript.records()
 
@@ -85,6 +86,13 @@ def _name(document: _Object) -> str | None:
 def _embedded(document: _Object) -> dict[str, _Object]:
     inner = document.get("subagent_trajectories") or ()
     return {id_: item for item in inner for id_ in _ids(item)}
+
+
+def _unmentioned(document: _Object) -> list[_Object]:
+    """Trajectories that a document holds and no result of it refers to: nothing tells of them."""
+    referred = set(_referred(document))
+    inner = document.get("subagent_trajectories") or ()
+    return [item for item in inner if referred.isdisjoint(_ids(item))]
 
 
 class _Teller:
@@ -117,7 +125,7 @@ class _Teller:
         calls = [_call(call) for call in step.get("tool_calls") or ()]
         said = {"role": role, "content": step.get("message")}
         conversation.hear({**said, "tool_calls": calls} if calls else said)
-        self._transcript.note("step", rest(step, "source", "message"))
+        self._transcript.note("step", _noted(step, "source"))
         for result in (step.get("observation") or {}).get("results") or ():
             call_id, content = result.get("source_call_id"), result.get("content")
             conversation.hear({"role": "tool", "tool_call_id": call_id, "content": content})
@@ -126,7 +134,8 @@ class _Teller:
         calls = step.get("tool_calls") or ()
         when_ns = _ns(step.get("timestamp"))
         if step.get("llm_call_count") == 0:
-            self._transcript.note("step", rest(step, "tool_calls", "observation"), at_ns=when_ns)
+            noted = _noted(step, "source", "tool_calls", "observation")
+            self._transcript.note("step", noted, at_ns=when_ns)
             said = {"role": "assistant", "content": step.get("message") or None}
             conversation.hear({**said, "tool_calls": [_call(call) for call in calls]})
         else:
@@ -151,7 +160,7 @@ class _Teller:
     ) -> None:
         metrics = step.get("metrics") or {}
         calls = [_call(call) for call in step.get("tool_calls") or ()]
-        known = ("source", "message", "reasoning_content", "tool_calls", "observation", "metrics")
+        known = ("source", "reasoning_content", "tool_calls", "observation", "metrics")
         conversation.say(
             _text(step.get("message"), calls),
             calls,
@@ -167,9 +176,9 @@ class _Teller:
                 semconv.TOOL_DEFINITIONS: agent.get("tool_definitions"),
             },
             keep={
-                **rest(step, *known, "model_name", "reasoning_effort"),
+                **_noted(step, *known, "model_name", "reasoning_effort"),
                 "metrics": metrics or None,
-                "message": None if isinstance(step.get("message"), str) else step.get("message"),
+                "tool_call_extras": _unanswered(step) or None,
             },
         )
 
@@ -181,6 +190,7 @@ class _Teller:
             arguments=call.get("arguments"),
             keep={
                 **rest(result, "source_call_id", "content"),
+                "content": _structured(result.get("content")),
                 "tool_call_extra": call.get("extra"),
             },
         )
@@ -196,7 +206,11 @@ class _Teller:
             return
         inner = {**self._documents, **_embedded(document)}
         known = ("agent", "steps", "subagent_trajectories")
-        keep = {**rest(document, *known), "agent": rest(document["agent"], "name")}
+        keep = {
+            **rest(document, *known),
+            "agent": rest(document["agent"], "name"),
+            "subagent_trajectories": _unmentioned(document) or None,
+        }
         with self._transcript.inside(span_id), self._transcript.agent(_name(document), keep=keep):
             above = self._above | frozenset(_ids(document))
             _Teller(self._transcript, inner, above).tell(document)
@@ -214,6 +228,27 @@ def _text(message: Any, calls: Sequence[Any]) -> str | None:
     """The words of an answer; an empty message beside tool calls is none."""
     text = text_of(message)
     return None if calls and not text else text
+
+
+def _noted(step: _Object, *known: str) -> dict[str, Any]:
+    """What a step says beside the known; its message only where it is more than a text."""
+    return {**rest(step, *known), "message": _structured(step.get("message"))}
+
+
+def _structured(content: Any) -> Any:
+    """Content that is no plain text, and so would not come back as it was."""
+    return None if isinstance(content, str) else content
+
+
+def _unanswered(step: _Object) -> dict[str, Any]:
+    """What calls without a result say beside name and arguments, by their ids."""
+    results = (step.get("observation") or {}).get("results") or ()
+    answered = {result.get("source_call_id") for result in results}
+    return {
+        call["tool_call_id"]: call["extra"]
+        for call in step.get("tool_calls") or ()
+        if call.get("extra") and call.get("tool_call_id") not in answered
+    }
 
 
 def _ns(told: Any) -> int | None:

@@ -272,10 +272,10 @@ class Transcript:
         span_id: str | None = None,
         at_ns: int | None = None,
     ) -> None:
-        """Keep what has no span of its own as an event of the run."""
+        """Keep what has no span of its own as an event of the agent that is being told of."""
         kept = {key: _scalar(value) for key, value in told.items() if value is not None}
         if kept:
-            self._event(f"{self.prefix}{name}", kept, span_id, at_ns)
+            self._event(f"{self.prefix}{name}", kept, span_id or self._here, at_ns)
 
     # --- what the source's evaluation says ------------------------------------------------------
 

@@ -146,9 +146,16 @@ class TrajectoryStore:
 
     path: Path
 
-    def __init__(self, path: Path) -> None:
-        """Open an existing store; see `open_store`."""
+    def __init__(self, path: Path, *, seals: bool = True) -> None:
+        """Open an existing store; see `open_store`.
+
+        Args:
+            path: Its folder.
+            seals: False where another process seals all the time: what it has not sealed yet is
+                not seen, and no reader waits for it.
+        """
         self.path = path.absolute()
+        self._seals = seals
         if not (self.path / "format.json").exists():
             raise StoreNotFoundError(
                 f"There is no store at {str(path)!r}. Record a first run into it with"
@@ -248,6 +255,8 @@ class TrajectoryStore:
             None when it is; else, where this process cannot write, how long the segments are: what
             the snapshot lacks must be read into memory.
         """
+        if not self._seals:
+            return None
         lengths = sealing.lengths(self.path)
         current = snapshot.newest(self.path)
         if sealing.is_covered(self.path, lengths, current) and not current.open:

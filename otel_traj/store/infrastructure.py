@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import tomllib
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,13 +25,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from otel_traj.errors import ConfigurationError, UnknownNameError
-from otel_traj.store import locks, sealing, snapshot
+from otel_traj.store import locks, rules, sealing, snapshot
 from otel_traj.wal import sync_folder, ulid
 
 if TYPE_CHECKING:
     from otel_traj.store import TrajectoryStore
 
 _WAIT_S: Final = 10.0
+_SHOWN: Final = 20
+"""So many names a message lists."""
 
 
 class ErrorClass(NamedTuple):
@@ -47,7 +50,7 @@ class ErrorClass(NamedTuple):
     @property
     def name(self) -> str:
         """How a user names it."""
-        return f"{self.tool_name}: {self.signature}"
+        return _name(self.tool_name, self.signature)
 
 
 def classes(store: TrajectoryStore) -> tuple[ErrorClass, ...]:
@@ -57,6 +60,16 @@ def classes(store: TrajectoryStore) -> tuple[ErrorClass, ...]:
         " where signature is not null order by n_calls desc, tool_name, signature"
     ).fetchall()
     return tuple(ErrorClass(*row) for row in rows)
+
+
+def confirmed(store: TrajectoryStore) -> tuple[ErrorClass, ...]:
+    """The classes that `rules.toml` has, also those that no call shows any more."""
+    shown = {(known.tool_name, known.signature): known for known in classes(store)}
+    return tuple(
+        shown.get((rule.tool, rule.signature))
+        or ErrorClass(rule.tool, rule.signature, 0, 0, 0, is_proposed=False, is_confirmed=True)
+        for rule in rules.load(store.path).infrastructure
+    )
 
 
 def chosen(known: Sequence[ErrorClass], text: str) -> ErrorClass:
@@ -76,7 +89,16 @@ def chosen(known: Sequence[ErrorClass], text: str) -> ErrorClass:
         if match:
             names = "; ".join(c.name for c in match[:5])
             raise ConfigurationError(f"{text!r} is {len(match)} classes of errors: {names}")
-    raise UnknownNameError("class of errors", text, [c.name for c in known])
+    raise UnknownNameError("class of errors", text, [c.name for c in known[:_SHOWN]])
+
+
+def command(tool: str, signature: str) -> str:
+    """What to type to confirm a class."""
+    return f"otel-traj annotate --infrastructure {shlex.quote(_name(tool, signature))}"
+
+
+def _name(tool: str, signature: str) -> str:
+    return f"{tool}: {signature}"
 
 
 def confirm(store: Path, tool: str, signature: str) -> bool:

@@ -54,6 +54,21 @@ of_steps as (
     group by runs.agent_name
 ),
 
+-- Whose fault an error is that looks like the harness's is told once it is confirmed.
+of_errors as (
+    select
+        runs.agent_name,
+        count(*) filter (where error_classes.is_confirmed or error_classes.is_proposed) as n_harness,
+        count(*) filter (where error_classes.is_confirmed) as n_confirmed
+    from failed_calls
+    join runs on runs.trajectory_id = failed_calls.trajectory_id
+    join error_classes
+        on
+            error_classes.tool_name = failed_calls.tool_name
+            and error_classes.signature = failed_calls.signature
+    group by runs.agent_name
+),
+
 counted as (
     select
         of_runs.agent_name,
@@ -72,9 +87,12 @@ counted as (
         of_steps.n_reasoning,
         of_steps.n_arguments,
         of_steps.n_result,
-        of_steps.n_effect
+        of_steps.n_effect,
+        of_errors.n_harness,
+        of_errors.n_confirmed
     from of_runs
     left join of_steps on of_steps.agent_name is not distinct from of_runs.agent_name
+    left join of_errors on of_errors.agent_name is not distinct from of_runs.agent_name
 ),
 
 told as (
@@ -92,7 +110,8 @@ told as (
             {'what': 'reasoning', 'of': 'model call', 'n': n_llm, 'n_told': n_reasoning},
             {'what': 'arguments', 'of': 'tool call', 'n': n_tools, 'n_told': n_arguments},
             {'what': 'result', 'of': 'tool call', 'n': n_tools, 'n_told': n_result},
-            {'what': 'effect', 'of': 'tool call', 'n': n_tools, 'n_told': n_effect}
+            {'what': 'effect', 'of': 'tool call', 'n': n_tools, 'n_told': n_effect},
+            {'what': 'fault', 'of': 'failed call', 'n': n_harness, 'n_told': n_confirmed}
         ]) as thing
     from counted
 ),
@@ -114,14 +133,15 @@ advice as (
         ('reasoning', 'a model and an instrumentation that tell it; many do not'),
         ('arguments', 'turn on content capture of the instrumentation'),
         ('result', 'turn on content capture, or wrap the tool with otel_traj.tool'),
-        ('effect', 'otel_traj.tool(effect=...): read, idempotent or effect')
+        ('effect', 'otel_traj.tool(effect=...): read, idempotent or effect'),
+        ('fault', 'otel-traj annotate --infrastructure lists and confirms such errors')
     ) as remedies(what, remedy)
 )
 
 select
     told.agent_name,  -- agent at the top of the run; NULL: no agent is named
     told.thing.what as what,  -- what can be told
-    told.thing.of as of,  -- of what: run, ended run, model call or tool call
+    told.thing.of as of,  -- of what: run, ended run, model call, tool call or failed call
     told.thing.n as n,  -- how many there are
     told.thing.n_told as n_told,  -- those of which it is told
     told.thing.n_told / told.thing.n as share,  -- in [0, 1]

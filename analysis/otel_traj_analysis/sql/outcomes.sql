@@ -6,11 +6,21 @@
 -- parameters: min_runs (int, default 1): tasks with fewer attempts are left out
 --     agent (text, default null): only trajectories of this agent
 
-with chosen as (
+with broken as (
+    select failed_calls.trajectory_id
+    from failed_calls
+    join infrastructure
+        on
+            infrastructure.tool_name = failed_calls.tool_name
+            and infrastructure.signature = failed_calls.signature
+),
+
+chosen as (
     select
         coalesce(task_id, task) as task,
         case
             when relation in ('fork', 'replay', 'subagent') then 'derived'
+            when trajectory_id in (select trajectory_id from broken) then 'error'
             when outcome_source = 'builtin' then 'unjudged'
             else outcome
         end as verdict,
@@ -54,7 +64,7 @@ select
     n_success,  -- judged: reached what was asked
     n_partial,  -- judged: reached some of it; no success in the rate
     n_failure,  -- judged: did not reach it
-    n_error,  -- judged: harness or provider broke it; left out of the rate
+    n_error,  -- harness or provider broke it, as was said or confirmed; left out of the rate
     n_unknown,  -- judged: cannot be told; left out of the rate
     n_unjudged,  -- nobody judged these; n_only_completed + n_only_crashed + n_only_open
     n_only_completed,  -- unjudged, ended without an error: not known to be a success

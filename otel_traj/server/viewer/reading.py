@@ -1,0 +1,154 @@
+"""One store, read for the viewer: cursors with a deadline, and texts without secrets."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+import duckdb
+
+from otel_traj.errors import OtelTrajError, StoreDamagedError
+from otel_traj.model import Trajectory
+from otel_traj.redaction import Redaction
+from otel_traj.store import TrajectoryStore, sealing, snapshot, views
+from otel_traj_exporters import redacting
+
+_T = TypeVar("_T")
+
+DEADLINE_S: Final = 20.0
+"""How long one question may take; a viewer that asks for more is told to narrow it."""
+
+_KEPT_RUNS: Final = 8
+"""Trajectories that stay in memory: who looks at one asks for it again and again."""
+
+_KEPT_TEXT: Final = 64 * 1024 * 1024
+"""Larger ones are read again."""
+
+
+class TooSlowError(OtelTrajError):
+    """A question was given up."""
+
+
+class Reader:
+    """Answers from the newest snapshot. Safe to share between threads.
+
+    Attributes:
+        store: What is read.
+        redaction: What is replaced on the way out.
+    """
+
+    def __init__(self, store: TrajectoryStore, redaction: Redaction) -> None:
+        self.store = store
+        self.redaction = redaction
+        self._mutex = threading.Lock()  # protects the trajectories that are kept
+        self._runs: OrderedDict[tuple[str, str], Trajectory] = OrderedDict()
+
+    def version(self) -> str:
+        """Changes whenever an answer may; taken before it is read, so it never names a later one."""
+        self.store.connection()  # what was recorded before counts too
+        rules = self.store.path / "rules.toml"
+        told = (
+            snapshot.numbers(self.store.path)[-1:],
+            rules.read_bytes() if rules.exists() else b"",
+            sealing.lengths(self.store.path),
+        )
+        return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+
+    def read(self, ask: Callable[[duckdb.DuckDBPyConnection], _T]) -> _T:
+        """An answer from one snapshot; from the next one where files of the first were erased.
+
+        Raises:
+            TooSlowError: It took longer than `DEADLINE_S`.
+            StoreDamagedError: A file cannot be read.
+        """
+        while True:
+            before = snapshot.numbers(self.store.path)[-1:]
+            cursor = self.store.connection()
+            try:
+                with _deadline(cursor), views.reading_files(self.store.path):
+                    return ask(cursor)
+            except StoreDamagedError:
+                if snapshot.numbers(self.store.path)[-1:] == before:
+                    raise
+
+    def trajectory(self, trajectory_id: str) -> Trajectory:
+        """One trajectory with its steps and file changes, redacted.
+
+        Args:
+            trajectory_id: As `TrajectoryStore.trajectory` takes it.
+
+        Raises:
+            TrajectoryNotFoundError: There is none; the message lists what is near.
+        """
+        key = (self.version(), trajectory_id)
+        with self._mutex:
+            if key in self._runs:
+                self._runs.move_to_end(key)
+                return self._runs[key]
+        stored = self.store.trajectory(trajectory_id)
+        found = redacting.trajectory(self.redaction, stored)
+        if found.trajectory_id != stored.trajectory_id:  # it must be found by what is shown
+            found = dataclasses.replace(found, trajectory_id=stored.trajectory_id)
+        if _text_of(found) <= _KEPT_TEXT:
+            with self._mutex:
+                self._runs[key] = found
+                while len(self._runs) > _KEPT_RUNS:
+                    self._runs.popitem(last=False)
+        return found
+
+    def shown(self, key: str, value: Any) -> Any:
+        """A value as it may be shown.
+
+        Args:
+            key: Attribute or column that holds it.
+            value: The value; None where it is unknown.
+        """
+        return value if value is None else self.redaction.value(key, value)
+
+
+def rows(
+    cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, object]
+) -> list[dict[str, Any]]:
+    """The rows of a query by the names of their columns."""
+    found = cursor.execute(sql, dict(parameters))
+    names = [column[0] for column in found.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def iso(moment: datetime | None) -> str | None:
+    """A time as the API writes it: ISO 8601 in UTC, microseconds."""
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _text_of(run: Trajectory) -> int:
+    """About how many characters a trajectory has."""
+    return sum(
+        len(text)
+        for step in run.steps
+        for text in (step.result, step.model_saw, step.new_messages, step.output, step.arguments)
+        if text
+    ) + sum(len(c.content_before or "") + len(c.content_after or "") for c in run.file_changes)
+
+
+@contextlib.contextmanager
+def _deadline(cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    timer = threading.Timer(DEADLINE_S, cursor.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except duckdb.InterruptException as error:
+        raise TooSlowError(
+            f"This took longer than {DEADLINE_S:g} s and was given up: narrow it, for instance to"
+            " a time range"
+        ) from error
+    finally:
+        timer.cancel()
