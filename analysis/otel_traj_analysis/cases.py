@@ -39,6 +39,7 @@ import duckdb
 
 from otel_traj.errors import ConfigurationError, MissingExtraError, OtelTrajError, UnknownNameError
 from otel_traj.store import schema
+from otel_traj.store.attempts import COMPUTED
 from otel_traj_analysis import load, runner
 from otel_traj_analysis.header import Analysis
 
@@ -147,7 +148,7 @@ def fill(connection: duckdb.DuckDBPyConnection, view: str, rows: Sequence[Row]) 
     Raises:
         UnknownNameError: There is no such view, it is computed, or it has no such column.
     """
-    given = schema.VIEW_COLUMNS.keys() - runner.COMPUTED
+    given = schema.VIEW_COLUMNS.keys() - COMPUTED.keys()
     if view not in given:
         raise UnknownNameError("view", view, given)
     defaults = _defaults(view)
