@@ -1,4 +1,4 @@
-"""Write the pages of docs/ that are taken from the code; `--check` only compares."""
+"""Write the pages of docs/, and what else is taken from the code; `--check` only compares."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 
 from otel_traj import analysis
 from otel_traj.cli import main as command_line
+from otel_traj.server.viewer import app as viewer_api
 from otel_traj.store import schema
 
 DOCS = Path(__file__).parent
@@ -169,6 +170,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "schema.md": schema_page,
     "cli.md": command_page,
     "analyses.md": analysis_page,
+    "../ui/openapi.json": viewer_api.document,
 }
 
 

@@ -1,20 +1,26 @@
-"""What the port of the viewer and API serves so far: health, figures, and traces as Jaeger does."""
+"""What the port of the viewer serves: viewer and API, health, figures, traces as Jaeger does."""
 
 from __future__ import annotations
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from otel_traj.server.jaeger.http import JaegerApi
 from otel_traj.server.keeper import SealerKeeper
 from otel_traj.server.metrics import CONTENT_TYPE
 from otel_traj.server.receiver import Receiver
+from otel_traj.server.viewer import Viewer
 
 
-def application(receiver: Receiver, keeper: SealerKeeper, jaeger: JaegerApi) -> Starlette:
-    """The ASGI application; `/health` is open to everybody, the rest asks for the token."""
+def application(
+    receiver: Receiver, keeper: SealerKeeper, jaeger: JaegerApi, viewer: Viewer
+) -> Starlette:
+    """The ASGI application.
+
+    `/health` and the viewer's own files are open to everybody, the rest asks for the token.
+    """
 
     async def health(_: Request) -> Response:
         status = "stopping" if receiver.is_stopping else "ok" if keeper.is_running else "degraded"
@@ -27,5 +33,10 @@ def application(receiver: Receiver, keeper: SealerKeeper, jaeger: JaegerApi) -> 
         return Response(receiver.metrics.text(), media_type=CONTENT_TYPE)
 
     return Starlette(
-        routes=[Route("/health", health), Route("/metrics", metrics), *jaeger.routes()]
+        routes=[
+            Route("/health", health),
+            Route("/metrics", metrics),
+            *jaeger.routes(),
+            Mount("/", viewer),
+        ]
     )

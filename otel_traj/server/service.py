@@ -26,6 +26,7 @@ from otel_traj.server.listeners import CROWD, Address, GrpcListener, HttpListene
 from otel_traj.server.metrics import Metrics
 from otel_traj.server.otlp_http import OtlpHttp
 from otel_traj.server.receiver import Limits, Receiver
+from otel_traj.server.viewer import Viewer
 
 SEAL_S: Final = 60.0
 """How long the last seal may take before the service ends without waiting for it."""
@@ -41,7 +42,7 @@ class Settings:
     Attributes:
         store: The store's folder; made if there is none.
         otlp_grpc, otlp_http: Where OTLP comes in; None for nowhere.
-        http: Where `/health`, `/metrics` and Jaeger's query API are; None for nowhere.
+        http: Where the viewer, `/health`, `/metrics` and Jaeger's query API are; None for nowhere.
         jaeger_http: Where Jaeger's query API is as well, alone; None for nowhere.
         jaeger_storage: Where a Jaeger server reads the store over gRPC; None for nowhere.
         tls: All listeners speak it if given.
@@ -173,9 +174,10 @@ async def _listen(
     reader = Reader(settings.store, settings.shown)
     reading = (threads, receiver.is_known, settings.service_from)
     jaeger = JaegerApi(reader, *reading)
+    viewer = Viewer(settings.store, settings.shown, threads, receiver.is_known)
     for address, application in (
         (settings.otlp_http, OtlpHttp(receiver)),
-        (settings.http, OwnHost(app.application(receiver, keeper, jaeger), settings.http)),
+        (settings.http, OwnHost(app.application(receiver, keeper, jaeger, viewer), settings.http)),
         (settings.jaeger_http, OwnHost(jaeger.application(), settings.jaeger_http)),
     ):
         if address:

@@ -1,4 +1,4 @@
-"""The HTTP API under the viewer: `/api/ot/v1/*`, its OpenAPI document, and the viewer's own files.
+"""The viewer and the HTTP API under it: `/api/ot/v1/*`, and the files that the wheel brings.
 
     request -> `guard` (who may ask, how often)  -> `routes` (what is asked, by name and type)
             -> `listing`, `spans`, `transcript` ... (what a store says, as `answers` declares it)
@@ -6,3 +6,59 @@
 Everything is read through `reading.Reader`, on threads, from one snapshot each; every text is
 redacted on its way out. Names and types are public: docs/viewer-api.md, ui/openapi.json.
 """
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from otel_traj.redaction import Redaction
+from otel_traj.server.jaeger.threads import Threads
+
+
+class Viewer:
+    """An ASGI application that is loaded when the first request comes: half a second of imports."""
+
+    def __init__(
+        self,
+        store: Path,
+        redaction: Redaction,
+        threads: Threads,
+        is_known: Callable[[str | None], bool],
+        *,
+        seals: bool = False,
+    ) -> None:
+        """Show a store.
+
+        Args:
+            store: Its folder.
+            redaction: What is replaced on the way out.
+            threads: What it is read on.
+            is_known: Whether a header `Authorization` shows what is asked for.
+            seals: Whether what was recorded is sealed before it is read; else another process does.
+        """
+        self._store = store
+        self._redaction = redaction
+        self._threads = threads
+        self._is_known = is_known
+        self._seals = seals
+        self._loading = asyncio.Lock()
+        self._app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        async with self._loading:
+            if self._app is None:
+                self._app = await self._threads.call(self._load)
+        await self._app(scope, receive, send)
+
+    def _load(self) -> ASGIApp:
+        from otel_traj.server.viewer.app import viewer
+        from otel_traj.server.viewer.reading import Reader
+        from otel_traj.store import TrajectoryStore
+
+        store = TrajectoryStore(self._store, seals=self._seals)
+        return viewer(Reader(store, self._redaction), self._threads, self._is_known)

@@ -25,11 +25,12 @@ class Problem(TypedDict):
 class Meta(TypedDict):
     """What is looked at, and what this server can do.
 
-    `version` is that of otel-traj; `snapshot` changes with every answer that may; `schema` is a
-    hash of the names and types of this API.
+    `version` is that of otel-traj, null in a checkout; `snapshot` changes with every answer that
+    may; `schema` is a hash of the names and types of this API. `fields` are those of the query
+    language, with what each compares with: text, word, number or seconds.
     """
 
-    version: str
+    version: str | None
     store: str
     snapshot: str
     schema: str

@@ -32,6 +32,7 @@ _NUMBERS: Final[Mapping[str, str]] = {
     "reward": "t.reward",
 }
 
+
 def _is(column: str) -> str:
     return f"lower({column}) like {{p}} escape '\\'"
 
@@ -172,7 +173,9 @@ def _add(found: Condition, term: Term) -> None:
     else:
         found.add(_TEXTS[term.field], p=pattern(term.value))
     if term.is_negated:
-        found.parts[n:] = [f"not coalesce({' and '.join(f'({p})' for p in found.parts[n:])}, false)"]
+        found.parts[n:] = [
+            f"not coalesce({' and '.join(f'({p})' for p in found.parts[n:])}, false)"
+        ]
 
 
 def _add_range(found: Condition, sql: str, bounds: Range) -> None:

@@ -164,7 +164,8 @@ with near as (
     union all
     select trajectory_id, 'child' from live.trajectories where parent_trajectory_id = $id
     union all
-    select trajectory_id, 'conversation' from live.trajectories where conversation_id = $conversation
+    select trajectory_id, 'conversation' from live.trajectories
+        where conversation_id = $conversation
     union all
     select trajectory_id, 'task' from live.trajectories where task_id = $task
 ), first as (

@@ -175,9 +175,7 @@ def compared(field: str, operator: Operator, value: str, at: int = 0) -> str | R
     if operator != ":":
         raise SearchError(f"'{field}' is no number: write {field}:{value}", at)
     if kind == "word" and value.lower() not in WORDS[field]:
-        raise SearchError(
-            f"No {field} is '{value}'. There is: {', '.join(WORDS[field])}", at
-        )
+        raise SearchError(f"No {field} is '{value}'. There is: {', '.join(WORDS[field])}", at)
     return value.lower() if kind == "word" else value
 
 

@@ -84,9 +84,11 @@ def _decoded(sort: str, cursor: str) -> tuple[Any, str]:
     try:
         told = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
         given, value, trajectory_id = told
-        if given == sort and isinstance(value, str | int | float | None) and type(
-            trajectory_id
-        ) is str:
+        if (
+            given == sort
+            and isinstance(value, str | int | float | None)
+            and type(trajectory_id) is str
+        ):
             return value, trajectory_id
     except (ValueError, TypeError):
         pass
@@ -284,9 +286,7 @@ def facets(reader: Reader, filters: Filters, fields: Iterable[str]) -> Facets:
     wanted = tuple(dict.fromkeys(fields))
     unknown = [name for name in wanted if name not in (*FACETS, *HISTOGRAMS)]
     if unknown:
-        raise InputError(
-            f"No field '{unknown[0]}'. There is: {', '.join((*FACETS, *HISTOGRAMS))}"
-        )
+        raise InputError(f"No field '{unknown[0]}'. There is: {', '.join((*FACETS, *HISTOGRAMS))}")
 
     def ask(cursor: duckdb.DuckDBPyConnection) -> Facets:
         [(total,)] = cursor.execute(*_count(filters)).fetchall()
@@ -304,9 +304,7 @@ def facets(reader: Reader, filters: Filters, fields: Iterable[str]) -> Facets:
     return reader.read(ask)
 
 
-def _facet(
-    reader: Reader, cursor: duckdb.DuckDBPyConnection, filters: Filters, name: str
-) -> Facet:
+def _facet(reader: Reader, cursor: duckdb.DuckDBPyConnection, filters: Filters, name: str) -> Facet:
     others = filters.without(name)
     where = others.condition()
     source = _JUDGED if name == "outcome" or others.needs_judgement else _LIVE
@@ -386,9 +384,11 @@ def _by_size(sql: str, smallest: float) -> Callable[..., Histogram]:
         counted = _values(cursor, filters, bucket)
         if not counted:
             return {"edges": [], "counts": [], "failed": []}
-        high = counted[-1][0]
-        edges = [0.0] + [smallest * 10 ** (k / _PER_DECADE) for k in range(high + 1)]
-        return _histogram(edges, counted, 0)
+        low, high = counted[0][0], counted[-1][0]
+        edges = [
+            0.0 if k == 0 else smallest * 10 ** ((k - 1) / _PER_DECADE) for k in range(high + 2)
+        ]
+        return _histogram(edges[low:], counted, low)
 
     return histogram
 

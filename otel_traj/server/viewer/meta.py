@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import json
 from importlib import metadata
+from typing import Any
 
 import duckdb
 
@@ -25,7 +24,7 @@ def meta(reader: Reader, document: str) -> Meta:
         document: The OpenAPI document, as text.
     """
 
-    def ask(cursor: duckdb.DuckDBPyConnection) -> tuple[object, ...]:
+    def ask(cursor: duckdb.DuckDBPyConnection) -> tuple[Any, ...]:
         [told] = cursor.execute(
             "select min(start_time), max(start_time), count(*), coalesce(sum(n_spans), 0)::bigint"
             " from live.trajectories"
@@ -34,7 +33,7 @@ def meta(reader: Reader, document: str) -> Meta:
 
     earliest, latest, n_trajectories, n_spans = reader.read(ask)
     return {
-        "version": metadata.version("otel-traj"),
+        "version": _version(),
         "store": reader.store.path.name,
         "snapshot": reader.version(),
         "schema": hashlib.sha256(document.encode()).hexdigest()[:16],
@@ -46,3 +45,11 @@ def meta(reader: Reader, document: str) -> Meta:
         "is_redacted": bool(reader.redaction),
         "fields": dict(FIELDS),
     }
+
+
+def _version() -> str | None:
+    """Of otel-traj; None in a checkout that is not installed."""
+    try:
+        return metadata.version("otel-traj")
+    except metadata.PackageNotFoundError:
+        return None

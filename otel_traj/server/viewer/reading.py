@@ -50,7 +50,7 @@ class Reader:
         self._runs: OrderedDict[tuple[str, str], Trajectory] = OrderedDict()
 
     def version(self) -> str:
-        """Changes whenever an answer may; taken before it is read, so it never names a later one."""
+        """Changes whenever an answer may; taken before that is read, it never names a later one."""
         self.store.connection()  # what was recorded before counts too
         rules = self.store.path / "rules.toml"
         told = (

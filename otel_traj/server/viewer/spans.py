@@ -3,7 +3,6 @@
 Rows stand in order of arrival, so those that come later do not renumber the others; what has only
 started comes last. A run of more than `MOST` spans is sent from the top down.
 """
-# ruff: noqa: S608 - what is put into this SQL are our own texts and quoted ids
 
 from __future__ import annotations
 
@@ -42,7 +41,7 @@ with own as (
         arg_min(status, step) as status, sum(input_tokens)::bigint as tin,
         sum(output_tokens)::bigint as tout, sum(cost_usd) as cost,
         sum(len(security_flags))::bigint as flag
-    from live.steps where trajectory_id = $id group by trace_id, span_id
+    from live.steps where trajectory_id = $id and kind <> 'user' group by trace_id, span_id
 ), found as (
     select s.*, m.step
     from (
@@ -53,7 +52,8 @@ with own as (
         from live.trajectory_spans where trajectory_id = $id
     ) m using (trace_id, span_id)
 )
-select f.trace_id, f.span_id, f.parent_span_id, f.start_ns, coalesce(f.end_ns, -1)::bigint as end_ns, coalesce(f.step, -1)::bigint as step,
+select f.trace_id, f.span_id, f.parent_span_id, f.start_ns,
+    coalesce(f.end_ns, -1)::bigint as end_ns, coalesce(f.step, -1)::bigint as step,
     f.name, f.service as svc,
     case
         when own.kind is not null and own.kind <> 'other' then own.kind

@@ -1,0 +1,60 @@
+"""The application: API, OpenAPI document, and the viewer's files, behind the guard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.types import ASGIApp
+
+from otel_traj.server.jaeger.threads import Threads
+from otel_traj.server.viewer import pages, problems, routes
+from otel_traj.server.viewer.guard import Guard
+from otel_traj.server.viewer.reading import Reader
+
+API_VERSION: Final = "1"
+"""In the path; names and types of a version are only added to."""
+
+
+def viewer(reader: Reader, threads: Threads, is_known: Callable[[str | None], bool]) -> ASGIApp:
+    """The viewer and the API under it.
+
+    Args:
+        reader: Reads the store.
+        threads: What it reads on.
+        is_known: Whether a header `Authorization` shows what is asked for.
+    """
+    return Guard(_application(reader, threads), is_known)
+
+
+def document() -> str:
+    """The OpenAPI document of the API, as JSON text."""
+    return json.dumps(_document(routes.router()), indent=1, sort_keys=True) + "\n"
+
+
+def _application(reader: Reader, threads: Threads) -> FastAPI:
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.reading = routes.Reading(reader, threads, document)
+    app.include_router(routes.router())
+    pages.add(app)
+    problems.install(app)
+    return app
+
+
+def _document(router: Any) -> dict[str, Any]:
+    """What FastAPI tells, without the errors that it thinks it answers with."""
+    told: dict[str, Any] = get_openapi(
+        title="otel-traj viewer API",
+        version=API_VERSION,
+        description="Trajectories of a store, read-only. docs/viewer-api.md",
+        routes=router.routes,
+    )
+    for path in told["paths"].values():
+        for operation in path.values():
+            operation["responses"].pop("422", None)
+    for name in ("HTTPValidationError", "ValidationError"):
+        told["components"]["schemas"].pop(name, None)
+    return told
