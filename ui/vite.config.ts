@@ -2,7 +2,7 @@ import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
 
 // `otel-traj serve` answers the API; `npm run dev` passes requests on to it.
-const API = process.env.OTEL_TRAJ_URL ?? "http://127.0.0.1:7788";
+const API = "http://127.0.0.1:7788";
 
 export default defineConfig({
   plugins: [react()],

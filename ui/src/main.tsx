@@ -1,3 +1,30 @@
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
+import { ApiError } from "./api/client";
+import { App } from "./App";
+import { show } from "./frame/settings";
+import "./styles/tokens.css";
+import "./styles/base.css";
+import "./styles/list.css";
+import "./styles/run.css";
 
-createRoot(document.getElementById("root") as HTMLElement).render(<main>otel-traj</main>);
+const client = new QueryClient({
+  defaultOptions: {
+    queries: {
+      staleTime: 30_000,
+      refetchOnWindowFocus: false,
+      // What was refused stays refused; a server that was not reached may be back.
+      retry: (n, error) => n < 1 && error instanceof ApiError && error.status === 0,
+    },
+  },
+});
+
+show();
+createRoot(document.getElementById("root") as HTMLElement).render(
+  <StrictMode>
+    <QueryClientProvider client={client}>
+      <App />
+    </QueryClientProvider>
+  </StrictMode>,
+);

@@ -1,0 +1,80 @@
+import { useState } from "react";
+import { Link, Redirect, Route, Switch, useLocation } from "wouter";
+import { SingleKeys, useKeys } from "./frame/keys";
+import { change, useSettings } from "./frame/settings";
+import { ListPage } from "./pages/ListPage";
+import { RunPage } from "./pages/RunPage";
+import { SettingsPage } from "./pages/SettingsPage";
+import { Help } from "./parts/Help";
+
+export function App() {
+  const settings = useSettings();
+  return (
+    <SingleKeys value={settings.hasSingleKeys}>
+      <a className="skip" href="#main">
+        Skip to the content
+      </a>
+      <Top />
+      <Switch>
+        <Route path="/">
+          <Redirect to="/t" replace />
+        </Route>
+        <Route path="/t" component={ListPage} />
+        <Route path="/t/:id">{({ id }) => <RunPage id={decodeURIComponent(id)} key={id} />}</Route>
+        <Route path="/settings" component={SettingsPage} />
+        <Route>
+          <main id="main" className="page note">
+            <h1>There is no such page</h1>
+            <p>
+              <Link href="/t">All runs</Link>
+            </p>
+          </main>
+        </Route>
+      </Switch>
+    </SingleKeys>
+  );
+}
+
+function Top() {
+  const [isHelp, setHelp] = useState(false);
+  const [, go] = useLocation();
+  useKeys([
+    { keys: ["?"], label: "What keys do", run: () => setHelp(true) },
+    { keys: ["g t"], label: "All runs", run: () => go("/t") },
+    { keys: ["g ,"], label: "Settings", run: () => go("/settings") },
+  ]);
+  return (
+    <header className="top">
+      <Link href="/t" className="brand">
+        otel-traj
+      </Link>
+      <nav aria-label="Pages">
+        <Link href="/t" className={(isActive) => (isActive ? "active" : "")}>
+          Runs
+        </Link>
+      </nav>
+      <span className="grow" />
+      <ThemeButton />
+      <Link href="/settings" className="plain-link">
+        Settings
+      </Link>
+      <button type="button" onClick={() => setHelp(true)} aria-keyshortcuts="?">
+        Keys <kbd>?</kbd>
+      </button>
+      {isHelp && <Help onClose={() => setHelp(false)} />}
+    </header>
+  );
+}
+
+const NEXT = { system: "light", light: "dark", dark: "system" } as const;
+
+function ThemeButton() {
+  const { theme } = useSettings();
+  const name = { system: "as the system", light: "light", dark: "dark" }[theme];
+  return (
+    <button type="button" onClick={() => change({ theme: NEXT[theme] })} title={`Theme: ${name}`}>
+      <span aria-hidden="true">{{ system: "◐", light: "☀", dark: "☾" }[theme]}</span>
+      <span className="sr">Theme: {name}</span>
+    </button>
+  );
+}

@@ -1,0 +1,80 @@
+/** Asks the API; what it answers is typed by its own OpenAPI document (`npm run api`). */
+
+import type { components } from "./schema";
+
+type Schemas = components["schemas"];
+export type Meta = Schemas["Meta"];
+export type Run = Schemas["TrajectoryRow"];
+export type RunPage = Schemas["TrajectoryPage"];
+export type RunHeader = Schemas["TrajectoryHeader"];
+export type Facets = Schemas["Facets"];
+export type Histogram = Schemas["Histogram"];
+export type SpanColumns = Schemas["Spans"];
+export type Verdict = Schemas["Verdict"];
+
+const ROOT = "/api/ot/v1";
+
+export type Parameters = Readonly<
+  Record<string, string | number | readonly string[] | null | undefined>
+>;
+
+/** Why there is no answer. `status` is 0 where the server was not reached. */
+export class ApiError extends Error {
+  readonly status: number;
+  readonly title: string;
+
+  constructor(status: number, title: string, detail: string) {
+    super(detail);
+    this.status = status;
+    this.title = title;
+  }
+}
+
+export function url(path: string, parameters: Parameters = {}): string {
+  const asked = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) {
+    if (value === null || value === undefined || value === "") continue;
+    if (typeof value === "object") for (const one of value) asked.append(name, one);
+    else asked.set(name, String(value));
+  }
+  const query = asked.toString();
+  return `${ROOT}${path}${query === "" ? "" : `?${query}`}`;
+}
+
+export async function get<T>(
+  path: string,
+  parameters: Parameters = {},
+  signal?: AbortSignal,
+): Promise<T> {
+  const answer = await reached(url(path, parameters), signal);
+  return (await answer.json()) as T;
+}
+
+export async function getText(address: string, signal?: AbortSignal): Promise<string> {
+  return (await reached(address, signal)).text();
+}
+
+async function reached(address: string, signal?: AbortSignal): Promise<Response> {
+  let answer: Response;
+  try {
+    answer = await fetch(address, { signal: signal ?? null, credentials: "same-origin" });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError(
+      0,
+      "The server does not answer",
+      "Is it still running? Start it again with: otel-traj view",
+    );
+  }
+  if (answer.ok) return answer;
+  throw await problemOf(answer);
+}
+
+async function problemOf(answer: Response): Promise<ApiError> {
+  try {
+    const told = (await answer.json()) as Partial<Schemas["Problem"]>;
+    return new ApiError(answer.status, told.title ?? answer.statusText, told.detail ?? "");
+  } catch {
+    return new ApiError(answer.status, answer.statusText || `HTTP ${answer.status}`, "");
+  }
+}

@@ -1,0 +1,3 @@
+export function RunPage({ id }: { id: string }) {
+  return <main id="main">{id}</main>;
+}
