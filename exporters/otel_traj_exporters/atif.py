@@ -37,11 +37,11 @@ _KEPT: Final = "atif."
 """Under which attributes and events the importer keeps what has no name in the conventions."""
 
 _JSON: Final = frozenset({
-    "agent", "content", "extra", "final_metrics", "message", "metrics", "observation",
+    "agent", "content", "extra", "final_metrics", "message", "metrics", "observation", "result",
     "subagent_trajectories", "subagent_trajectory_ref", "tool_call_extra", "tool_call_extras",
     "tool_calls", "tool_definitions",
 })  # fmt: skip
-"""What is kept as JSON text; everything else is kept as it was."""
+"""What is kept as JSON text; everything else is kept as it was, and so is the content of events."""
 
 _STEP: Final = (
     "step_id", "timestamp", "source", "model_name", "reasoning_effort", "message",
@@ -108,7 +108,7 @@ class _Source:
         """What an ATIF document said that stands in events of a name beside a span, in order."""
         for event in self.events:
             if event.event_name == f"{_KEPT}{name}" and (event.trace_id, event.span_id) == key:
-                yield _decoded(event.attributes)
+                yield _decoded(event.attributes, _JSON - {"content"})
 
     def agent_above(self, step: Step) -> Key:
         """The span of the agent's invocation that a step is in; of the step where none is told."""
@@ -149,8 +149,8 @@ def _kept(attributes: Mapping[str, Any]) -> _Object:
     )
 
 
-def _decoded(kept: Mapping[str, Any]) -> _Object:
-    return {key: json.loads(value) if key in _JSON else value for key, value in kept.items()}
+def _decoded(kept: Mapping[str, Any], as_json: frozenset[str] = _JSON) -> _Object:
+    return {key: json.loads(value) if key in as_json else value for key, value in kept.items()}
 
 
 # --- documents ---------------------------------------------------------------------------------
@@ -311,10 +311,20 @@ class _Conversation:
         self._told: list[_Object] = []
         self._step_of: dict[int, _Object] = {}  # number of a step -> what tells it
         self._result_of: dict[int, _Object] = {}  # number of a tool's step -> its result
+        self._requests = {step.span_id for step in agent.steps if step.kind == "llm"}
         self._executed_ids = {step.tool_call_id for step in agent.steps}
         self._answered: set[str | None] = set()  # ids of calls whose results are told
+        self._asked_ids: set[str | None] = set()  # ids of calls that the model asked for
+        self._answers: list[Any] = []  # what the model answered
         self._unasked: list[Step] = []  # executed, and no model call asked for it
         self._notes = deque(source.noted("step", agent.key))
+        self._dispatched_ids = {
+            call["tool_call_id"]
+            for note in self._notes
+            if note.get("llm_call_count") == 0
+            for call in note.get("tool_calls", ())
+        }
+        self._results = deque(told["result"] for told in source.noted("result", agent.key))
         self._results_noted = 0  # results that a note told and the next messages repeat
         self._instructions: str | None = None
         self._tell()
@@ -337,15 +347,14 @@ class _Conversation:
         ]
         for caller in (*(step.parent_step for step in sub.steps), *reversed(delegated)):
             if caller in self._result_of:
-                return self._result_of[caller]
+                return self._shown(self._step_of[caller], self._result_of[caller])
         before = [n for n in self._step_of if n < began] or [*self._step_of]
-        return self._observe(self._step_of[max(before)] if before else self._said("system"), {})
+        return self._shown(self._step_of[max(before)] if before else self._said("system"), {})
 
     def _tell(self) -> None:
-        requests = {step.span_id for step in self._agent.steps if step.kind == "llm"}
         for step in self._agent.steps:
             if step.kind == "user":
-                if step.span_id not in requests:  # else the request tells it
+                if step.span_id not in self._requests:  # else the request tells it
                     self._hear(from_json(step.new_messages), step=step)
             elif step.kind == "llm":
                 self._decided(step)
@@ -368,11 +377,21 @@ class _Conversation:
         for message in messages:
             for part in message.tool_results:
                 self._saw(part)
-            if _is_said(message):
-                told = self._heard(message, next(notes))
+            if not _is_said(message):
+                continue
+            note = next(notes)
+            if note or not self._repeats(message):
+                told = self._heard(message, note)
                 if step is not None:
                     told.setdefault("timestamp", _time(step))
                     self._step_of[step.step] = told
+
+    def _repeats(self, message: Message) -> bool:
+        """Whether a request tells again what the agent answered before."""
+        if message.role != "assistant":
+            return False
+        ids = {part.id for part in message.tool_calls}
+        return ids <= self._asked_ids if ids else _content(message) in self._answers
 
     def _notes_before(self, number: int | None, n_messages: int) -> Iterator[_Object]:
         """What else the source said of each message, if it is known which is which."""
@@ -408,10 +427,9 @@ class _Conversation:
         elif part.id not in self._answered and not self._is_told(part):
             last = self._told[-1] if self._told else self._said("system")
             asked = {call["tool_call_id"] for call in last.get("tool_calls") or ()}
-            content = {"content": _observed(part.value)}
-            self._observe(
-                last, {"source_call_id": part.id, **content} if part.id in asked else content
-            )
+            named = {"source_call_id": part.id} if part.id in asked else {}
+            seen = {**named, "content": _observed(part.value)}
+            self._shown(last, self._results.popleft() if self._results else seen)
 
     def _is_told(self, part: Part) -> bool:
         """Whether a result that names no call is one of the last step's."""
@@ -420,6 +438,8 @@ class _Conversation:
 
     def _heard_last(self) -> None:
         """What no request holds any more."""
+        while self._results:
+            self._shown(self._told[-1], self._results.popleft())
         noted = self._source.noted("message", self._agent.key)
         self._hear([_message(told) for told in noted])
 
@@ -431,7 +451,13 @@ class _Conversation:
         self._instruct(attributes)
         self._hear(from_json(step.new_messages), before=kept.pop("step_id", None))
         extras = kept.pop("tool_call_extras", {})
-        calls = json.loads(step.tool_calls or "[]")
+        calls = [
+            call
+            for call in json.loads(step.tool_calls or "[]")
+            if call.get("id") not in self._dispatched_ids
+        ]
+        self._asked_ids.update(call.get("id") for call in calls)
+        self._answers.append(_answer(step))
         self._step_of[step.step] = self._said(
             "agent",
             timestamp=_time(step),
@@ -474,7 +500,9 @@ class _Conversation:
     def _executed(self, step: Step) -> None:
         asked_by = self._step_of.get(-1 if step.parent_step is None else step.parent_step)
         last = self._told[-1] if self._told else {}
-        if asked_by is not None and asked_by["source"] == "agent":
+        if step.tool_call_id in self._dispatched_ids:
+            self._unasked.append(step)
+        elif asked_by is not None and asked_by["source"] == "agent":
             self._done(asked_by, step)
         elif last.get("reasoning_content") and not last.get("message") and not self._unasked:
             self._done(last, step)  # a thought, and what it led to
@@ -499,7 +527,8 @@ class _Conversation:
 
     def _done(self, decision: _Object, step: Step) -> None:
         """An execution: a call of a step, which may name it already, and its result."""
-        kept = self._source.kept((step.trace_id, step.span_id))
+        is_told_by_request = step.span_id in self._requests
+        kept = {} if is_told_by_request else self._source.kept((step.trace_id, step.span_id))
         calls = decision["tool_calls"] = decision.get("tool_calls") or []
         name = step.tool_name or step.handoff_to or step.kind
         call = next((call for call in calls if call["tool_call_id"] == step.tool_call_id), None)
@@ -517,7 +546,9 @@ class _Conversation:
             if not reference.get("trajectory_id") and not reference.get("trajectory_path"):
                 reference["trajectory_id"] = reference.get("session_id")
         self._failed(result, step)
-        self._result_of[step.step] = self._observe(decision, _told(result))
+        told = self._result_of[step.step] = _told(result)
+        if len(told) > 1 or not is_told_by_request:  # else it was asked for, and no more is known
+            self._shown(decision, told)
 
     def _may_be(self, call: _Object, name: str) -> bool:
         """Whether a call that was asked for under another id, as some APIs have two, is meant."""
@@ -533,8 +564,11 @@ class _Conversation:
         return step
 
     @staticmethod
-    def _observe(step: _Object, result: _Object) -> _Object:
-        step.setdefault("observation", {"results": []})["results"].append(result)
+    def _shown(step: _Object, result: _Object) -> _Object:
+        """A result as one of a step's."""
+        results = step.setdefault("observation", {"results": []})["results"]
+        if not any(result is other for other in results):
+            results.append(result)
         return result
 
     @staticmethod

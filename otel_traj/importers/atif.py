@@ -134,7 +134,7 @@ class _Teller:
         calls = step.get("tool_calls") or ()
         when_ns = _ns(step.get("timestamp"))
         if step.get("llm_call_count") == 0:
-            noted = _noted(step, "source", "tool_calls", "observation")
+            noted = _noted(step, "observation")
             self._transcript.note("step", noted, at_ns=when_ns)
             said = {"role": "assistant", "content": step.get("message") or None}
             conversation.hear({**said, "tool_calls": [_call(call) for call in calls]})
@@ -150,7 +150,7 @@ class _Teller:
                 self._observed(conversation, result, call or {})
             else:
                 conversation.hear({"role": "tool", "content": result.get("content")})
-                self._transcript.note("result", result)
+                self._transcript.note("result", {"result": result})
         if step.get("llm_call_count") == 0:  # nothing else would tell of these
             for call in by_id.values():
                 self._observed(conversation, {}, call)

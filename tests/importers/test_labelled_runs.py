@@ -97,6 +97,7 @@ def _told(content: str) -> Any:
 
 
 LEFT_OUT = {
+    "atif.json": {""},  # the message of who says nothing
     "inspect.json": {"model", "attachment://aa11"},  # what an event is; where a text stood
     "mini_swe_agent_calls.traj.json": {"function"},
     "messages.json": {"function"},  # the only kind of tool that there is
