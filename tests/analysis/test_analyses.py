@@ -41,6 +41,7 @@ def test_names_are_the_shipped_questions() -> None:
         "open_runs",
         "outcomes",
         "performance_patterns",
+        "prefix_value",
         "process_map",
         "replay_inputs",
         "step_timeline",

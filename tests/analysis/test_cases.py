@@ -38,6 +38,13 @@ EQUIVALENT = {
     ("success_patterns", "left join tables"),
     ("failure_patterns", "left join runs"),
     ("failure_patterns", "left join tables"),
+    # Whatever is told of a run is of a unit, its beginnings are nodes, and every tree has a start.
+    ("prefix_value", "left join units"),
+    ("prefix_value", "left join nodes as starts"),
+    ("prefix_value", "left join parted"),
+    ("prefix_value", "left join examples"),
+    ("prefix_value", "left join attempted"),
+    ("prefix_value", "left join sequences"),
 }
 """Analysis and start of the broken line: mutants that give the same rows for every input."""
 

@@ -6,7 +6,7 @@
 -- units: one attempt that was judged; repetitions word for word, forks and replays do not count
 -- parameters: agent (text, default null): only runs of this agent
 --     symbol (text, default 'tool'): what makes calls differ: tool, status (failed apart), arguments
---     max_calls (int, default 50): calls of a run that are looked at
+--     max_calls (int, default 30): calls of a run that are looked at
 --     min_siblings (int, default 3): runs that must have gone on in another way to blame a call
 --     prior_runs (float, default 4.0): runs ending as all of the task do, added to every beginning
 --     across_tasks (bool, default false): take all runs as of one task, whatever is easy or hard
@@ -44,19 +44,17 @@ calls as (
         trace_id,
         span_id,
         row_number() over (partition by trajectory_id order by step) as place,
-        case
-            when coalesce(getvariable('symbol'), 'tool') = 'arguments'
-                then tool_name || coalesce(' ' || arguments, '')
-            when coalesce(getvariable('symbol'), 'tool') = 'status' and status = 'error'
-                then tool_name || ' failed'
-            else tool_name
+        case coalesce(getvariable('symbol'), 'tool')
+            when 'tool' then tool_name
+            when 'status' then tool_name || case when status = 'error' then ' failed' else '' end
+            else tool_name || coalesce(' ' || arguments, '')
         end as symbol
     from steps
     where
         kind in ('tool', 'handoff')
         and tool_name is not null
         and trajectory_id in (select trajectory_id from units)
-    qualify place <= coalesce(getvariable('max_calls'), 50)
+    qualify place <= coalesce(getvariable('max_calls'), 30)
 ),
 
 begun as (
@@ -68,7 +66,8 @@ begun as (
     join units on units.trajectory_id = trajectories.trajectory_id
 ),
 
--- A run that ends parts from those that go on: its end is told like a call.
+-- A run that ends parts from those that go on: its end is told like a call. Where runs are followed
+-- no further all of them end, and none parts.
 moments as (
     select trajectory_id, step, trace_id, span_id, place, kind, symbol
     from begun
@@ -83,7 +82,6 @@ moments as (
         '(end)'
     from begun
     group by trajectory_id
-    having max(place) < coalesce(getvariable('max_calls'), 50)
 ),
 
 -- Two beginnings are the same when the hashes of their calls, each with its place, add up alike.
@@ -113,7 +111,7 @@ nodes as (
         prefix,
         any_value(prefix - last_hash) as parent,
         any_value(kind) as kind,
-        min(trajectory_id) as trajectory_id,
+        any_value(trajectory_id) as trajectory_id,
         count(*) as n_runs,
         count(*) filter (where is_success) as n_success
     from beginnings
@@ -164,9 +162,7 @@ parted as (
 blamed as (
     select
         beginnings.trajectory_id,
-        parted.tree,
-        parted.place,
-        parted.prefix
+        min_by(parted.place, row(parted.change, parted.place)) as place
     from beginnings
     join parted
         on
@@ -177,10 +173,7 @@ blamed as (
         not beginnings.is_success
         and parted.change < 0
         and parted.n_siblings >= coalesce(getvariable('min_siblings'), 3)
-    qualify
-        row_number() over (
-            partition by beginnings.trajectory_id order by parted.change, parted.place
-        ) = 1
+    group by beginnings.trajectory_id
 ),
 
 examples as (
@@ -241,7 +234,7 @@ rows_of_answer as (
         attempted.task,
         attempted.agent_name,
         attempted.agent_version,
-        coalesce(sequences.symbols[:parted.place], []),
+        sequences.symbols[:parted.place],
         parted.n_runs,
         parted.n_success,
         parted.value,
@@ -258,7 +251,7 @@ rows_of_answer as (
             and examples.place = parted.place
             and examples.prefix = parted.prefix
     join attempted on attempted.trajectory_id = parted.trajectory_id
-    left join sequences on sequences.trajectory_id = parted.trajectory_id
+    join sequences on sequences.trajectory_id = parted.trajectory_id
 )
 
 select
