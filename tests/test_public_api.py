@@ -34,6 +34,7 @@ PUBLIC = {
         "checks",
         "describe",
         "names",
+        "report",
         "run",
         "sql",
     ],

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from otel_traj.errors import InputError, UnknownNameError
 from otel_traj_analysis import header
 from otel_traj_analysis.header import Analysis, Column, Parameter
+from otel_traj_analysis.reporting import report
 
 if TYPE_CHECKING:
     import duckdb
@@ -33,6 +34,7 @@ __all__ = [
     "checks",
     "describe",
     "names",
+    "report",
     "run",
     "sql",
 ]

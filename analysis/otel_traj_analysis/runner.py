@@ -46,7 +46,7 @@ def narrow(connection: duckdb.DuckDBPyConnection, where: str) -> None:
     try:
         connection.execute(f"create temp table chosen as {chosen}")
     except duckdb.Error as error:
-        raise QueryError(f"--where: {error}") from error
+        raise QueryError(f"The condition {where!r} on trajectories: {error}") from error
     [[database]] = connection.execute("select current_database()").fetchall()
     for view in schema.VIEW_COLUMNS.keys() - COMPUTED.keys():
         if any(column.name == "trajectory_id" for column in schema.VIEW_COLUMNS[view]):

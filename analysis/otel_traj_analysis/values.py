@@ -13,7 +13,7 @@ from typing import Any, Final
 from otel_traj.safety import visible
 from otel_traj.words import duration, percent, usd
 
-UNKNOWN: Final = "–"
+UNKNOWN: Final = "\N{EN DASH}"
 
 NAMELESS: Final[Mapping[str, str]] = {
     "agent_name": "unnamed agent",

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from otel_traj.cli.frame import examples, store_option
 from otel_traj.cli.output import Format, emit, format_option, limit_option, output_option
+from otel_traj.cli.progress import waiting
 from otel_traj.errors import UnknownNameError
 
 if TYPE_CHECKING:
     import duckdb
 
     from otel_traj.analysis import Analysis
+
+SAID: Final = 3
+"""Rows that are said in words under a table."""
 
 
 @click.command(
@@ -61,7 +65,8 @@ def command(
 
     NAME is one of the shipped analyses, or the path of an .sql file of your own under the same
     header. Without NAME all are listed, which needs no store. Of patterns a table shows what may be
-    believed and why; the other formats have all columns.
+    believed and why, and markdown too; the other formats have all columns. Under a table the first
+    rows are said in words.
     """
     from otel_traj import analysis
 
@@ -78,17 +83,42 @@ def command(
 
         described = analysis.describe(name)
         parameters = dict(_setting(described, text) for text in settings)
-        relation = analysis.run(open_store(store), name, where=where, **parameters)
+        with waiting(described.name):
+            relation = analysis.run(open_store(store), name, where=where, **parameters)
         if format_ == "table" and output is None:
             click.echo(_in_one_line(described.sentence), err=True)
-        emit(_shown(described, relation, format_), format_, output, limit=limit)
+        said = _Said(described)
+        emit(
+            _shown(described, relation, format_),
+            format_,
+            output,
+            limit=limit,
+            on_row=said if format_ == "table" else None,
+        )
+        for sentence in said.sentences:
+            click.echo(f"- {sentence}", err=True)
+
+
+class _Said:
+    """Hears rows as they are written, and keeps what the first ones say."""
+
+    def __init__(self, described: Analysis) -> None:
+        self.sentences: list[str] = []
+        self._described = described
+
+    def __call__(self, row: Mapping[str, Any]) -> None:
+        from otel_traj_analysis import sentences
+
+        if len(self.sentences) < SAID and sentences.FINDING not in row:
+            sentence = sentences.say(self._described.name, row)
+            self.sentences += [sentence] if sentence else []
 
 
 def _shown(
     described: Analysis, relation: duckdb.DuckDBPyRelation, format_: Format
 ) -> duckdb.DuckDBPyRelation:
     """What fits on a screen of the rows of a statistical step; else all of them."""
-    if described.labels is None or format_ != "table":
+    if described.labels is None or format_ not in ("table", "markdown"):
         return relation
     from otel_traj_analysis import labels
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final, Literal, TextIO
+from typing import IO, TYPE_CHECKING, Any, Final, Literal, TextIO
 
 import click
 
 if TYPE_CHECKING:
     import duckdb
 
-Format = Literal["table", "json", "csv", "parquet"]
-FORMATS: Final = ("table", "json", "csv", "parquet")
+    from otel_traj.cli.rows import Rows
+
+Format = Literal["table", "json", "csv", "markdown", "parquet"]
+FORMATS: Final = ("table", "json", "csv", "markdown", "parquet")
 
 format_option = click.option(
     "--format",
@@ -43,6 +46,7 @@ def emit(
     output: Path | None = None,
     *,
     limit: int | None = None,
+    on_row: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> int:
     """Write the rows of a query; a table is followed by their number on stderr.
 
@@ -51,11 +55,13 @@ def emit(
         format_: As `otel_traj.cli.rows` describes them.
         output: A file that appears, or is replaced, only when all is written; None is stdout.
         limit: At most so many rows; None means all.
+        on_row: Called with each row that is written as text.
 
     Raises:
         QueryError: The query fails while it runs.
     """
     from otel_traj.cli import rows
+    from otel_traj.cli.progress import waiting
     from otel_traj.cli.table import write_table
 
     if limit is not None:
@@ -65,8 +71,16 @@ def emit(
             raise click.UsageError("Parquet is no text: give --output FILE, or pipe it on.")
         with _binary(output) as out:
             return rows.write_parquet(relation, out)
-    write = {"table": write_table, "json": rows.write_json, "csv": rows.write_csv}[format_]
-    found = rows.rows(relation)
+    write = {
+        "table": write_table,
+        "json": rows.write_json,
+        "csv": rows.write_csv,
+        "markdown": rows.write_markdown,
+    }[format_]
+    with waiting("asking"):
+        found = rows.rows(relation)
+    if on_row is not None:
+        found = replace(found, values=_heard(found, on_row))
     with _text(output) as text:
         n = write(found, text)
     if format_ == "table":
@@ -74,12 +88,18 @@ def emit(
     return n
 
 
+def _heard(found: Rows, on_row: Callable[[Mapping[str, Any]], None]) -> Iterator[Sequence[Any]]:
+    for row in found.values:
+        on_row(dict(zip(found.names, row, strict=True)))
+        yield row
+
+
 @contextmanager
 def _text(output: Path | None) -> Iterator[TextIO]:
     if output is None:
         yield sys.stdout
         return
-    with _whole(output) as path, open(path, "w", encoding="utf-8", newline="\n") as out:
+    with replacing(output) as path, open(path, "w", encoding="utf-8", newline="\n") as out:
         yield out
 
 
@@ -88,12 +108,12 @@ def _binary(output: Path | None) -> Iterator[IO[bytes]]:
     if output is None:
         yield sys.stdout.buffer
         return
-    with _whole(output) as path, open(path, "wb") as out:
+    with replacing(output) as path, open(path, "wb") as out:
         yield out
 
 
 @contextmanager
-def _whole(output: Path) -> Iterator[Path]:
+def replacing(output: Path) -> Iterator[Path]:
     """A path to write to that takes the place of `output` when nothing went wrong."""
     if output.exists() and not output.is_file():  # a pipe or a device
         yield output

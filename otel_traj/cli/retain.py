@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from otel_traj.store.retention import Expired
 
 
-class _Read(click.ParamType):  # type: ignore[type-arg]
+class Read(click.ParamType):  # type: ignore[type-arg]
     """What a function of `otel_traj.store.rules` reads."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def convert(self, value: Any, param: Any, ctx: Any) -> timedelta | int:
+        """Read it, or refuse it in the words of that function."""
         from otel_traj.store import rules
 
         try:
@@ -46,14 +47,14 @@ class _Read(click.ParamType):  # type: ignore[type-arg]
 )
 @click.option(
     "--older-than",
-    type=_Read("duration"),
+    type=Read("duration"),
     metavar="TIME",
     help="What ended so long ago goes: 30d, 12h, 0d.",
 )
 @click.option("--keep", type=click.IntRange(min=0), metavar="N", help="All but the newest N go.")
 @click.option(
     "--max-bytes",
-    type=_Read("size"),
+    type=Read("size"),
     metavar="SIZE",
     help="The oldest go until the rest has about so much: 5GB, 500MB.",
 )

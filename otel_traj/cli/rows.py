@@ -1,4 +1,4 @@
-"""The rows of a query, and the formats in which they leave: table, json, csv, parquet.
+"""The rows of a query, and the formats in which they leave: table, json, csv, markdown, parquet.
 
 Rows stream: no format holds more than `BATCH` of them. What every format keeps:
 
@@ -9,11 +9,12 @@ Rows stream: no format holds more than `BATCH` of them. What every format keeps:
   without time zone has no `Z`. Bytes are base64.
 - csv (RFC 4180, line end LF, with a header): NULL is empty and the empty text is `""`; nested
   values are JSON.
+- markdown is a table of GitHub's; texts show as they are, whatever markup they hold.
 - parquet keeps DuckDB's types.
 - table is for eyes: see `otel_traj.cli.table`.
 
 On a terminal all but parquet are harmless (`otel_traj.cli.safety`): what JSON can say by an escape
-keeps its meaning, csv and table show a sign instead.
+keeps its meaning, csv and table show a sign instead, and so does markdown everywhere.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from __future__ import annotations
 import base64
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -230,6 +232,30 @@ def write_csv(found: Rows, out: TextIO) -> int:
         out.write(",".join("" if v is None else _field(plain_text(v), show) for v in row) + "\n")
         n += 1
     return n
+
+
+_MARKUP: Final = re.compile(r"[\\`*\[\]<>|~&$]|(?<![^\W_])_|_(?![^\W_])")
+"""What Markdown, or GitHub's, takes for more than text; an underscore within a word is none."""
+
+
+def write_markdown(found: Rows, out: TextIO) -> int:
+    """Write a table of GitHub's Markdown; returns how many rows."""
+    out.write(_markdown_row(found.names))
+    out.write(_markdown_row(("---:" if right else "---" for right in found.is_number), str))
+    n = 0
+    for row in found.values:
+        out.write(_markdown_row("NULL" if v is None else plain_text(v) for v in row))
+        n += 1
+    return n
+
+
+def as_markdown(text: str) -> str:
+    """One line of Markdown that shows a text as it is."""
+    return _MARKUP.sub(r"\\\g<0>", visible(text))
+
+
+def _markdown_row(cells: Iterable[str], show: Callable[[str], str] = as_markdown) -> str:
+    return f"| {' | '.join(map(show, cells))} |\n"
 
 
 def _field(text: str, show: Callable[[str], str]) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from otel_traj.cli.frame import DONE, FOUND_PROBLEMS, examples, store_option
+from otel_traj.cli.progress import counting
 from otel_traj.cli.safety import visible
 from otel_traj.cli.words import count
 
@@ -82,7 +81,7 @@ def command(
     if texts or patterns:
         return _report_absence(open_store(store).search(*texts, patterns=patterns))
     opened = open_store(store)
-    with _progress() as on_progress:
+    with counting() as on_progress:
         if is_repair:
             _tell(opened.repair(on_progress=on_progress))
         problems = opened.verify(sample=None if is_all else sample, on_progress=on_progress)
@@ -120,26 +119,3 @@ def report(problems: Sequence[Problem]) -> int:
         err=True,
     )
     return FOUND_PROBLEMS if n_errors else DONE
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Show on a terminal how far each part of the check is."""
-    if not sys.stderr.isatty():
-        yield lambda what, done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    task = bar.add_task("", total=None)
-    with bar:
-        yield lambda what, done, total: bar.update(
-            task, description=what, completed=done, total=total
-        )

@@ -185,7 +185,7 @@ def test_an_analysis_looks_at_the_chosen_runs(store: TrajectoryStore) -> None:
 @pytest.mark.parametrize(
     ("condition", "error", "message"),
     [
-        ("no_such = 1", QueryError, "--where: .*no_such"),
+        ("no_such = 1", QueryError, "condition 'no_such = 1' on trajectories: .*no_such"),
         ("1 = (", QueryError, "syntax error"),
         ("true); select (1", QueryRefusedError, "one SELECT"),
         ("trajectory_id in (from read_csv('/etc/passwd'))", QueryRefusedError, "read_csv"),

@@ -183,7 +183,7 @@ def test_analyze_runs_with_parameters_of_the_headers_type(run: Run, corpus_store
         (["outcomes", "--param", "min_rns=4"], "Did you mean 'min_runs'?"),
         (["outcomes", "--param", "min_runs=many"], "`min_runs` takes int, not 'many'"),
         (["outcomes", "--param", "min_runs"], "--param takes NAME=VALUE"),
-        (["outcomes", "--where", "no_such = 1"], "--where: "),
+        (["outcomes", "--where", "no_such = 1"], "The condition 'no_such = 1' on trajectories: "),
         (["--param", "min_runs=4"], "Say which analysis"),
         (["--where", "true"], "Say which analysis"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import log1p
 from typing import Any, Final
 
@@ -80,12 +81,12 @@ def draw(arcs: Sequence[Row], n: int) -> Drawing | None:
         graph.node(node, width=_CHARACTER * len(label) + 24, height=_HEIGHT)
     most = max(arc["n"] for arc in chosen)
     for arc in chosen:
-        label = {"width": _CHARACTER * len(f"{arc['n']:,}") + 6, "height": 16.0}
+        written = {"width": _CHARACTER * len(f"{arc['n']:,}") + 6, "height": 16.0}
         graph.edge(
             *_ends(arc),
             weight=float(arc["n"]),
             thickness=_thickness(arc["n"], most),
-            label_size=label,
+            label_size=written,
         )
     laid = graphlay.layout(graph, preset="process_map", options={"routing": {"style": "diagonal"}})
     low, high = laid.bounds["min"], laid.bounds["max"]
@@ -135,18 +136,14 @@ def _thickness(n: int, most: int) -> float:
     return round(_THINNEST + (_THICKEST - _THINNEST) * log1p(n) / log1p(most), 1)
 
 
-def _box(
-    node: tuple[str, str], label: str, place: Mapping[str, Any], dx: float, dy: float
-) -> Box:
+def _box(node: tuple[str, str], label: str, place: Mapping[str, Any], dx: float, dy: float) -> Box:
     width, height = place["size"]["width"], place["size"]["height"]
     x, y = place["center"]["x"] - width / 2 + dx, place["center"]["y"] - height / 2 + dy
     is_end = node[0] == "run"
     return Box(values.text("", node[1]), label, is_end, round(x, 1), round(y, 1), width, height)
 
 
-def _arrow(
-    arc: Row, laid: Mapping[str, Any], width: float, dx: float, dy: float
-) -> Arrow:
+def _arrow(arc: Row, laid: Mapping[str, Any], width: float, dx: float, dy: float) -> Arrow:
     line = [(round(point["x"] + dx, 1), round(point["y"] + dy, 1)) for point in laid["points"]]
     anchor = laid["label_anchor"]
     x, y = (round(anchor["x"] + dx, 1), round(anchor["y"] + dy, 1)) if anchor else _middle(line)
@@ -157,7 +154,7 @@ def _arrow(
 
 def _middle(line: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """The point half-way along a line of straight pieces."""
-    pieces = list(zip(line, line[1:], strict=False))
+    pieces = list(pairwise(line))
     lengths = [((bx - ax) ** 2 + (by - ay) ** 2) ** 0.5 for (ax, ay), (bx, by) in pieces]
     left = sum(lengths) / 2
     for ((ax, ay), (bx, by)), length in zip(pieces, lengths, strict=True):
@@ -172,7 +169,7 @@ def _rounded(line: Sequence[tuple[float, float]]) -> str:
     """An SVG path that cuts the corners of a line by a curve."""
     (x, y), *rest = line
     path = [f"M{x} {y}"]
-    for (ax, ay), (bx, by) in zip(rest, rest[1:], strict=False):
+    for (ax, ay), (bx, by) in pairwise(rest):
         path.append(f"Q{ax} {ay} {round((ax + bx) / 2, 1)} {round((ay + by) / 2, 1)}")
     x, y = rest[-1]
     return " ".join([*path, f"L{x} {y}"])

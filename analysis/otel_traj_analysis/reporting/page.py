@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import jinja2
 
+from otel_traj.words import count
 from otel_traj_analysis import statistics, values
 from otel_traj_analysis.labels import LABELS
 from otel_traj_analysis.reporting import flow
@@ -134,12 +135,17 @@ def _verdict(answer: Answer) -> str | None:
     """What an answer that judges patterns comes to; None of other answers."""
     if answer.overall is None:
         return None
-    n = answer.labels.get("established", 0)
-    if n:
-        return f"{n} of {answer.n:,} patterns hold within tasks; {answer.overall['finding']}"
+    found = [row for row in answer.rows if row["label"] == "established"]
+    if found:
+        name = values.text("pattern", found[0]["pattern"])
+        others = answer.labels["established"] - 1
+        more = f" (and {others:,} more hold within tasks)" if others else ""
+        return f"{name}{more}: {found[0]['finding']}"
     missing = [row["missing"] for row in answer.rows if row.get("missing")]
-    more = f"; the nearest needs {min(missing):,} more runs of mixed tasks" if missing else ""
-    return f"No pattern is known to hold within tasks{more}; {answer.overall['finding']}"
+    more = (
+        f", the nearest needs {count(min(missing), 'more run')} of mixed tasks" if missing else ""
+    )
+    return f"no pattern is known to hold within tasks{more}; {answer.overall['finding']}"
 
 
 def _command(answer: Answer, told: Told) -> str:
@@ -185,16 +191,18 @@ class _Scale:
 
     def __init__(self, answer: Answer) -> None:
         self._view = answer.view
-        column = answer.view.measure or ""
-        told = [row[column] for row in answer.rows if row.get(column) is not None]
+        self._column = column = answer.view.measure or ""
         if values.is_difference(column):
             self._low, self._high = -1.0, 1.0
+        elif values.is_share(column):
+            self._low, self._high = 0.0, 1.0
         else:
-            self._low = 0.0
-            self._high = 1.0 if values.is_share(column) else float(max(told, default=0) or 1)
+            told = [row[column] for row in answer.rows if row.get(column)]
+            self._low, self._high = 0.0, float(max(told, default=1))
 
     def bar(self, row: Row) -> Bar | None:
-        value = row[self._view.measure]
+        """The bar of a row; None where its value is unknown."""
+        value = row[self._column]
         if value is None:
             return None
         zero, end = self._at(0.0), self._at(value)
