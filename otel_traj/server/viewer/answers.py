@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
-from otel_traj.model import Outcome, RunStatus
+from otel_traj.model import Outcome, RunStatus, StepKind, StepStatus
 
 
 class Problem(TypedDict):
@@ -284,3 +284,478 @@ class Spans(TypedDict):
     cost: Sparse
     flag: Sparse
     more: Sparse
+
+
+class Text(TypedDict):
+    """A text, whole or its beginning.
+
+    `length` counts the characters of the whole. Where only its beginning is sent, `key` asks for
+    the whole under `values/{key}`, and `sha256` is that of its UTF-8; else both are null.
+    """
+
+    text: str
+    length: int
+    key: str | None
+    sha256: str | None
+
+
+class Media(TypedDict):
+    """An image, a sound or a file in a message.
+
+    `data` is base64, null where it is long (then `key` asks for the bytes) or lies elsewhere
+    (`uri`, which nobody has fetched). `n_bytes` is null where it is not known.
+    """
+
+    mime: str | None
+    uri: str | None
+    data: str | None
+    n_bytes: int | None
+    key: str | None
+
+
+class Part(TypedDict):
+    """A piece of a message.
+
+    `text` is what was said, the arguments of a call, the result of a tool, or an undecoded block
+    (the latter three are JSON where `is_json`); null for media.
+    """
+
+    kind: Literal["text", "reasoning", "tool_call", "tool_result", "media", "other"]
+    text: Text | None
+    is_json: bool
+    id: str | None
+    name: str | None
+    failed: bool | None
+    media: Media | None
+
+
+class ToldMessage(TypedDict):
+    """Who said what."""
+
+    role: str
+    finish_reason: str | None
+    parts: list[Part]
+
+
+class ToolRequest(TypedDict):
+    """A tool that the model asked for, and the step that ran it, null where none is known."""
+
+    id: str | None
+    name: str | None
+    arguments: Text | None
+    step: int | None
+
+
+class Piece(TypedDict):
+    """What a step said or got, in the order of reading; keys are those of the step."""
+
+    label: Literal[
+        "system",
+        "user",
+        "reasoning",
+        "answer",
+        "arguments",
+        "query",
+        "result",
+        "model_saw",
+        "observation",
+        "error",
+    ]
+    text: Text | None
+    is_json: bool
+    media: Media | None
+
+
+class StepRow(TypedDict):
+    """One step without its texts. Times count from the start of the run.
+
+    `action` is what a line calls it: tool, model, or `a → b`. `cumulative_reward` is as recorded,
+    else the sum of the rewards so far; null before the first. `preview` is at most 200 characters.
+    """
+
+    step: int
+    turn: int | None
+    parent_step: int | None
+    group_id: int | None
+    agent_run: int | None
+    agent_path: str | None
+    agent_name: str | None
+    kind: StepKind
+    action: str | None
+    trace_id: str
+    span_id: str
+    start_us: int
+    duration_us: int | None
+    ttft_us: int | None
+    status: StepStatus
+    error_type: str | None
+    error_message: str | None
+    model: str | None
+    tool_name: str | None
+    tool_call_id: str | None
+    handoff_from: str | None
+    handoff_to: str | None
+    handoff_mode: str | None
+    effect: str | None
+    finish_reason: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cache_read_tokens: int | None
+    reasoning_tokens: int | None
+    cost_usd: float | None
+    reward: float | None
+    cumulative_reward: float | None
+    done: bool | None
+    test_pass_rate: float | None
+    security_flags: list[str]
+    n_files: int
+    added: int | None
+    removed: int | None
+    grade: str | None
+    preview: str | None
+
+
+class StepPage(TypedDict):
+    """Steps in order; `next` is the `from` of those that follow, null at the end."""
+
+    rows: list[StepRow]
+    next: int | None
+    total: int
+
+
+class TranscriptStep(StepRow):
+    """A step with what it said and got, each at most 400 characters."""
+
+    pieces: list[Piece]
+    calls: list[ToolRequest]
+
+
+class TranscriptAgent(TypedDict):
+    """A sub-agent, folded: its steps are the transcript with `agent` = `agent_path`."""
+
+    agent_path: str
+    agent_name: str | None
+    parent_step: int | None
+    first_step: int
+    last_step: int
+    start_us: int
+    duration_us: int | None
+    n_steps: int
+    n_llm: int
+    n_tools: int
+    n_errors: int
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_usd: float | None
+    status: StepStatus
+    first: Text | None
+    last: Text | None
+
+
+class TranscriptItem(TypedDict):
+    """A step, or a folded sub-agent in the place of its first step; the other one is null."""
+
+    step: TranscriptStep | None
+    agent: TranscriptAgent | None
+
+
+class Transcript(TypedDict):
+    """The agent's loop in order. Items of the same `turn` and `agent_run` belong together."""
+
+    items: list[TranscriptItem]
+    next: int | None
+    total: int
+
+
+class MergedSpan(TypedDict):
+    """Another span or log record that told of the same step, and how sure that is."""
+
+    trace_id: str
+    span_id: str
+    rule: str
+    confidence: float | None
+
+
+class StepDetail(StepRow):
+    """A step with its texts, whole up to 64 KB each and 2 MB in all.
+
+    `texts` by column of `steps`. `new_messages` are those that no earlier step carried, `output`
+    those of the answer.
+    """
+
+    texts: dict[str, Text]
+    new_messages: list[ToldMessage]
+    output: list[ToldMessage]
+    calls: list[ToolRequest]
+    provider: str | None
+    response_id: str | None
+    cache_write_tokens: int | None
+    cost_source: str | None
+    grade_reason: str | None
+    inferred: list[str]
+    merged_spans: list[MergedSpan]
+    verdicts: list[Verdict]
+
+
+class FileOfStep(TypedDict):
+    """A file that a step changed; `has_diff` is false where only hashes or counts were kept."""
+
+    step: int
+    path: str
+    old_path: str | None
+    change: Literal["added", "changed", "deleted"]
+    added: int | None
+    removed: int | None
+    is_binary: bool
+    has_diff: bool
+
+
+class Files(TypedDict):
+    """Changes of files, by path and step."""
+
+    rows: list[FileOfStep]
+
+
+class Hunk(TypedDict):
+    """Lines that changed, and what is round them: each begins with ' ', '-' or '+'."""
+
+    old_start: int
+    old_lines: int
+    new_start: int
+    new_lines: int
+    lines: list[str]
+
+
+class Diff(TypedDict):
+    """How a file changed in one step, or from the first to the last (`step` is null).
+
+    `is_cut`: there are more hunks than are sent. `why` says why there are none.
+    """
+
+    path: str
+    old_path: str | None
+    step: int | None
+    hunks: list[Hunk]
+    is_cut: bool
+    why: str | None
+
+
+class Attribute(TypedDict):
+    """A key and its value: text as it is, any other type as JSON."""
+
+    key: str
+    type: Literal["string", "bool", "int", "double", "bytes", "array", "map", "null"]
+    value: Text
+
+
+class Event(TypedDict):
+    """An event of a span; `at_us` counts from the start of the run."""
+
+    name: str
+    at_us: int
+    attributes: list[Attribute]
+
+
+class Link(TypedDict):
+    """A link to another span."""
+
+    trace_id: str
+    span_id: str
+    attributes: list[Attribute]
+
+
+class LogLine(TypedDict):
+    """A log record of a span."""
+
+    at_us: int | None
+    event_name: str | None
+    severity: str | None
+    body: Text | None
+    attributes: list[Attribute]
+
+
+class SpanDetail(TypedDict):
+    """A span as it was received, and its messages as they are understood.
+
+    `row` is its number in `spans`. `steps` are those that it owns or also tells of.
+    """
+
+    row: int
+    trace_id: str
+    span_id: str
+    parent_span_id: str | None
+    parent_row: int | None
+    name: str
+    kind: str
+    status: str
+    status_message: Text | None
+    start_time: str | None
+    start_us: int
+    duration_us: int | None
+    service: str | None
+    scope_name: str | None
+    scope_version: str | None
+    schema_url: str | None
+    trace_state: str | None
+    steps: list[int]
+    system: list[ToldMessage]
+    input: list[ToldMessage]
+    output: list[ToldMessage]
+    arguments: Text | None
+    result: Text | None
+    attributes: list[Attribute]
+    resource: list[Attribute]
+    scope_attributes: list[Attribute]
+    events: list[Event]
+    links: list[Link]
+    logs: list[LogLine]
+    dropped_attributes: int
+    dropped_events: int
+    dropped_links: int
+
+
+class Match(TypedDict):
+    """Where a text was found: a span, its step, and what is round the text.
+
+    `where` is a column of `steps`, `name`, or the key of an attribute. The match itself is
+    `snippet[at:at + length]`.
+    """
+
+    row: int | None
+    span_id: str
+    step: int | None
+    where: str
+    snippet: str
+    at: int
+    length: int
+
+
+class Found(TypedDict):
+    """Matches in the order of steps and spans; `is_cut` where there are more."""
+
+    matches: list[Match]
+    is_cut: bool
+    took_ms: float
+
+
+class Remedy(TypedDict):
+    """What closes a gap, or a part of it; `source` is whose setting it is."""
+
+    source: str | None
+    setting: str
+    times: int
+    runs: int
+
+
+class Gap(TypedDict):
+    """Something that is missing: `times` `noun` `what`, as in "3 tool calls without content"."""
+
+    name: str
+    noun: str
+    what: str
+    times: int
+    runs: int
+    remedies: list[Remedy]
+    details: list[str]
+
+
+class Reason(TypedDict):
+    """Why steps are not graded A; `positions` are those steps, null for the whole store."""
+
+    grade: str
+    kind: str
+    reason: str | None
+    steps: int
+    runs: int
+    positions: list[int] | None
+
+
+class OpenRun(TypedDict):
+    """A run that goes on, hangs or was cut off."""
+
+    trajectory_id: str
+    agent_name: str | None
+    last_heard: str | None
+    waits_for: str | None
+    waits_for_name: str | None
+
+
+class DialectCount(TypedDict):
+    """A vocabulary that spans speak."""
+
+    dialect: str
+    runs: int
+    spans: int
+
+
+class GradeCount(TypedDict):
+    """How many runs can be replayed so far."""
+
+    grade: str
+    runs: int
+
+
+class RepairCount(TypedDict):
+    """A repair that was made; the confidence is the lowest."""
+
+    repair: str
+    times: int
+    runs: int
+    confidence: float | None
+
+
+class Overview(TypedDict):
+    """What was received, and what of it was late, double, open, outside or not judged."""
+
+    n_runs: int
+    n_spans: int
+    earliest: str | None
+    latest: str | None
+    n_outside: int
+    n_open: int
+    n_open_spans: int
+    n_unjudged: int
+    n_late: int
+    n_duplicates: int
+
+
+class Doctor(TypedDict):
+    """What telemetry does not tell, what was repaired, and what would close each gap."""
+
+    trajectory_id: str | None
+    overview: Overview
+    open_runs: list[OpenRun]
+    gaps: list[Gap]
+    grades: list[GradeCount]
+    reasons: list[Reason]
+    repairs: list[RepairCount]
+    dialects: list[DialectCount]
+
+
+class Checkpoint(TypedDict):
+    """What a run said is needed to continue from there; `state` is null where content is off."""
+
+    checkpoint_id: str
+    trajectory_id: str | None
+    trace_id: str | None
+    span_id: str | None
+    span_name: str | None
+    agent_name: str | None
+    name: str | None
+    state: Any
+    state_hash: str | None
+    timestamp: str | None
+
+
+class Checkpoints(TypedDict):
+    """Checkpoints in order of time."""
+
+    checkpoints: list[Checkpoint]
+    count: int
+
+
+class Replays(TypedDict):
+    """Runs that replay another one, newest first."""
+
+    replays: list[TrajectoryRow]
+    count: int

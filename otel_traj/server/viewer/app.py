@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from otel_traj.server.jaeger.threads import Threads
@@ -32,25 +33,27 @@ def viewer(reader: Reader, threads: Threads, is_known: Callable[[str | None], bo
 
 def document() -> str:
     """The OpenAPI document of the API, as JSON text."""
-    return json.dumps(_document(routes.router()), indent=1, sort_keys=True) + "\n"
+    told = _document([*routes.router().routes, *routes.beside_jaeger().routes])
+    return json.dumps(told, indent=1, sort_keys=True) + "\n"
 
 
 def _application(reader: Reader, threads: Threads) -> FastAPI:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.reading = routes.Reading(reader, threads, document)
     app.include_router(routes.router())
+    app.include_router(routes.beside_jaeger())
     pages.add(app)
     problems.install(app)
     return app
 
 
-def _document(router: Any) -> dict[str, Any]:
+def _document(paths: Sequence[BaseRoute]) -> dict[str, Any]:
     """What FastAPI tells, without the errors that it thinks it answers with."""
     told: dict[str, Any] = get_openapi(
         title="otel-traj viewer API",
         version=API_VERSION,
         description="Trajectories of a store, read-only. docs/viewer-api.md",
-        routes=router.routes,
+        routes=paths,
     )
     for path in told["paths"].values():
         for operation in path.values():

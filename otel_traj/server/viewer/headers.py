@@ -36,30 +36,34 @@ def header(reader: Reader, trajectory_id: str) -> TrajectoryHeader:
     run = reader.trajectory(trajectory_id)
     of = {"id": run.trajectory_id}
 
-    def ask(
-        cursor: duckdb.DuckDBPyConnection,
-    ) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
+    def ask(cursor: duckdb.DuckDBPyConnection) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         [told] = rows(
             cursor,
             f"select {ROW}, reward_source from trajectories where trajectory_id = $id",
             of,
         )
-        said = rows(
+        return told, _related(cursor, run)
+
+    told, others = reader.read(ask)
+    return _header(reader, run, told, others)
+
+
+def verdicts(reader: Reader, trajectory_id: str) -> list[Verdict]:
+    """What is said of a run, its steps and spans: the last word of each source."""
+    said = reader.read(
+        lambda cursor: rows(
             cursor,
             "from annotations_latest where trajectory_id = $id order by created, annotation_id",
-            of,
+            {"id": trajectory_id},
         )
-        return told, said, _related(cursor, run)
-
-    told, said, others = reader.read(ask)
-    return _header(reader, run, told, said, others)
+    )
+    return [_verdict(reader, told) for told in said]
 
 
 def _header(
     reader: Reader,
     run: Trajectory,
     told: Mapping[str, Any],
-    said: list[dict[str, Any]],
     others: list[dict[str, Any]],
 ) -> TrajectoryHeader:
     line = row(reader, told, preview=LONGEST)
@@ -92,7 +96,7 @@ def _header(
         "n_files": len({change.path for change in run.file_changes}),
         "flags": _flags(run),
         "coverage": coverage(run),
-        "verdicts": [_verdict(reader, annotation) for annotation in said],
+        "verdicts": verdicts(reader, run.trajectory_id),
         "related": [_relation(reader, other) for other in others],
     }
 

@@ -9,7 +9,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import duckdb
 
@@ -24,11 +24,8 @@ _T = TypeVar("_T")
 DEADLINE_S: Final = 20.0
 """How long one question may take; a viewer that asks for more is told to narrow it."""
 
-_KEPT_RUNS: Final = 8
-"""Trajectories that stay in memory: who looks at one asks for it again and again."""
-
-_KEPT_TEXT: Final = 64 * 1024 * 1024
-"""Larger ones are read again."""
+_KEPT: Final = 12
+"""Runs, or all spans of one, that stay in memory: who looks at one asks for it again and again."""
 
 
 class TooSlowError(OtelTrajError):
@@ -46,8 +43,8 @@ class Reader:
     def __init__(self, store: TrajectoryStore, redaction: Redaction) -> None:
         self.store = store
         self.redaction = redaction
-        self._mutex = threading.Lock()  # protects the trajectories that are kept
-        self._runs: OrderedDict[tuple[str, str], Trajectory] = OrderedDict()
+        self._mutex = threading.Lock()  # protects what is kept
+        self._kept: OrderedDict[tuple[str, ...], object] = OrderedDict()
 
     def version(self) -> str:
         """Changes whenever an answer may; taken before that is read, it never names a later one."""
@@ -77,6 +74,25 @@ class Reader:
                 if snapshot.numbers(self.store.path)[-1:] == before:
                     raise
 
+    def kept(self, key: tuple[str, ...], make: Callable[[], _T]) -> _T:
+        """What was made of the same snapshot before, or is made now and kept for a while.
+
+        Args:
+            key: What it is.
+            make: Makes it; called by several threads at once if they are the first to ask.
+        """
+        versioned = (self.version(), *key)
+        with self._mutex:
+            if versioned in self._kept:
+                self._kept.move_to_end(versioned)
+                return cast(_T, self._kept[versioned])
+        made = make()
+        with self._mutex:
+            self._kept[versioned] = made
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return made
+
     def trajectory(self, trajectory_id: str) -> Trajectory:
         """One trajectory with its steps and file changes, redacted.
 
@@ -86,20 +102,13 @@ class Reader:
         Raises:
             TrajectoryNotFoundError: There is none; the message lists what is near.
         """
-        key = (self.version(), trajectory_id)
-        with self._mutex:
-            if key in self._runs:
-                self._runs.move_to_end(key)
-                return self._runs[key]
+        return self.kept(("trajectory", trajectory_id), lambda: self._trajectory(trajectory_id))
+
+    def _trajectory(self, trajectory_id: str) -> Trajectory:
         stored = self.store.trajectory(trajectory_id)
         found = redacting.trajectory(self.redaction, stored)
         if found.trajectory_id != stored.trajectory_id:  # it must be found by what is shown
             found = dataclasses.replace(found, trajectory_id=stored.trajectory_id)
-        if _text_of(found) <= _KEPT_TEXT:
-            with self._mutex:
-                self._runs[key] = found
-                while len(self._runs) > _KEPT_RUNS:
-                    self._runs.popitem(last=False)
         return found
 
     def shown(self, key: str, value: Any) -> Any:
@@ -126,16 +135,6 @@ def iso(moment: datetime | None) -> str | None:
     if moment is None:
         return None
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _text_of(run: Trajectory) -> int:
-    """About how many characters a trajectory has."""
-    return sum(
-        len(text)
-        for step in run.steps
-        for text in (step.result, step.model_saw, step.new_messages, step.output, step.arguments)
-        if text
-    ) + sum(len(c.content_before or "") + len(c.content_after or "") for c in run.file_changes)
 
 
 @contextlib.contextmanager

@@ -15,18 +15,43 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from otel_traj.server.jaeger.threads import Threads
-from otel_traj.server.viewer import filters, headers, listing, spans
+from otel_traj.server.viewer import (
+    checkpoints,
+    details,
+    doctor,
+    files,
+    filters,
+    finding,
+    headers,
+    listing,
+    spans,
+    steps,
+    values,
+)
 from otel_traj.server.viewer import meta as meta_
 from otel_traj.server.viewer.answers import (
+    Checkpoint,
+    Checkpoints,
+    Diff,
+    Doctor,
     Facets,
+    Files,
+    Found,
     Meta,
     Problem,
+    Replays,
+    SpanDetail,
     Spans,
+    StepDetail,
+    StepPage,
     TrajectoryHeader,
     TrajectoryPage,
+    TrajectoryRow,
+    Transcript,
 )
 from otel_traj.server.viewer.filters import Filters
 from otel_traj.server.viewer.reading import Reader
+from otel_traj.server.viewer.texts import Texts
 
 PREFIX: Final = "/api/ot/v1"
 
@@ -128,6 +153,12 @@ async def _filters(
 
 _Filtered = Annotated[Filters, Depends(_filters)]
 
+Step = Annotated[int, Path(ge=0, description="Its number")]
+Span = Annotated[str, Path(description="Its id, or the number of its row in `spans`")]
+Key = Annotated[str, Path(description="`key` of a text, percent-encoded")]
+Offset = Annotated[int, Query(ge=0, description="First byte")]
+Length = Annotated[int | None, Query(alias="len", ge=1, description="Bytes; all without")]
+
 _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     "4XX": {"model": Problem, "description": "Why not, as application/problem+json"},
     "5XX": {"model": Problem, "description": "Why not, as application/problem+json"},
@@ -137,8 +168,15 @@ _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
 def router() -> APIRouter:
     """All routes of the API."""
     made = APIRouter(prefix=PREFIX, responses=_PROBLEMS)
-    for add in (_store, _trajectory):
+    for add in (_store, _trajectory, _steps, _span, _beside):
         add(made)
+    return made
+
+
+def beside_jaeger() -> APIRouter:
+    """Checkpoints and replays, whose paths go on where Jaeger's end."""
+    made = APIRouter(prefix="/api", responses=_PROBLEMS)
+    _checkpoints(made)
     return made
 
 
@@ -213,3 +251,179 @@ def _trajectory(api: APIRouter) -> None:
             request,
             lambda: spans.columns(reader, spans.read(reader, named), since=since, under=under),
         )
+
+
+def _steps(api: APIRouter) -> None:
+    @api.get("/trajectories/{trajectory_id}/transcript", response_model=Transcript)
+    async def transcript(
+        request: Request,
+        trajectory_id: TrajectoryId,
+        agent: Annotated[
+            str | None, Query(description="Path of a folded agent; the loop of the top without")
+        ] = None,
+        cursor: Annotated[int, Query(ge=0, description="`next` of the page before")] = 0,
+        limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
+    ) -> Response:
+        """The agent's loop in order, with previews; sub-agents folded."""
+        reader, named = _reading(request).reader, unquote(trajectory_id)
+        return await _reading(request).answer(
+            request,
+            lambda: steps.transcript(reader.trajectory(named), agent, cursor, limit),
+        )
+
+    @api.get("/trajectories/{trajectory_id}/steps", response_model=StepPage)
+    async def lines(
+        request: Request,
+        trajectory_id: TrajectoryId,
+        since: Annotated[int, Query(alias="from", ge=0)] = 0,
+        limit: Annotated[int, Query(ge=1, le=steps.MOST)] = steps.MOST,
+    ) -> Response:
+        """Its steps as lines: rewards, flags, errors, tests, files."""
+        reader, named = _reading(request).reader, unquote(trajectory_id)
+        return await _reading(request).answer(
+            request, lambda: steps.page(reader.trajectory(named), since, limit)
+        )
+
+    @api.get("/trajectories/{trajectory_id}/steps/{step}", response_model=StepDetail)
+    async def step_(request: Request, trajectory_id: TrajectoryId, step: Step) -> Response:
+        """One step with all that it said and got."""
+        reader, named = _reading(request).reader, unquote(trajectory_id)
+        return await _reading(request).answer(
+            request, lambda: _step_detail(reader, named, step, Texts())
+        )
+
+    @api.get("/trajectories/{trajectory_id}/steps/{step}/values/{key}", response_class=Response)
+    async def value_of_step(
+        request: Request,
+        trajectory_id: TrajectoryId,
+        step: Step,
+        key: Key,
+        offset: Offset = 0,
+        length: Length = None,
+    ) -> Response:
+        """One text of a step, whole or a range of its bytes."""
+        reader, named = _reading(request).reader, unquote(trajectory_id)
+
+        def read() -> Response:
+            texts = Texts()
+            _step_detail(reader, named, step, texts)
+            return values.ranged(texts, unquote(key), offset, length)
+
+        return await _reading(request).call(read)
+
+    @api.get("/trajectories/{trajectory_id}/steps/{step}/files", response_model=Files)
+    async def files_of_step(request: Request, trajectory_id: TrajectoryId, step: Step) -> Response:
+        """The files that a step changed."""
+        reader, named = _reading(request).reader, unquote(trajectory_id)
+        return await _reading(request).answer(
+            request, lambda: files.files(reader.trajectory(named), step)
+        )
+
+    @api.get("/trajectories/{trajectory_id}/files", response_model=Files)
+    async def files_(request: Request, trajectory_id: TrajectoryId) -> Response:
+        """All changes of files, in order of steps."""
+        reader, named = _reading(request).reader, unquote(trajectory_id)
+        return await _reading(request).answer(
+            request, lambda: files.files(reader.trajectory(named))
+        )
+
+    @api.get("/trajectories/{trajectory_id}/files/{path}/diff", response_model=Diff)
+    async def diff(
+        request: Request,
+        trajectory_id: TrajectoryId,
+        path: Annotated[str, Path(description="As the step named it, one percent-encoded segment")],
+        step: Annotated[
+            int | None, Query(ge=0, description="In this step; without, from first to last")
+        ] = None,
+    ) -> Response:
+        """How a file changed, as hunks of a unified diff."""
+        reader, named = _reading(request).reader, unquote(trajectory_id)
+        return await _reading(request).answer(
+            request, lambda: files.diff(reader.trajectory(named), unquote(path), step)
+        )
+
+
+def _step_detail(reader: Reader, named: str, step: int, texts: Texts) -> StepDetail:
+    run = reader.trajectory(named)
+    return steps.detail(run, step, texts, headers.verdicts(reader, run.trajectory_id))
+
+
+def _span(api: APIRouter) -> None:
+    @api.get("/trajectories/{trajectory_id}/spans/{span}", response_model=SpanDetail)
+    async def span_(request: Request, trajectory_id: TrajectoryId, span: Span) -> Response:
+        """One span: attributes, events, links, logs, and messages parsed into parts."""
+        reader, named = _reading(request).reader, unquote(trajectory_id)
+        return await _reading(request).answer(
+            request, lambda: details.detail(reader, named, span, Texts())
+        )
+
+    @api.get("/trajectories/{trajectory_id}/spans/{span}/values/{key}", response_class=Response)
+    async def value_of_span(
+        request: Request,
+        trajectory_id: TrajectoryId,
+        span: Span,
+        key: Key,
+        offset: Offset = 0,
+        length: Length = None,
+    ) -> Response:
+        """One value of a span, whole or a range of its bytes."""
+        reader, named = _reading(request).reader, unquote(trajectory_id)
+
+        def read() -> Response:
+            texts = Texts()
+            details.detail(reader, named, span, texts)
+            return values.ranged(texts, unquote(key), offset, length)
+
+        return await _reading(request).call(read)
+
+
+def _beside(api: APIRouter) -> None:
+    @api.get("/trajectories/{trajectory_id}/doctor", response_model=Doctor)
+    async def doctor_of_run(request: Request, trajectory_id: TrajectoryId) -> Response:
+        """What is missing of one run, what was repaired, what would close each gap."""
+        reader, named = _reading(request).reader, unquote(trajectory_id)
+        return await _reading(request).answer(request, lambda: doctor.doctor(reader, named))
+
+    @api.get("/doctor", response_model=Doctor)
+    async def doctor_(request: Request) -> Response:
+        """The same of the whole store."""
+        reader = _reading(request).reader
+        return await _reading(request).answer(request, lambda: doctor.doctor(reader))
+
+    @api.get("/find", response_model=Found)
+    async def find(
+        request: Request,
+        trajectory_id: Annotated[str, Query(alias="id")],
+        q: Annotated[str, Query(min_length=1, max_length=500)],
+    ) -> Response:
+        """Where a text is within one run."""
+        reader = _reading(request).reader
+        return await _reading(request).answer(
+            request, lambda: finding.find(reader, trajectory_id, q)
+        )
+
+
+def _checkpoints(api: APIRouter) -> None:
+    @api.get("/traces/{trace_id}/checkpoints", response_model=Checkpoints)
+    async def of_trace(request: Request, trace_id: str) -> Response:
+        """The checkpoints that a trace, or a trajectory, recorded."""
+        reader, named = _reading(request).reader, unquote(trace_id)
+        return await _reading(request).answer(request, lambda: checkpoints.of_trace(reader, named))
+
+    @api.get("/checkpoints/{checkpoint_id}", response_model=Checkpoint)
+    async def checkpoint(request: Request, checkpoint_id: str) -> Response:
+        """One checkpoint with its state."""
+        reader, named = _reading(request).reader, unquote(checkpoint_id)
+        return await _reading(request).answer(request, lambda: checkpoints.one(reader, named))
+
+    @api.get("/traces/{trace_id}/replays", response_model=Replays)
+    async def replays_of_trace(request: Request, trace_id: str) -> Response:
+        """The runs that replay a trace, or a trajectory, newest first."""
+        reader, named = _reading(request).reader, unquote(trace_id)
+        return await _reading(request).answer(request, lambda: checkpoints.replays(reader, named))
+
+    @api.get("/replays/{trajectory_id}", response_model=TrajectoryRow)
+    async def replay(request: Request, trajectory_id: str) -> Response:
+        """One run that replays another."""
+        reader, named = _reading(request).reader, unquote(trajectory_id)
+        return await _reading(request).answer(request, lambda: checkpoints.replay(reader, named))

@@ -100,10 +100,17 @@ class Rows:
     texts: dict[str, list[str | None]]
     numbers: dict[str, list[float | None]]
 
-    def number_of(self, span_id: str) -> int | None:
-        """The row of a span; None where the run has none of this id."""
-        return next((i for i, (_, own) in enumerate(self.ids) if own == span_id), None)
+    def number_of(self, named: str) -> int | None:
+        """The row of a span, by its id or by the number itself; None where the run has none.
 
+        Numbers have fewer digits than ids.
+        """
+        if named.isdecimal() and len(named) < _LONG:
+            return int(named) if int(named) < len(self.ids) else None
+        return next((i for i, (_, own) in enumerate(self.ids) if own == named), None)
+
+
+_LONG: Final = 10
 
 _COLUMNS: Final = (
     "trace_id",
@@ -124,11 +131,15 @@ def read(reader: Reader, trajectory_id: str) -> Rows:
     Raises:
         TrajectoryNotFoundError: There is none.
     """
+    return reader.kept(("spans", trajectory_id), lambda: _read(reader, trajectory_id))
+
+
+def _read(reader: Reader, trajectory_id: str) -> Rows:
     run = reader.trajectory(trajectory_id)
 
     def ask(cursor: duckdb.DuckDBPyConnection) -> pa.Table:
         sql = _SPANS.format(trace_ids=", ".join(map(quoted, run.trace_ids)) or "null")
-        return cursor.execute(sql, {"id": run.trajectory_id}).to_arrow_table()
+        return cursor.sql(sql, params={"id": run.trajectory_id}).to_arrow_table()
 
     table = reader.read(ask)
     told: dict[str, list[Any]] = {name: table[name].to_pylist() for name in _COLUMNS}
@@ -173,7 +184,7 @@ def _parents(ids: Sequence[tuple[str, str]], above: Sequence[str | None]) -> lis
 def _open_rows(reader: Reader, run: Trajectory) -> Iterator[dict[str, Any]]:
     """What has only started; of a trace of several runs, where this one is open."""
     steps = {(step.trace_id, step.span_id): step for step in reversed(run.steps)}
-    for span in _open(reader, run.trace_ids):
+    for span in open_spans(reader, run.trace_ids):
         step = steps.get((span.trace_id, span.span_id))
         if step or run.status == "open":
             yield {
@@ -197,7 +208,7 @@ def _kind(span: SpanRecord) -> str:
     return "agent" if is_agent else "internal"
 
 
-def _open(reader: Reader, trace_ids: Iterable[str]) -> Iterator[SpanRecord]:
+def open_spans(reader: Reader, trace_ids: Iterable[str]) -> Iterator[SpanRecord]:
     """Spans that have only started, of traces that still run or were cut off."""
     running = snapshot.newest(reader.store.path).open
     for trace_id in trace_ids:
