@@ -1,4 +1,4 @@
-"""`otel-traj serve`: receives OTLP into a store, and shows it to Jaeger."""
+"""`otel-traj serve`: receives OTLP into a store, and shows it: viewer, API, Jaeger."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _MIB = 1024 * 1024
     metavar="HOST:PORT|off",
     default="127.0.0.1:7788",
     show_default=True,
-    help="Where /health, /metrics and Jaeger's query API are.",
+    help="Where the viewer is with its API, /health, /metrics and Jaeger's query API.",
 )
 @click.option(
     "--jaeger-http",
@@ -147,7 +147,7 @@ def command(
     max_memory: int,
     max_backlog: float,
 ) -> int:
-    """Receive OTLP into the store, and show it to Jaeger and Grafana.
+    """Receive OTLP into the store, and show it: viewer, API, Jaeger, Grafana.
 
     Traces and logs, from agents in any language or from a Collector. A request is answered when it
     is on disk; every second it becomes rows. Needs the extra 'server'. Ctrl-C or SIGTERM ends it:
@@ -178,7 +178,7 @@ def command(
         jaeger_storage=Address.parse(jaeger_storage),
         service_from=service_from,
         tls=Tls.of(tls_cert, tls_key) if tls_cert and tls_key else None,
-        token=_token(token_file),
+        token=read_token(token_file),
         is_open=no_token,
         redaction=choose(redact or os.environ.get(ENVIRONMENT) or "off"),
         shown=choose(redact),
@@ -197,7 +197,12 @@ def command(
     return FOUND_PROBLEMS
 
 
-def _token(file: Path | None) -> str | None:
+def read_token(file: Path | None) -> str | None:
+    """What a file holds, or the environment; None for none.
+
+    Raises:
+        ConfigurationError: There is nothing in the file.
+    """
     token = file.read_text().strip() if file else os.environ.get("OTEL_TRAJ_TOKEN")
     if file and not token:
         raise ConfigurationError(f"There is no token in {str(file)!r}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from otel_traj.server.listeners import CROWD, Address, GrpcListener, HttpListene
 from otel_traj.server.metrics import Metrics
 from otel_traj.server.otlp_http import OtlpHttp
 from otel_traj.server.receiver import Limits, Receiver
+from otel_traj.server.signals import signalled
 from otel_traj.server.viewer import Viewer
 
 SEAL_S: Final = 60.0
@@ -134,7 +134,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> bool:
         for name, listener in zip(_names(settings), listeners, strict=True):
             announce(f"{name:9} {listener.address}")
         announce("ready")
-        await _signalled()
+        await signalled()
         announce("stopping: what has come is being written and sealed")
     finally:
         receiver.is_stopping = True
@@ -199,15 +199,3 @@ def _most_files() -> int:
     with contextlib.suppress(OSError, ValueError):  # macOS tells a limit that it does not grant
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-
-
-async def _signalled() -> None:
-    """Wait for SIGTERM or SIGINT; a second one ends the process at once."""
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    stopping = (signal.SIGTERM, signal.SIGINT)
-    for number in stopping:  # not the loop's own handlers, which Windows lacks
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-    await stop.wait()
-    for number in stopping:
-        signal.signal(number, signal.SIG_DFL)
