@@ -126,7 +126,7 @@ def _set_variables(
             raise ConfigurationError(
                 f"Analysis {analysis.name!r} has no parameter {name!r}. {_listed(analysis)}"
             )
-        accepted = known[name].accept(value)
+        accepted: object = known[name].accept(value)
         if known[name].type == "where" and accepted is not None:
             accepted = _holds_for(connection, str(accepted), name)
         connection.execute(f"set variable {name} = $value", {"value": accepted})

@@ -33,9 +33,11 @@ where kind = coalesce(getvariable('kind'), 'llm');
 
 def test_names_are_the_shipped_questions() -> None:
     assert analysis.names() == (
+        "cohorts",
         "coverage",
         "drift",
         "failure_patterns",
+        "first_divergence",
         "history_summary",
         "latency",
         "open_runs",

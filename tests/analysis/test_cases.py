@@ -14,6 +14,9 @@ PROMISES = [
 ]
 
 EQUIVALENT = {
+    # An attempt that counts is no fork or replay, and landmark 0 is there for every run.
+    ("tool_effectiveness", "left join runs"),
+    ("tool_effectiveness", "left join landmarks"),
     # What finds no partner is NULL in a comparison, and so left out by the where clause as well.
     ("one_revision", "left join newest_revisions"),
     # Each thing has its remedy.
@@ -45,6 +48,16 @@ EQUIVALENT = {
     ("prefix_value", "left join examples"),
     ("prefix_value", "left join attempted"),
     ("prefix_value", "left join sequences"),
+    # Every run is an attempt, and what is told of it is of a unit, as above.
+    ("first_divergence", "left join attempted"),
+    ("first_divergence", "left join units"),
+    ("first_divergence", "left join nodes as here"),
+    ("first_divergence", "left join sequences"),
+    # No column has a dot in its name.
+    (
+        "first_divergence",
+        "regexp_replace(coalesce(getvariable('split_by'), 'mutant'), '^[^.]+\\.?', '') as key",
+    ),
 }
 """Analysis and start of the broken line: mutants that give the same rows for every input."""
 

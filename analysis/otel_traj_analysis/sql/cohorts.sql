@@ -53,7 +53,7 @@ told as (
         } as facts,
         columns(
             lambda c: c = split_part(coalesce(getvariable('split_by'), 'agent_version'), '.', 1)
-        )::varchar as value,
+        )::varchar as cell,
         regexp_replace(coalesce(getvariable('split_by'), 'agent_version'), '^[^.]+\.?', '') as key
     from trajectories
     join attempted on attempted.attempt_id = trajectories.trajectory_id
@@ -63,7 +63,7 @@ told as (
 grouped as (
     select
         trajectory_id,
-        case when key = '' then value else json_extract_string(value, '$."' || key || '"') end
+        case when key = '' then cell else json_extract_string(cell, '$."' || key || '"') end
             as value,
         case
             when getvariable('baseline_where') is not null
@@ -144,6 +144,7 @@ totals as (
         histogram(left_out)::map(varchar, bigint) as left_out
     from counted
     group by cohort, measure
+    qualify measure = 'success' or max(n_runs) over (partition by measure) > 0
 ),
 
 by_task as (
@@ -175,7 +176,11 @@ first_of_all as (
         coalesce(
             getvariable('baseline'),
             min_by(cohort, row(cohort <> 'baseline', began_first is null, began_first, -n, cohort))
-        ) as cohort
+        ) as cohort,
+        coalesce(getvariable('split_by'), 'agent_version') = 'arm'
+        and getvariable('baseline_where') is null
+        and getvariable('cohort_where') is null as is_assigned,
+        (select count(*) from runs where cohort is null) as n_in_none
     from periods
 ),
 
@@ -248,8 +253,10 @@ select
     shared.tasks,  -- tasks that both tried: runs and rate, or median, of each; NULL: no task
     periods.began_first,  -- start of its first run; NULL: nobody told when
     periods.began_last,  -- start of its last run; NULL: nobody told when
+    first_of_all.is_assigned,  -- cohorts are arms of an experiment
     differing.also_differ,  -- what else differs in all runs, as models; NULL: nothing that is told
     examples.examples,  -- up to three runs with their root spans, farthest from the baseline first
+    first_of_all.n_in_none,  -- runs that are in no cohort, or in both
     totals.left_out  -- runs that do not count for the measure, by reason; NULL: none
 from totals
 join first_of_all on true

@@ -12,7 +12,7 @@
 --     cohort_where (where, default null): the runs of the second group instead
 --     agent (text, default null): only runs of this agent
 --     symbol (text, default 'tool'): what makes calls differ: tool, status (failed apart), arguments
---     max_calls (int, default 50): calls of a run that are looked at
+--     max_calls (int, default 30): calls of a run that are looked at
 --     builtin_outcomes (bool, default false): count runs that nobody judged by how they ended
 
 with attempted as (
@@ -37,77 +37,73 @@ told as (
         attempted.is_success,
         columns(
             lambda c: c = split_part(coalesce(getvariable('split_by'), 'is_success'), '.', 1)
-        )::varchar as value
+        )::varchar as cell,
+        regexp_replace(coalesce(getvariable('split_by'), 'is_success'), '^[^.]+\.?', '') as key
     from trajectories
     join attempted on attempted.attempt_id = trajectories.trajectory_id
 ),
 
-sided as (
-    select
-        trajectory_id,
-        task,
-        is_success,
-        left_out,
-        case
-            when contains(coalesce(getvariable('split_by'), 'is_success'), '.')
-                then json_extract_string(
-                    value,
-                    '$."'
-                    || regexp_replace(coalesce(getvariable('split_by'), 'is_success'), '^\w+\.', '')
-                    || '"'
-                )
-            else value
-        end as value
-    from told
-),
-
+-- Of two conditions, the one that is not set holds for what the other does not hold for.
 grouped as (
     select
         trajectory_id,
         task,
         is_success,
         left_out,
+        case when key = '' then cell else json_extract_string(cell, '$."' || key || '"') end
+            as value,
         case
-            when getvariable('baseline_where') is null
-                then coalesce(value = coalesce(getvariable('baseline'), 'true'), false)
-            else trajectory_id in (select unnest(getvariable('baseline_where')::varchar[]))
+            when getvariable('baseline_where') is not null
+                then trajectory_id in (select unnest(getvariable('baseline_where')::varchar[]))
+            when getvariable('cohort_where') is not null
+                then trajectory_id not in (select unnest(getvariable('cohort_where')::varchar[]))
+            else value = coalesce(getvariable('baseline'), 'true')
         end as is_baseline,
         case
-            when getvariable('cohort_where') is null
-                then coalesce(value = coalesce(getvariable('cohort'), 'false'), false)
-            else trajectory_id in (select unnest(getvariable('cohort_where')::varchar[]))
+            when getvariable('cohort_where') is not null
+                then trajectory_id in (select unnest(getvariable('cohort_where')::varchar[]))
+            when getvariable('baseline_where') is not null
+                then trajectory_id not in (select unnest(getvariable('baseline_where')::varchar[]))
+            else value = coalesce(getvariable('cohort'), 'false')
         end as is_cohort
-    from sided
+    from told
 ),
 
 chosen as (
     select
         trajectory_id,
         task,
-        is_baseline,
         is_success,
+        is_baseline,
         case
             when left_out in ('derived', 'repeated', 'error') then left_out
             when is_baseline and is_cohort then 'in both groups'
-            when not (is_baseline or is_cohort) then coalesce(left_out, 'in neither group')
+            when not is_baseline and not is_cohort then 'in neither group'
+            when is_baseline is null then coalesce(left_out, 'in neither group')
         end as left_out
     from grouped
 ),
 
+shared as (
+    select task
+    from chosen
+    where left_out is null
+    group by task
+    having bool_or(is_baseline) and not bool_and(is_baseline)
+),
+
 units as (
     select
-        trajectory_id,
-        task,
-        is_baseline,
-        is_success,
+        chosen.trajectory_id,
+        chosen.task,
+        chosen.is_baseline,
+        chosen.is_success,
         case
-            when left_out is not null then left_out
-            when
-                not bool_or(is_baseline) filter (where left_out is null) over (partition by task)
-                or bool_and(is_baseline) filter (where left_out is null) over (partition by task)
-                then 'task of one group'
+            when chosen.left_out is null and shared.task is null then 'task of one group'
+            else chosen.left_out
         end as left_out
     from chosen
+    left join shared on shared.task = chosen.task
 ),
 
 calls as (
@@ -117,12 +113,10 @@ calls as (
         trace_id,
         span_id,
         row_number() over (partition by trajectory_id order by step) as place,
-        case
-            when coalesce(getvariable('symbol'), 'tool') = 'arguments'
-                then tool_name || coalesce(' ' || arguments, '')
-            when coalesce(getvariable('symbol'), 'tool') = 'status' and status = 'error'
-                then tool_name || ' failed'
-            else tool_name
+        case coalesce(getvariable('symbol'), 'tool')
+            when 'tool' then tool_name
+            when 'status' then tool_name || case when status = 'error' then ' failed' else '' end
+            else tool_name || coalesce(' ' || arguments, '')
         end as symbol,
         md5_number_lower(coalesce(result, model_saw, error_message)) as response
     from steps
@@ -130,7 +124,7 @@ calls as (
         kind in ('tool', 'handoff')
         and tool_name is not null
         and trajectory_id in (select trajectory_id from units where left_out is null)
-    qualify place <= coalesce(getvariable('max_calls'), 50)
+    qualify place <= coalesce(getvariable('max_calls'), 30)
 ),
 
 begun as (
@@ -151,7 +145,8 @@ begun as (
     where units.left_out is null
 ),
 
--- A run that ends parts from those that go on: its end is told like a call.
+-- A run that ends parts from those that go on: its end is told like a call. Where runs are followed
+-- no further all of them end, and none parts.
 moments as (
     select trajectory_id, step, trace_id, span_id, place, kind, symbol, response
     from begun
@@ -167,11 +162,10 @@ moments as (
         null
     from begun
     group by trajectory_id
-    having max(place) < coalesce(getvariable('max_calls'), 50)
 ),
 
--- Two beginnings are the same when the hashes of their calls, each with its place, add up alike;
--- so are the answers to the calls, where all of them were recorded.
+-- Two beginnings are the same when the hashes of their calls, each with its place, add up alike.
+-- So are two series of answers, where all of them were recorded.
 beginnings as (
     select
         moments.trajectory_id,
@@ -188,7 +182,7 @@ beginnings as (
         sum(hash(moments.place, moments.kind, moments.symbol)::hugeint) over run as prefix,
         case
             when count(moments.response) over run = moments.place
-                then sum(hash(moments.place, moments.response)::hugeint) over run
+                then sum(moments.response::hugeint * moments.place) over run
         end as responses
     from moments
     join units on units.trajectory_id = moments.trajectory_id
@@ -203,7 +197,7 @@ nodes as (
         any_value(prefix - last_hash) as parent,
         any_value(kind) as kind,
         any_value(symbol) as symbol,
-        min(trajectory_id) as trajectory_id,
+        any_value(trajectory_id) as trajectory_id,
         count(*) filter (where is_baseline) as n_baseline,
         count(*) filter (where is_baseline and is_success) as n_baseline_success,
         count(*) filter (where not is_baseline) as n_cohort,
@@ -244,19 +238,21 @@ choices as (
         next.baseline_example,
         next.cohort_example,
         here.n_baseline * here.n_cohort - sum(next.n_baseline * next.n_cohort) over (
-            partition by here.task, here.place, here.prefix
+            partition by here.task, here.prefix
         ) as n_parted,
         max(here.n_baseline * here.n_cohort) over (partition by here.task) as n_pairs
     from nodes as next
     join nodes as here
         on
-            here.task = next.task and here.place = next.place - 1 and here.prefix = next.parent
+            here.task = next.task
+            and here.place = next.place - 1
+            and here.prefix = next.parent
 ),
 
 sequences as (
     select trajectory_id, list(symbol order by place) as symbols
-    from calls
-    where trajectory_id in (select trajectory_id from choices where n_parted > 0)
+    from moments
+    where kind <> 'start' and trajectory_id in (select trajectory_id from choices)
     group by trajectory_id
 ),
 
@@ -266,6 +262,7 @@ rows_of_answer as (
         null as task,
         []::varchar[] as calls,
         null as next,
+        null as n_parted,
         null as share_parted,
         count(*) filter (where left_out is null and is_baseline) as n_baseline,
         count(*) filter (where left_out is null and is_baseline and is_success)
@@ -285,8 +282,9 @@ rows_of_answer as (
     select
         choices.kind,
         choices.task,
-        coalesce(sequences.symbols[:choices.place], []),
+        sequences.symbols[:choices.place],
         choices.symbol,
+        choices.n_parted,
         choices.n_parted / choices.n_pairs,
         choices.n_baseline,
         choices.n_baseline_success,
@@ -299,7 +297,7 @@ rows_of_answer as (
         choices.cohort_example,
         null
     from choices
-    left join sequences on sequences.trajectory_id = choices.trajectory_id
+    join sequences on sequences.trajectory_id = choices.trajectory_id
     where choices.n_parted > 0
 )
 
@@ -308,7 +306,8 @@ select
     task,  -- task that both groups tried; NULL: of kind `all`
     calls,  -- calls that the runs have in common up to there, in order; empty: they part at once
     next,  -- call that came next; NULL: of kind `all`
-    share_parted,  -- of all pairs of a run of each group, those that part here, in (0, 1]
+    n_parted,  -- pairs of a run of each group that part here; NULL: of kind `all`
+    share_parted,  -- of all pairs of the task, in (0, 1]; NULL: of kind `all`
     n_baseline,  -- runs of the first group that went on so; of kind `all`: that are compared
     n_baseline_success,  -- of these, runs that succeeded
     n_cohort,  -- runs of the second group that went on so; of kind `all`: that are compared
@@ -320,5 +319,4 @@ select
     cohort_example,  -- one of the runs of the second group, with the span of the next call
     left_out  -- of kind `all`: runs that are not compared, by reason; NULL: another kind, or none
 from rows_of_answer
-order by
-    kind <> 'all', share_parted * n_baseline_here, task, calls, n_baseline + n_cohort desc, next;
+order by kind <> 'all', n_parted desc, task, calls, n_baseline + n_cohort desc, next;
