@@ -39,7 +39,9 @@ describe("the axis", () => {
   });
 
   it("never leaves the run, however it is zoomed and moved", () => {
-    const moves = fc.array(fc.tuple(fc.double({ min: 0.01, max: 9 }), fc.double({ min: -3, max: 3 })));
+    const moves = fc.array(
+      fc.tuple(fc.double({ min: 0.01, max: 9 }), fc.double({ min: -3, max: 3 })),
+    );
     fc.assert(
       fc.property(moves, (steps) => {
         const whole = fullWindow(LONG);

@@ -4,12 +4,24 @@ import { completions, quoted, words } from "../src/core/query";
 
 const KNOWN = {
   fields: { tool: "text", task: "text", cost: "number" },
-  values: { tool: [{ value: "bash", count: 7 }, { value: "read file", count: 2 }] },
+  values: {
+    tool: [
+      { value: "bash", count: 7 },
+      { value: "read file", count: 2 },
+    ],
+  },
 };
 
 describe("the search box", () => {
   it("reads words, fields, negations and quotes", () => {
-    expect(words('tool:bash -outcome:success cost>=0.5 "no such"').map((w) => [w.isNegated, w.field, w.operator, w.value])).toEqual([
+    expect(
+      words('tool:bash -outcome:success cost>=0.5 "no such"').map((w) => [
+        w.isNegated,
+        w.field,
+        w.operator,
+        w.value,
+      ]),
+    ).toEqual([
       [false, "tool", ":", "bash"],
       [true, "outcome", ":", "success"],
       [false, "cost", ">=", "0.5"],

@@ -40,7 +40,9 @@ describe("hostile text", () => {
 
 describe("markdown", () => {
   it("is read into blocks", () => {
-    const kinds = blocks("# T\n\ntext *em*\nmore\n\n- a\n  - b\n- c\n\n```py\nx = 1\n```\n> q\n\n---\n|a|b|\n|-|-|\n|1|2|");
+    const kinds = blocks(
+      "# T\n\ntext *em*\nmore\n\n- a\n  - b\n- c\n\n```py\nx = 1\n```\n> q\n\n---\n|a|b|\n|-|-|\n|1|2|",
+    );
 
     expect(kinds.map(({ kind }) => kind)).toEqual([
       "heading",
@@ -52,10 +54,9 @@ describe("markdown", () => {
       "table",
     ]);
     expect(kinds[3]).toEqual({ kind: "code", language: "py", text: "x = 1" });
-    expect((kinds[2] as Extract<Block, { kind: "list" }>).items.map((item) => item.map((b) => b.kind))).toEqual([
-      ["paragraph", "list"],
-      ["paragraph"],
-    ]);
+    expect(
+      (kinds[2] as Extract<Block, { kind: "list" }>).items.map((item) => item.map((b) => b.kind)),
+    ).toEqual([["paragraph", "list"], ["paragraph"]]);
   });
 
   it("leads nowhere but to the web, and fetches nothing", () => {
@@ -77,27 +78,53 @@ describe("markdown", () => {
     const texts = (parts: readonly Inline[]): string =>
       parts.map((p) => ("text" in p ? p.text : texts(p.parts))).join("");
     fc.assert(
-      fc.property(fc.array(fc.constantFrom("word", "*", "**", "`", "_", "[", "](", ")", "\n", "- ", "> ", "#", "```", " ", "|")), (parts) => {
-        const text = parts.join("");
-        const words = (s: string) => s.match(/word/g)?.length ?? 0;
-        const all = (list: readonly Block[]): number =>
-          list.reduce((sum, b) => {
-            if (b.kind === "code") return sum + words(b.text) + words(b.language);
-            if (b.kind === "quote") return sum + all(b.blocks);
-            if (b.kind === "list") return sum + b.items.reduce((s, item) => s + all(item), 0);
-            if (b.kind === "table") return sum + words(b.rows.flat().map(texts).join(" "));
-            return b.kind === "rule" ? sum : sum + words(texts(b.parts));
-          }, 0);
+      fc.property(
+        fc.array(
+          fc.constantFrom(
+            "word",
+            "*",
+            "**",
+            "`",
+            "_",
+            "[",
+            "](",
+            ")",
+            "\n",
+            "- ",
+            "> ",
+            "#",
+            "```",
+            " ",
+            "|",
+          ),
+        ),
+        (parts) => {
+          const text = parts.join("");
+          const words = (s: string) => s.match(/word/g)?.length ?? 0;
+          const all = (list: readonly Block[]): number =>
+            list.reduce((sum, b) => {
+              if (b.kind === "code") return sum + words(b.text) + words(b.language);
+              if (b.kind === "quote") return sum + all(b.blocks);
+              if (b.kind === "list") return sum + b.items.reduce((s, item) => s + all(item), 0);
+              if (b.kind === "table") return sum + words(b.rows.flat().map(texts).join(" "));
+              return b.kind === "rule" ? sum : sum + words(texts(b.parts));
+            }, 0);
 
-        // the rest of a line that ends code is no text
-        if (!text.includes("```")) expect(all(blocks(text))).toBe(words(text));
-        else blocks(text);
-      }),
+          // the rest of a line that ends code is no text
+          if (!text.includes("```")) expect(all(blocks(text))).toBe(words(text));
+          else blocks(text);
+        },
+      ),
     );
   });
 
   it("is read in time proportional to its length, also where nothing closes", () => {
-    for (const evil of ["*a ".repeat(20_000), "[".repeat(50_000), "`".repeat(5_000) + "x", "> ".repeat(20_000)]) {
+    for (const evil of [
+      "*a ".repeat(20_000),
+      "[".repeat(50_000),
+      "`".repeat(5_000) + "x",
+      "> ".repeat(20_000),
+    ]) {
       expect(blocks(evil).length).toBeGreaterThan(0);
     }
   });
@@ -105,14 +132,24 @@ describe("markdown", () => {
 
 describe("numbers", () => {
   it("are read at a glance, and unknown is not 0", () => {
-    expect([0, 999, 1500, 999_600, 59.96e6, 724e6, 3_720e6, 90_000e6].map(duration)).toEqual(
-      ["0 µs", "999 µs", "1.50 ms", "1.00 s", "1m 00s", "12m 04s", "1h 02m", "1d 01h"],
-    );
+    expect([0, 999, 1500, 999_600, 59.96e6, 724e6, 3_720e6, 90_000e6].map(duration)).toEqual([
+      "0 µs",
+      "999 µs",
+      "1.50 ms",
+      "1.00 s",
+      "1m 00s",
+      "12m 04s",
+      "1h 02m",
+      "1d 01h",
+    ]);
     expect([0, 0.00001, 0.0421, 3.414].map(cost)).toEqual(["$0", "<$0.0001", "$0.0421", "$3.41"]);
     expect([9999, 10_000, 1_234_567].map(count)).toEqual(["9999", "10.0k", "1.23M"]);
-    expect([duration(null), cost(null), count(Number.NaN), moment(null, new Date())]).toEqual(
-      ["–", "–", "–", "–"],
-    );
+    expect([duration(null), cost(null), count(Number.NaN), moment(null, new Date())]).toEqual([
+      "–",
+      "–",
+      "–",
+      "–",
+    ]);
     expect(bytes(12_288)).toBe("12.0 KiB");
     expect(exact(1234567)).toBe("1\u202f234\u202f567");
   });
@@ -139,16 +176,20 @@ describe("JSON", () => {
 });
 
 describe("a diff", () => {
-  it("has the line numbers of both sides, and lines that look like heads are lines", () => {
-    const text = "--- a/x\n+++ b/x\n@@ -3,3 +3,3 @@ def f\n same\n--- old\n+++ new\n end\n\\ No newline\n";
+  it("has the line numbers of both sides", () => {
+    const lines = [" same", "-old", "+new", "+more", " end", "\\ No newline at end of file"];
+    const hunk = { old_start: 3, old_lines: 3, new_start: 5, new_lines: 4, lines };
 
-    expect(diffLines(text)).toEqual([
-      { kind: "hunk", text: "@@ -3,3 +3,3 @@ def f", before: null, after: null },
-      { kind: "same", text: "same", before: 3, after: 3 },
-      { kind: "removed", text: "-- old", before: 4, after: null },
-      { kind: "added", text: "++ new", before: null, after: 4 },
-      { kind: "same", text: "end", before: 5, after: 5 },
-      { kind: "note", text: "\\ No newline", before: null, after: null },
+    expect(
+      diffLines([hunk]).map(({ kind, text, before, after }) => [kind, text, before, after]),
+    ).toEqual([
+      ["hunk", "@@ -3,3 +5,4 @@", null, null],
+      ["same", "same", 3, 5],
+      ["removed", "old", 4, null],
+      ["added", "new", null, 6],
+      ["added", "more", null, 7],
+      ["same", "end", 5, 8],
+      ["note", "\\ No newline at end of file", null, null],
     ]);
   });
 });

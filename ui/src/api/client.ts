@@ -78,3 +78,28 @@ async function problemOf(answer: Response): Promise<ApiError> {
     return new ApiError(answer.status, answer.statusText || `HTTP ${answer.status}`, "");
   }
 }
+
+export type Text = Schemas["Text"];
+export type Media = Schemas["Media"];
+export type Part = Schemas["Part"];
+export type Message = Schemas["ToldMessage"];
+export type ToolRequest = Schemas["ToolRequest"];
+export type Piece = Schemas["Piece"];
+export type StepRow = Schemas["StepRow"];
+export type StepPage = Schemas["StepPage"];
+export type StepDetail = Schemas["StepDetail"];
+export type Transcript = Schemas["Transcript"];
+export type TranscriptStep = Schemas["TranscriptStep"];
+export type TranscriptAgent = Schemas["TranscriptAgent"];
+export type Files = Schemas["Files"];
+export type FileOfStep = Schemas["FileOfStep"];
+export type Diff = Schemas["Diff"];
+export type Attribute = Schemas["Attribute"];
+export type SpanDetail = Schemas["SpanDetail"];
+export type Found = Schemas["Found"];
+
+/** Where all of one run lies. */
+export function runPath(id: string): string {
+  return `/trajectories/${encodeURIComponent(id)}`;
+}
+export type Doctor = Schemas["Doctor"];

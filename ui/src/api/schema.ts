@@ -8,6 +8,56 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * Attribute
+         * @description A key and its value: text as it is, any other type as JSON.
+         */
+        readonly Attribute: {
+            /** Key */
+            readonly key: string;
+            /**
+             * Type
+             * @enum {string}
+             */
+            readonly type: "string" | "bool" | "int" | "double" | "bytes" | "array" | "map" | "null";
+            readonly value: components["schemas"]["Text"];
+        };
+        /**
+         * Checkpoint
+         * @description What a run said is needed to continue from there; `state` is null where content is off.
+         */
+        readonly Checkpoint: {
+            /** Agent Name */
+            readonly agent_name: string | null;
+            /** Checkpoint Id */
+            readonly checkpoint_id: string;
+            /** Name */
+            readonly name: string | null;
+            /** Span Id */
+            readonly span_id: string | null;
+            /** Span Name */
+            readonly span_name: string | null;
+            /** State */
+            readonly state: unknown;
+            /** State Hash */
+            readonly state_hash: string | null;
+            /** Timestamp */
+            readonly timestamp: string | null;
+            /** Trace Id */
+            readonly trace_id: string | null;
+            /** Trajectory Id */
+            readonly trajectory_id: string | null;
+        };
+        /**
+         * Checkpoints
+         * @description Checkpoints in order of time.
+         */
+        readonly Checkpoints: {
+            /** Checkpoints */
+            readonly checkpoints: readonly components["schemas"]["Checkpoint"][];
+            /** Count */
+            readonly count: number;
+        };
+        /**
          * Coverage
          * @description What is missing of a run, and what was repaired.
          */
@@ -40,6 +90,71 @@ export interface components {
             readonly sampling_rate: number | null;
             /** Stitch Confidence */
             readonly stitch_confidence: number | null;
+        };
+        /**
+         * DialectCount
+         * @description A vocabulary that spans speak.
+         */
+        readonly DialectCount: {
+            /** Dialect */
+            readonly dialect: string;
+            /** Runs */
+            readonly runs: number;
+            /** Spans */
+            readonly spans: number;
+        };
+        /**
+         * Diff
+         * @description How a file changed in one step, or from the first to the last (`step` is null).
+         *
+         *     `is_cut`: there are more hunks than are sent. `why` says why there are none.
+         */
+        readonly Diff: {
+            /** Hunks */
+            readonly hunks: readonly components["schemas"]["Hunk"][];
+            /** Is Cut */
+            readonly is_cut: boolean;
+            /** Old Path */
+            readonly old_path: string | null;
+            /** Path */
+            readonly path: string;
+            /** Step */
+            readonly step: number | null;
+            /** Why */
+            readonly why: string | null;
+        };
+        /**
+         * Doctor
+         * @description What telemetry does not tell, what was repaired, and what would close each gap.
+         */
+        readonly Doctor: {
+            /** Dialects */
+            readonly dialects: readonly components["schemas"]["DialectCount"][];
+            /** Gaps */
+            readonly gaps: readonly components["schemas"]["Gap"][];
+            /** Grades */
+            readonly grades: readonly components["schemas"]["GradeCount"][];
+            /** Open Runs */
+            readonly open_runs: readonly components["schemas"]["OpenRun"][];
+            readonly overview: components["schemas"]["Overview"];
+            /** Reasons */
+            readonly reasons: readonly components["schemas"]["Reason"][];
+            /** Repairs */
+            readonly repairs: readonly components["schemas"]["RepairCount"][];
+            /** Trajectory Id */
+            readonly trajectory_id: string | null;
+        };
+        /**
+         * Event
+         * @description An event of a span; `at_us` counts from the start of the run.
+         */
+        readonly Event: {
+            /** At Us */
+            readonly at_us: number;
+            /** Attributes */
+            readonly attributes: readonly components["schemas"]["Attribute"][];
+            /** Name */
+            readonly name: string;
         };
         /**
          * Facet
@@ -82,6 +197,81 @@ export interface components {
             readonly value: string | null;
         };
         /**
+         * FileOfStep
+         * @description A file that a step changed; `has_diff` is false where only hashes or counts were kept.
+         */
+        readonly FileOfStep: {
+            /** Added */
+            readonly added: number | null;
+            /**
+             * Change
+             * @enum {string}
+             */
+            readonly change: "added" | "changed" | "deleted";
+            /** Has Diff */
+            readonly has_diff: boolean;
+            /** Is Binary */
+            readonly is_binary: boolean;
+            /** Old Path */
+            readonly old_path: string | null;
+            /** Path */
+            readonly path: string;
+            /** Removed */
+            readonly removed: number | null;
+            /** Step */
+            readonly step: number;
+        };
+        /**
+         * Files
+         * @description Changes of files, by path and step.
+         */
+        readonly Files: {
+            /** Rows */
+            readonly rows: readonly components["schemas"]["FileOfStep"][];
+        };
+        /**
+         * Found
+         * @description Matches in the order of steps and spans; `is_cut` where there are more.
+         */
+        readonly Found: {
+            /** Is Cut */
+            readonly is_cut: boolean;
+            /** Matches */
+            readonly matches: readonly components["schemas"]["Match"][];
+            /** Took Ms */
+            readonly took_ms: number;
+        };
+        /**
+         * Gap
+         * @description Something that is missing: `times` `noun` `what`, as in "3 tool calls without content".
+         */
+        readonly Gap: {
+            /** Details */
+            readonly details: readonly string[];
+            /** Name */
+            readonly name: string;
+            /** Noun */
+            readonly noun: string;
+            /** Remedies */
+            readonly remedies: readonly components["schemas"]["Remedy"][];
+            /** Runs */
+            readonly runs: number;
+            /** Times */
+            readonly times: number;
+            /** What */
+            readonly what: string;
+        };
+        /**
+         * GradeCount
+         * @description How many runs can be replayed so far.
+         */
+        readonly GradeCount: {
+            /** Grade */
+            readonly grade: string;
+            /** Runs */
+            readonly runs: number;
+        };
+        /**
          * Histogram
          * @description Counts between edges, one less than those; `failed` are runs of outcome failure or error.
          *
@@ -97,11 +287,111 @@ export interface components {
             readonly failed: readonly number[];
         };
         /**
+         * Hunk
+         * @description Lines that changed, and what is round them: each begins with ' ', '-' or '+'.
+         */
+        readonly Hunk: {
+            /** Lines */
+            readonly lines: readonly string[];
+            /** New Lines */
+            readonly new_lines: number;
+            /** New Start */
+            readonly new_start: number;
+            /** Old Lines */
+            readonly old_lines: number;
+            /** Old Start */
+            readonly old_start: number;
+        };
+        /**
+         * Link
+         * @description A link to another span.
+         */
+        readonly Link: {
+            /** Attributes */
+            readonly attributes: readonly components["schemas"]["Attribute"][];
+            /** Span Id */
+            readonly span_id: string;
+            /** Trace Id */
+            readonly trace_id: string;
+        };
+        /**
+         * LogLine
+         * @description A log record of a span.
+         */
+        readonly LogLine: {
+            /** At Us */
+            readonly at_us: number | null;
+            /** Attributes */
+            readonly attributes: readonly components["schemas"]["Attribute"][];
+            readonly body: components["schemas"]["Text"] | null;
+            /** Event Name */
+            readonly event_name: string | null;
+            /** Severity */
+            readonly severity: string | null;
+        };
+        /**
+         * Match
+         * @description Where a text was found: a span, its step, and what is round the text.
+         *
+         *     `where` is a column of `steps`, `name`, or the key of an attribute. The match itself is
+         *     `snippet[at:at + length]`.
+         */
+        readonly Match: {
+            /** At */
+            readonly at: number;
+            /** Length */
+            readonly length: number;
+            /** Row */
+            readonly row: number | null;
+            /** Snippet */
+            readonly snippet: string;
+            /** Span Id */
+            readonly span_id: string;
+            /** Step */
+            readonly step: number | null;
+            /** Where */
+            readonly where: string;
+        };
+        /**
+         * Media
+         * @description An image, a sound or a file in a message.
+         *
+         *     `data` is base64, null where it is long (then `key` asks for the bytes) or lies elsewhere
+         *     (`uri`, which nobody has fetched). `n_bytes` is null where it is not known.
+         */
+        readonly Media: {
+            /** Data */
+            readonly data: string | null;
+            /** Key */
+            readonly key: string | null;
+            /** Mime */
+            readonly mime: string | null;
+            /** N Bytes */
+            readonly n_bytes: number | null;
+            /** Uri */
+            readonly uri: string | null;
+        };
+        /**
+         * MergedSpan
+         * @description Another span or log record that told of the same step, and how sure that is.
+         */
+        readonly MergedSpan: {
+            /** Confidence */
+            readonly confidence: number | null;
+            /** Rule */
+            readonly rule: string;
+            /** Span Id */
+            readonly span_id: string;
+            /** Trace Id */
+            readonly trace_id: string;
+        };
+        /**
          * Meta
          * @description What is looked at, and what this server can do.
          *
-         *     `version` is that of otel-traj; `snapshot` changes with every answer that may; `schema` is a
-         *     hash of the names and types of this API.
+         *     `version` is that of otel-traj, null in a checkout; `snapshot` changes with every answer that
+         *     may; `schema` is a hash of the names and types of this API. `fields` are those of the query
+         *     language, with what each compares with: text, word, number or seconds.
          */
         readonly Meta: {
             /** Earliest */
@@ -127,7 +417,88 @@ export interface components {
             /** Store */
             readonly store: string;
             /** Version */
-            readonly version: string;
+            readonly version: string | null;
+        };
+        /**
+         * OpenRun
+         * @description A run that goes on, hangs or was cut off.
+         */
+        readonly OpenRun: {
+            /** Agent Name */
+            readonly agent_name: string | null;
+            /** Last Heard */
+            readonly last_heard: string | null;
+            /** Trajectory Id */
+            readonly trajectory_id: string;
+            /** Waits For */
+            readonly waits_for: string | null;
+            /** Waits For Name */
+            readonly waits_for_name: string | null;
+        };
+        /**
+         * Overview
+         * @description What was received, and what of it was late, double, open, outside or not judged.
+         */
+        readonly Overview: {
+            /** Earliest */
+            readonly earliest: string | null;
+            /** Latest */
+            readonly latest: string | null;
+            /** N Duplicates */
+            readonly n_duplicates: number;
+            /** N Late */
+            readonly n_late: number;
+            /** N Open */
+            readonly n_open: number;
+            /** N Open Spans */
+            readonly n_open_spans: number;
+            /** N Outside */
+            readonly n_outside: number;
+            /** N Runs */
+            readonly n_runs: number;
+            /** N Spans */
+            readonly n_spans: number;
+            /** N Unjudged */
+            readonly n_unjudged: number;
+        };
+        /**
+         * Part
+         * @description A piece of a message.
+         *
+         *     `text` is what was said, the arguments of a call, the result of a tool, or an undecoded block
+         *     (the latter three are JSON where `is_json`); null for media.
+         */
+        readonly Part: {
+            /** Failed */
+            readonly failed: boolean | null;
+            /** Id */
+            readonly id: string | null;
+            /** Is Json */
+            readonly is_json: boolean;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            readonly kind: "text" | "reasoning" | "tool_call" | "tool_result" | "media" | "other";
+            readonly media: components["schemas"]["Media"] | null;
+            /** Name */
+            readonly name: string | null;
+            readonly text: components["schemas"]["Text"] | null;
+        };
+        /**
+         * Piece
+         * @description What a step said or got, in the order of reading; keys are those of the step.
+         */
+        readonly Piece: {
+            /** Is Json */
+            readonly is_json: boolean;
+            /**
+             * Label
+             * @enum {string}
+             */
+            readonly label: "system" | "user" | "reasoning" | "answer" | "arguments" | "query" | "result" | "model_saw" | "observation" | "error";
+            readonly media: components["schemas"]["Media"] | null;
+            readonly text: components["schemas"]["Text"] | null;
         };
         /**
          * Problem
@@ -142,6 +513,24 @@ export interface components {
             readonly title: string;
             /** Type */
             readonly type: string;
+        };
+        /**
+         * Reason
+         * @description Why steps are not graded A; `positions` are those steps, null for the whole store.
+         */
+        readonly Reason: {
+            /** Grade */
+            readonly grade: string;
+            /** Kind */
+            readonly kind: string;
+            /** Positions */
+            readonly positions: readonly number[] | null;
+            /** Reason */
+            readonly reason: string | null;
+            /** Runs */
+            readonly runs: number;
+            /** Steps */
+            readonly steps: number;
         };
         /**
          * Related
@@ -173,6 +562,20 @@ export interface components {
             readonly trajectory_id: string;
         };
         /**
+         * Remedy
+         * @description What closes a gap, or a part of it; `source` is whose setting it is.
+         */
+        readonly Remedy: {
+            /** Runs */
+            readonly runs: number;
+            /** Setting */
+            readonly setting: string;
+            /** Source */
+            readonly source: string | null;
+            /** Times */
+            readonly times: number;
+        };
+        /**
          * Repair
          * @description A repair rule that was applied; confidence in (0, 1], the lowest.
          */
@@ -183,6 +586,99 @@ export interface components {
             readonly count: number;
             /** Rule */
             readonly rule: string;
+        };
+        /**
+         * RepairCount
+         * @description A repair that was made; the confidence is the lowest.
+         */
+        readonly RepairCount: {
+            /** Confidence */
+            readonly confidence: number | null;
+            /** Repair */
+            readonly repair: string;
+            /** Runs */
+            readonly runs: number;
+            /** Times */
+            readonly times: number;
+        };
+        /**
+         * Replays
+         * @description Runs that replay another one, newest first.
+         */
+        readonly Replays: {
+            /** Count */
+            readonly count: number;
+            /** Replays */
+            readonly replays: readonly components["schemas"]["TrajectoryRow"][];
+        };
+        /**
+         * SpanDetail
+         * @description A span as it was received, and its messages as they are understood.
+         *
+         *     `row` is its number in `spans`. `steps` are those that it owns or also tells of.
+         */
+        readonly SpanDetail: {
+            readonly arguments: components["schemas"]["Text"] | null;
+            /** Attributes */
+            readonly attributes: readonly components["schemas"]["Attribute"][];
+            /** Dropped Attributes */
+            readonly dropped_attributes: number;
+            /** Dropped Events */
+            readonly dropped_events: number;
+            /** Dropped Links */
+            readonly dropped_links: number;
+            /** Duration Us */
+            readonly duration_us: number | null;
+            /** Events */
+            readonly events: readonly components["schemas"]["Event"][];
+            /** Input */
+            readonly input: readonly components["schemas"]["ToldMessage"][];
+            /** Kind */
+            readonly kind: string;
+            /** Links */
+            readonly links: readonly components["schemas"]["Link"][];
+            /** Logs */
+            readonly logs: readonly components["schemas"]["LogLine"][];
+            /** Name */
+            readonly name: string;
+            /** Output */
+            readonly output: readonly components["schemas"]["ToldMessage"][];
+            /** Parent Row */
+            readonly parent_row: number | null;
+            /** Parent Span Id */
+            readonly parent_span_id: string | null;
+            /** Resource */
+            readonly resource: readonly components["schemas"]["Attribute"][];
+            readonly result: components["schemas"]["Text"] | null;
+            /** Row */
+            readonly row: number;
+            /** Schema Url */
+            readonly schema_url: string | null;
+            /** Scope Attributes */
+            readonly scope_attributes: readonly components["schemas"]["Attribute"][];
+            /** Scope Name */
+            readonly scope_name: string | null;
+            /** Scope Version */
+            readonly scope_version: string | null;
+            /** Service */
+            readonly service: string | null;
+            /** Span Id */
+            readonly span_id: string;
+            /** Start Time */
+            readonly start_time: string | null;
+            /** Start Us */
+            readonly start_us: number;
+            /** Status */
+            readonly status: string;
+            readonly status_message: components["schemas"]["Text"] | null;
+            /** Steps */
+            readonly steps: readonly number[];
+            /** System */
+            readonly system: readonly components["schemas"]["ToldMessage"][];
+            /** Trace Id */
+            readonly trace_id: string;
+            /** Trace State */
+            readonly trace_state: string | null;
         };
         /**
          * Spans
@@ -269,6 +765,127 @@ export interface components {
             readonly v: readonly number[];
         };
         /**
+         * StepDetail
+         * @description A step with its texts, whole up to 64 KB each and 2 MB in all.
+         *
+         *     `texts` by column of `steps`. `new_messages` are those that no earlier step carried, `output`
+         *     those of the answer.
+         */
+        readonly StepDetail: {
+            /** Action */
+            readonly action: string | null;
+            /** Added */
+            readonly added: number | null;
+            /** Agent Name */
+            readonly agent_name: string | null;
+            /** Agent Path */
+            readonly agent_path: string | null;
+            /** Agent Run */
+            readonly agent_run: number | null;
+            /** Cache Read Tokens */
+            readonly cache_read_tokens: number | null;
+            /** Cache Write Tokens */
+            readonly cache_write_tokens: number | null;
+            /** Calls */
+            readonly calls: readonly components["schemas"]["ToolRequest"][];
+            /** Cost Source */
+            readonly cost_source: string | null;
+            /** Cost Usd */
+            readonly cost_usd: number | null;
+            /** Cumulative Reward */
+            readonly cumulative_reward: number | null;
+            /** Done */
+            readonly done: boolean | null;
+            /** Duration Us */
+            readonly duration_us: number | null;
+            /** Effect */
+            readonly effect: string | null;
+            /** Error Message */
+            readonly error_message: string | null;
+            /** Error Type */
+            readonly error_type: string | null;
+            /** Finish Reason */
+            readonly finish_reason: string | null;
+            /** Grade */
+            readonly grade: string | null;
+            /** Grade Reason */
+            readonly grade_reason: string | null;
+            /** Group Id */
+            readonly group_id: number | null;
+            /** Handoff From */
+            readonly handoff_from: string | null;
+            /** Handoff Mode */
+            readonly handoff_mode: string | null;
+            /** Handoff To */
+            readonly handoff_to: string | null;
+            /** Inferred */
+            readonly inferred: readonly string[];
+            /** Input Tokens */
+            readonly input_tokens: number | null;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            readonly kind: "user" | "llm" | "tool" | "handoff" | "retrieval" | "memory" | "thought" | "other";
+            /** Merged Spans */
+            readonly merged_spans: readonly components["schemas"]["MergedSpan"][];
+            /** Model */
+            readonly model: string | null;
+            /** N Files */
+            readonly n_files: number;
+            /** New Messages */
+            readonly new_messages: readonly components["schemas"]["ToldMessage"][];
+            /** Output */
+            readonly output: readonly components["schemas"]["ToldMessage"][];
+            /** Output Tokens */
+            readonly output_tokens: number | null;
+            /** Parent Step */
+            readonly parent_step: number | null;
+            /** Preview */
+            readonly preview: string | null;
+            /** Provider */
+            readonly provider: string | null;
+            /** Reasoning Tokens */
+            readonly reasoning_tokens: number | null;
+            /** Removed */
+            readonly removed: number | null;
+            /** Response Id */
+            readonly response_id: string | null;
+            /** Reward */
+            readonly reward: number | null;
+            /** Security Flags */
+            readonly security_flags: readonly string[];
+            /** Span Id */
+            readonly span_id: string;
+            /** Start Us */
+            readonly start_us: number;
+            /**
+             * Status
+             * @enum {string}
+             */
+            readonly status: "ok" | "error" | "aborted" | "open";
+            /** Step */
+            readonly step: number;
+            /** Test Pass Rate */
+            readonly test_pass_rate: number | null;
+            /** Texts */
+            readonly texts: {
+                readonly [key: string]: components["schemas"]["Text"];
+            };
+            /** Tool Call Id */
+            readonly tool_call_id: string | null;
+            /** Tool Name */
+            readonly tool_name: string | null;
+            /** Trace Id */
+            readonly trace_id: string;
+            /** Ttft Us */
+            readonly ttft_us: number | null;
+            /** Turn */
+            readonly turn: number | null;
+            /** Verdicts */
+            readonly verdicts: readonly components["schemas"]["Verdict"][];
+        };
+        /**
          * StepFlags
          * @description Security flags of a step.
          */
@@ -277,6 +894,155 @@ export interface components {
             readonly flags: readonly string[];
             /** Step */
             readonly step: number;
+        };
+        /**
+         * StepPage
+         * @description Steps in order; `next` is the `from` of those that follow, null at the end.
+         */
+        readonly StepPage: {
+            /** Next */
+            readonly next: number | null;
+            /** Rows */
+            readonly rows: readonly components["schemas"]["StepRow"][];
+            /** Total */
+            readonly total: number;
+        };
+        /**
+         * StepRow
+         * @description One step without its texts. Times count from the start of the run.
+         *
+         *     `action` is what a line calls it: tool, model, or `a → b`. `cumulative_reward` is as recorded,
+         *     else the sum of the rewards so far; null before the first. `preview` is at most 200 characters.
+         */
+        readonly StepRow: {
+            /** Action */
+            readonly action: string | null;
+            /** Added */
+            readonly added: number | null;
+            /** Agent Name */
+            readonly agent_name: string | null;
+            /** Agent Path */
+            readonly agent_path: string | null;
+            /** Agent Run */
+            readonly agent_run: number | null;
+            /** Cache Read Tokens */
+            readonly cache_read_tokens: number | null;
+            /** Cost Usd */
+            readonly cost_usd: number | null;
+            /** Cumulative Reward */
+            readonly cumulative_reward: number | null;
+            /** Done */
+            readonly done: boolean | null;
+            /** Duration Us */
+            readonly duration_us: number | null;
+            /** Effect */
+            readonly effect: string | null;
+            /** Error Message */
+            readonly error_message: string | null;
+            /** Error Type */
+            readonly error_type: string | null;
+            /** Finish Reason */
+            readonly finish_reason: string | null;
+            /** Grade */
+            readonly grade: string | null;
+            /** Group Id */
+            readonly group_id: number | null;
+            /** Handoff From */
+            readonly handoff_from: string | null;
+            /** Handoff Mode */
+            readonly handoff_mode: string | null;
+            /** Handoff To */
+            readonly handoff_to: string | null;
+            /** Input Tokens */
+            readonly input_tokens: number | null;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            readonly kind: "user" | "llm" | "tool" | "handoff" | "retrieval" | "memory" | "thought" | "other";
+            /** Model */
+            readonly model: string | null;
+            /** N Files */
+            readonly n_files: number;
+            /** Output Tokens */
+            readonly output_tokens: number | null;
+            /** Parent Step */
+            readonly parent_step: number | null;
+            /** Preview */
+            readonly preview: string | null;
+            /** Reasoning Tokens */
+            readonly reasoning_tokens: number | null;
+            /** Removed */
+            readonly removed: number | null;
+            /** Reward */
+            readonly reward: number | null;
+            /** Security Flags */
+            readonly security_flags: readonly string[];
+            /** Span Id */
+            readonly span_id: string;
+            /** Start Us */
+            readonly start_us: number;
+            /**
+             * Status
+             * @enum {string}
+             */
+            readonly status: "ok" | "error" | "aborted" | "open";
+            /** Step */
+            readonly step: number;
+            /** Test Pass Rate */
+            readonly test_pass_rate: number | null;
+            /** Tool Call Id */
+            readonly tool_call_id: string | null;
+            /** Tool Name */
+            readonly tool_name: string | null;
+            /** Trace Id */
+            readonly trace_id: string;
+            /** Ttft Us */
+            readonly ttft_us: number | null;
+            /** Turn */
+            readonly turn: number | null;
+        };
+        /**
+         * Text
+         * @description A text, whole or its beginning.
+         *
+         *     `length` counts the characters of the whole. Where only its beginning is sent, `key` asks for
+         *     the whole under `values/{key}`, and `sha256` is that of its UTF-8; else both are null.
+         */
+        readonly Text: {
+            /** Key */
+            readonly key: string | null;
+            /** Length */
+            readonly length: number;
+            /** Sha256 */
+            readonly sha256: string | null;
+            /** Text */
+            readonly text: string;
+        };
+        /**
+         * ToldMessage
+         * @description Who said what.
+         */
+        readonly ToldMessage: {
+            /** Finish Reason */
+            readonly finish_reason: string | null;
+            /** Parts */
+            readonly parts: readonly components["schemas"]["Part"][];
+            /** Role */
+            readonly role: string;
+        };
+        /**
+         * ToolRequest
+         * @description A tool that the model asked for, and the step that ran it, null where none is known.
+         */
+        readonly ToolRequest: {
+            readonly arguments: components["schemas"]["Text"] | null;
+            /** Id */
+            readonly id: string | null;
+            /** Name */
+            readonly name: string | null;
+            /** Step */
+            readonly step: number | null;
         };
         /**
          * TrajectoryHeader
@@ -508,6 +1274,163 @@ export interface components {
             readonly trajectory_id: string;
             /** User Input */
             readonly user_input: string | null;
+        };
+        /**
+         * Transcript
+         * @description The agent's loop in order. Items of the same `turn` and `agent_run` belong together.
+         */
+        readonly Transcript: {
+            /** Items */
+            readonly items: readonly components["schemas"]["TranscriptItem"][];
+            /** Next */
+            readonly next: number | null;
+            /** Total */
+            readonly total: number;
+        };
+        /**
+         * TranscriptAgent
+         * @description A sub-agent, folded: its steps are the transcript with `agent` = `agent_path`.
+         */
+        readonly TranscriptAgent: {
+            /** Agent Name */
+            readonly agent_name: string | null;
+            /** Agent Path */
+            readonly agent_path: string;
+            /** Cost Usd */
+            readonly cost_usd: number | null;
+            /** Duration Us */
+            readonly duration_us: number | null;
+            readonly first: components["schemas"]["Text"] | null;
+            /** First Step */
+            readonly first_step: number;
+            /** Input Tokens */
+            readonly input_tokens: number | null;
+            readonly last: components["schemas"]["Text"] | null;
+            /** Last Step */
+            readonly last_step: number;
+            /** N Errors */
+            readonly n_errors: number;
+            /** N Llm */
+            readonly n_llm: number;
+            /** N Steps */
+            readonly n_steps: number;
+            /** N Tools */
+            readonly n_tools: number;
+            /** Output Tokens */
+            readonly output_tokens: number | null;
+            /** Parent Step */
+            readonly parent_step: number | null;
+            /** Start Us */
+            readonly start_us: number;
+            /**
+             * Status
+             * @enum {string}
+             */
+            readonly status: "ok" | "error" | "aborted" | "open";
+        };
+        /**
+         * TranscriptItem
+         * @description A step, or a folded sub-agent in the place of its first step; the other one is null.
+         */
+        readonly TranscriptItem: {
+            readonly agent: components["schemas"]["TranscriptAgent"] | null;
+            readonly step: components["schemas"]["TranscriptStep"] | null;
+        };
+        /**
+         * TranscriptStep
+         * @description A step with what it said and got, each at most 400 characters.
+         */
+        readonly TranscriptStep: {
+            /** Action */
+            readonly action: string | null;
+            /** Added */
+            readonly added: number | null;
+            /** Agent Name */
+            readonly agent_name: string | null;
+            /** Agent Path */
+            readonly agent_path: string | null;
+            /** Agent Run */
+            readonly agent_run: number | null;
+            /** Cache Read Tokens */
+            readonly cache_read_tokens: number | null;
+            /** Calls */
+            readonly calls: readonly components["schemas"]["ToolRequest"][];
+            /** Cost Usd */
+            readonly cost_usd: number | null;
+            /** Cumulative Reward */
+            readonly cumulative_reward: number | null;
+            /** Done */
+            readonly done: boolean | null;
+            /** Duration Us */
+            readonly duration_us: number | null;
+            /** Effect */
+            readonly effect: string | null;
+            /** Error Message */
+            readonly error_message: string | null;
+            /** Error Type */
+            readonly error_type: string | null;
+            /** Finish Reason */
+            readonly finish_reason: string | null;
+            /** Grade */
+            readonly grade: string | null;
+            /** Group Id */
+            readonly group_id: number | null;
+            /** Handoff From */
+            readonly handoff_from: string | null;
+            /** Handoff Mode */
+            readonly handoff_mode: string | null;
+            /** Handoff To */
+            readonly handoff_to: string | null;
+            /** Input Tokens */
+            readonly input_tokens: number | null;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            readonly kind: "user" | "llm" | "tool" | "handoff" | "retrieval" | "memory" | "thought" | "other";
+            /** Model */
+            readonly model: string | null;
+            /** N Files */
+            readonly n_files: number;
+            /** Output Tokens */
+            readonly output_tokens: number | null;
+            /** Parent Step */
+            readonly parent_step: number | null;
+            /** Pieces */
+            readonly pieces: readonly components["schemas"]["Piece"][];
+            /** Preview */
+            readonly preview: string | null;
+            /** Reasoning Tokens */
+            readonly reasoning_tokens: number | null;
+            /** Removed */
+            readonly removed: number | null;
+            /** Reward */
+            readonly reward: number | null;
+            /** Security Flags */
+            readonly security_flags: readonly string[];
+            /** Span Id */
+            readonly span_id: string;
+            /** Start Us */
+            readonly start_us: number;
+            /**
+             * Status
+             * @enum {string}
+             */
+            readonly status: "ok" | "error" | "aborted" | "open";
+            /** Step */
+            readonly step: number;
+            /** Test Pass Rate */
+            readonly test_pass_rate: number | null;
+            /** Tool Call Id */
+            readonly tool_call_id: string | null;
+            /** Tool Name */
+            readonly tool_name: string | null;
+            /** Trace Id */
+            readonly trace_id: string;
+            /** Ttft Us */
+            readonly ttft_us: number | null;
+            /** Turn */
+            readonly turn: number | null;
         };
         /**
          * Verdict

@@ -1,4 +1,13 @@
-/** A unified diff as lines with the numbers of both sides. */
+/** Hunks as lines with the numbers of both sides. */
+
+export interface Hunk {
+  readonly old_start: number;
+  readonly new_start: number;
+  readonly old_lines: number;
+  readonly new_lines: number;
+  /** each begins with a space, `-` or `+`; `\` is a remark */
+  readonly lines: readonly string[];
+}
 
 export interface DiffLine {
   readonly kind: "same" | "added" | "removed" | "hunk" | "note";
@@ -7,38 +16,21 @@ export interface DiffLine {
   readonly after: number | null;
 }
 
-const HUNK = /^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@/;
-
-/** Heads of files are left out; what is none of a diff becomes a note. */
-export function diffLines(text: string): DiffLine[] {
-  const lines: DiffLine[] = [];
-  let before = 0;
-  let after = 0;
-  let left = 0; // lines of the hunk that are still to come, on either side
-  let right = 0;
-  for (const line of text.replace(/\n$/, "").split("\n")) {
-    const hunk = HUNK.exec(line);
-    if (left <= 0 && right <= 0 && hunk) {
-      [before, after] = [Number(hunk[1]), Number(hunk[3])];
-      [left, right] = [Number(hunk[2] ?? 1), Number(hunk[4] ?? 1)];
-      lines.push({ kind: "hunk", text: line, before: null, after: null });
-    } else if (left <= 0 && right <= 0) {
-      if (!/^(diff |index |--- |\+\+\+ |new file|deleted file|similarity|rename |old mode)/.test(line)) {
-        lines.push({ kind: "note", text: line, before: null, after: null });
-      }
-    } else if (line.startsWith("+")) {
-      lines.push({ kind: "added", text: line.slice(1), before: null, after: after++ });
-      right--;
-    } else if (line.startsWith("-")) {
-      lines.push({ kind: "removed", text: line.slice(1), before: before++, after: null });
-      left--;
-    } else if (line.startsWith("\\")) {
-      lines.push({ kind: "note", text: line, before: null, after: null });
-    } else {
-      lines.push({ kind: "same", text: line.slice(1), before: before++, after: after++ });
-      left--;
-      right--;
-    }
-  }
-  return lines;
+export function diffLines(hunks: readonly Hunk[]): DiffLine[] {
+  return hunks.flatMap((hunk) => {
+    let before = hunk.old_start;
+    let after = hunk.new_start;
+    const { old_start, old_lines, new_start, new_lines } = hunk;
+    const head = `@@ -${old_start},${old_lines} +${new_start},${new_lines} @@`;
+    return [
+      { kind: "hunk" as const, text: head, before: null, after: null },
+      ...hunk.lines.map((line): DiffLine => {
+        const text = line.slice(1);
+        if (line.startsWith("+")) return { kind: "added", text, before: null, after: after++ };
+        if (line.startsWith("-")) return { kind: "removed", text, before: before++, after: null };
+        if (line.startsWith("\\")) return { kind: "note", text: line, before: null, after: null };
+        return { kind: "same", text, before: before++, after: after++ };
+      }),
+    ];
+  });
 }

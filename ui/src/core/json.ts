@@ -1,6 +1,7 @@
 /** JSON as rows: only what is open is walked, so that a value of megabytes costs what is seen. */
 
-export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+export type Json =
+  null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
 export interface JsonRow {
   /** where it is, as a key for what is open: `/messages/0/text` */

@@ -79,7 +79,11 @@ export function blocks(text: string, depth = 0): Block[] {
         items.push(blocks(inner.join("\n"), depth + 1));
       }
       found.push({ kind: "list", isOrdered, start, items });
-    } else if (line.includes("|") && DIVIDER.test(lines[at + 1] ?? "") && lines[at + 1]!.includes("-")) {
+    } else if (
+      line.includes("|") &&
+      DIVIDER.test(lines[at + 1] ?? "") &&
+      lines[at + 1]!.includes("-")
+    ) {
       const head = line;
       at += 2;
       const rows = [head, ...take((l) => l.includes("|"))].map((l) => cells(l).map(inline));
@@ -133,7 +137,9 @@ export function inline(text: string, depth = 0): Inline[] {
 }
 
 function startsBlock(line: string): boolean {
-  return FENCE.test(line) || HEADING.test(line) || QUOTE.test(line) || ITEM.test(line) || RULE.test(line);
+  return (
+    FENCE.test(line) || HEADING.test(line) || QUOTE.test(line) || ITEM.test(line) || RULE.test(line)
+  );
 }
 
 function withoutIndent(line: string, indent: number): string {

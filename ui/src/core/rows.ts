@@ -74,3 +74,6 @@ export function nextMarked(marks: Uint8Array, from: number, direction: 1 | -1): 
   }
   return -1;
 }
+
+/** How deep a row is drawn: beyond this, indentation would push names off the screen. */
+export const DEEPEST_INDENT = 16;

@@ -2,14 +2,22 @@
 
 import type { Labels, Spans } from "./spans";
 
-/** By row: 1 where any label has the text, whatever its case; all 0 for no text. */
-export function matches(spans: Spans, text: string): Uint8Array {
+/**
+ * By row: 1 where any label has the text, whatever its case; all 0 for no text.
+ * @param inMessages by arrival: where else it was found
+ */
+export function matches(
+  spans: Spans,
+  text: string,
+  inMessages: readonly number[] | null = null,
+): Uint8Array {
   const found = new Uint8Array(spans.n);
   const wanted = text.trim().toLowerCase();
   if (wanted === "") return found;
   for (const labels of [spans.name, spans.tool, spans.model, spans.agent, spans.kind]) {
     mark(found, labels, wanted);
   }
+  for (const at of inMessages ?? []) if (at < spans.n) found[spans.rowOf[at]!] = 1;
   return found;
 }
 

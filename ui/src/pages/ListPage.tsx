@@ -24,7 +24,10 @@ export function ListPage() {
   const selected = useMemo(() => new Set(address.all("sel")), [address]);
   const [hasFacets, setFacets] = useState(false);
 
-  const meta = useQuery({ queryKey: ["meta"], queryFn: ({ signal }) => get<Meta>("/meta", {}, signal) });
+  const meta = useQuery({
+    queryKey: ["meta"],
+    queryFn: ({ signal }) => get<Meta>("/meta", {}, signal),
+  });
   const runs = useInfiniteQuery({
     queryKey: ["runs", filters, sort],
     queryFn: ({ pageParam, signal }) =>
@@ -36,7 +39,11 @@ export function ListPage() {
   const facets = useQuery({
     queryKey: ["facets", filters],
     queryFn: ({ signal }) =>
-      get<Facets>("/facets", { ...filters, fields: [...FACETS, "start", ...RANGES].join(",") }, signal),
+      get<Facets>(
+        "/facets",
+        { ...filters, fields: [...FACETS, "start", ...RANGES].join(",") },
+        signal,
+      ),
     placeholderData: keepPreviousData,
   });
   const rows = useMemo(() => runs.data?.pages.flatMap((page) => page.rows) ?? [], [runs.data]);
@@ -159,7 +166,11 @@ function Active({ address }: { address: Address }) {
       {filters.map(({ label, clear }) => (
         <li key={label}>
           <Text text={label} />
-          <button type="button" aria-label={`Take away ${label}`} onClick={() => address.set(clear)}>
+          <button
+            type="button"
+            aria-label={`Take away ${label}`}
+            onClick={() => address.set(clear)}
+          >
             ×
           </button>
         </li>

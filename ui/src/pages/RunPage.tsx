@@ -1,3 +1,424 @@
+import { useQuery } from "@tanstack/react-query";
+import { useEffect, useMemo, useState } from "react";
+import { Link, useLocation } from "wouter";
+import {
+  ApiError,
+  type Found,
+  get,
+  type Meta,
+  type RunHeader,
+  runPath,
+  type SpanColumns,
+  url,
+} from "../api/client";
+import type { AxisMode, Window } from "../core/axis";
+import { cost, count, duration, moment } from "../core/format";
+import { oneLine } from "../core/hostile";
+import { toSpans } from "../core/spans";
+import { useAddress } from "../frame/address";
+import { useKeys } from "../frame/keys";
+import { type Chosen, Detail, Facts } from "../parts/Detail";
+import { DoctorPanel } from "../parts/DoctorPanel";
+import { Files } from "../parts/Files";
+import { JsonTree } from "../parts/Json";
+import { Minimap } from "../parts/Minimap";
+import { Outcome } from "../parts/Outcome";
+import { Loading, Problem } from "../parts/Problem";
+import { Steps } from "../parts/Steps";
+import { Text } from "../parts/Text";
+import { Transcript } from "../parts/Transcript";
+import { CopyButton } from "../parts/Value";
+import { Waterfall } from "../parts/Waterfall";
+import type { Json } from "../core/json";
+
+const VIEWS = ["transcript", "waterfall", "steps", "files", "raw"] as const;
+type View = (typeof VIEWS)[number];
+
+/** Message search asks the server; so long after the last key. */
+const PAUSE_MS = 250;
+
 export function RunPage({ id }: { id: string }) {
-  return <main id="main">{id}</main>;
+  const address = useAddress();
+  const [, go] = useLocation();
+  const view = VIEWS.find((one) => one === address.get("view")) ?? "transcript";
+  const span = address.get("span");
+  const step = numberOf(address.get("step"));
+  const find = address.get("find") ?? "";
+  const range = rangeOf(address.get("from"), address.get("to"));
+  const mode =
+    (["follow", "fit", "full"] as const).find((one) => one === address.get("axis")) ?? "follow";
+
+  const header = useQuery({
+    queryKey: ["run", id],
+    queryFn: ({ signal }) => get<RunHeader>(runPath(id), {}, signal),
+  });
+  const columns = useQuery({
+    queryKey: ["spans", id],
+    queryFn: ({ signal }) => get<SpanColumns>(`${runPath(id)}/spans`, {}, signal),
+    enabled: !header.isError,
+  });
+  const meta = useQuery({
+    queryKey: ["meta"],
+    queryFn: ({ signal }) => get<Meta>("/meta", {}, signal),
+  });
+  const spans = useMemo(() => (columns.data ? toSpans(columns.data) : null), [columns.data]);
+  const inMessages = useFound(id, find, view === "waterfall");
+
+  // A span is named by its id in the address; its row is known once it was clicked or loaded.
+  const [rowOf, setRowOf] = useState<ReadonlyMap<string, number>>(new Map());
+  const selectedRow = useMemo(() => {
+    if (!spans) return -1;
+    if (span === null) return step < 0 ? -1 : spans.step.indexOf(step);
+    const arrival = rowOf.get(span) ?? (span.length < 16 ? numberOf(span) : -1);
+    return arrival < 0 ? -1 : (spans.rowOf[arrival] ?? -1);
+  }, [spans, span, step, rowOf]);
+
+  const setView = (next: View) => address.set({ view: next === "transcript" ? null : next });
+  const chooseStep = (next: number) => address.set({ step: String(next), span: null }, "replace");
+  const chooseSpan = (next: string) => address.set({ span: next, step: null }, "replace");
+  const chooseRow = (row: number) => chooseSpan(String(spans!.seq[row]!));
+  const close = () => address.set({ span: null, step: null }, "replace");
+  const chosen: Chosen | null = span !== null ? { span } : step >= 0 ? { step } : null;
+
+  useKeys([
+    ...VIEWS.map((one, i) => ({
+      keys: [String(i + 1)],
+      label: `View: ${one}`,
+      run: () => setView(one),
+    })),
+    {
+      keys: ["/"],
+      label: "Find in the run",
+      run: () => {
+        if (view !== "waterfall") setView("waterfall");
+        requestAnimationFrame(() => document.getElementById("find")?.focus());
+      },
+    },
+    {
+      keys: ["."],
+      label: "Copy the link to what is shown",
+      run: () => void navigator.clipboard.writeText(window.location.href),
+    },
+    { keys: ["Escape"], label: "Close the details", run: close, isAlways: true },
+    { keys: ["u"], label: "Back to the runs", run: () => go("/t") },
+  ]);
+
+  if (header.isError) {
+    const isGone = header.error instanceof ApiError && header.error.status === 404;
+    return (
+      <main id="main" className="page">
+        <title>Not found · otel-traj</title>
+        <h1 className="sr">Run</h1>
+        <Problem error={header.error} onRetry={() => void header.refetch()}>
+          {isGone && (
+            <p>
+              <Link href="/t">All runs</Link>
+            </p>
+          )}
+        </Problem>
+      </main>
+    );
+  }
+  const it = header.data;
+  if (!it) {
+    return (
+      <main id="main" className="page">
+        <Loading what="the run" />
+      </main>
+    );
+  }
+  const task = oneLine(it.task_id ?? it.task ?? it.user_input ?? it.trajectory_id);
+  return (
+    <main id="main" className="run-page page">
+      <title>{`${task.slice(0, 60)} · otel-traj`}</title>
+      <Head it={it} task={task} features={meta.data?.features ?? []} />
+      {spans && spans.n > 0 && (
+        <Minimap
+          spans={spans}
+          window={range}
+          onRange={(next) =>
+            address.set(
+              next
+                ? { from: String(next.from), to: String(next.to), view: "waterfall" }
+                : { from: null, to: null },
+            )
+          }
+          onPoint={(at) => {
+            const row = stepAt(spans.start, spans.step, at);
+            if (row >= 0) chooseStep(spans.step[row]!);
+          }}
+        />
+      )}
+      <div className="tabs views" role="tablist" aria-label="Views">
+        {VIEWS.map((one, i) => (
+          <button
+            key={one}
+            type="button"
+            role="tab"
+            id={`tab-${one}`}
+            aria-selected={view === one}
+            aria-controls="view"
+            onClick={() => setView(one)}
+          >
+            <kbd aria-hidden="true">{i + 1}</kbd> {one}
+          </button>
+        ))}
+      </div>
+      <div className={`split${chosen ? " has-detail" : ""}`}>
+        <div id="view" className="view" role="tabpanel" aria-labelledby={`tab-${view}`}>
+          {view === "transcript" && (
+            <Transcript
+              run={id}
+              selected={stepOf(step, spans, selectedRow)}
+              onSelect={chooseStep}
+            />
+          )}
+          {view === "steps" && (
+            <Steps run={id} selected={stepOf(step, spans, selectedRow)} onSelect={chooseStep} />
+          )}
+          {view === "files" && (
+            <Files
+              run={id}
+              path={address.get("path")}
+              step={numberOf(address.get("change"))}
+              onChoose={(path, change) =>
+                address.set({ path, change: change < 0 ? null : String(change) }, "replace")
+              }
+              onStep={chooseStep}
+            />
+          )}
+          {view === "raw" && <Raw it={it} isRedacted={meta.data?.is_redacted ?? false} />}
+          {view === "waterfall" &&
+            (columns.isError ? (
+              <Problem error={columns.error} onRetry={() => void columns.refetch()} />
+            ) : !spans ? (
+              <Loading what="spans" />
+            ) : spans.n === 0 ? (
+              <div className="empty">
+                <h2>Its spans are not kept any more</h2>
+                <p>The transcript and the steps are.</p>
+              </div>
+            ) : (
+              <Waterfall
+                spans={spans}
+                selected={selectedRow}
+                find={find}
+                inMessages={inMessages}
+                mode={mode}
+                range={range}
+                onSelect={chooseRow}
+                onMode={(next: AxisMode) =>
+                  address.set(
+                    { axis: next === "follow" ? null : next, from: null, to: null },
+                    "replace",
+                  )
+                }
+                onRange={(next) =>
+                  address.set(
+                    {
+                      from: next && String(Math.round(next.from)),
+                      to: next && String(Math.round(next.to)),
+                    },
+                    "replace",
+                  )
+                }
+                onFind={(text) => address.set({ find: text }, "replace")}
+              />
+            ))}
+        </div>
+        {chosen && (
+          <Detail
+            run={id}
+            chosen={chosen}
+            onSpan={chooseSpan}
+            onStep={chooseStep}
+            onNamed={(name, row) => {
+              setRowOf((known) => new Map(known).set(name, row));
+              if (name !== span) chooseSpan(name);
+            }}
+            onClose={close}
+          />
+        )}
+      </div>
+    </main>
+  );
+}
+
+function Head({
+  it,
+  task,
+  features,
+}: {
+  it: RunHeader;
+  task: string;
+  features: readonly string[];
+}) {
+  const facts = [
+    `${count(it.n_steps)} steps`,
+    `${count(it.n_tools)} tools`,
+    it.n_errors ? `${count(it.n_errors)} errors` : null,
+    it.input_tokens === null ? null : `${count(it.input_tokens)}→${count(it.output_tokens)} tokens`,
+    it.cost_usd === null ? null : cost(it.cost_usd),
+    duration(it.duration_s === null ? null : it.duration_s * 1e6),
+  ].filter((fact) => fact !== null);
+  const nFlags = it.flags.reduce((sum, { flags }) => sum + flags.length, 0);
+  const failure =
+    [it.error_type, it.error_message].filter(Boolean).join(": ") || it.failure_rationale;
+  return (
+    <header className="run-head">
+      <div className="run-title">
+        <Outcome outcome={it.outcome} source={it.outcome_source} />
+        <h1 title={task}>
+          {it.agent_name && (
+            <span className="muted">
+              <Text text={it.agent_name} /> ·{" "}
+            </span>
+          )}
+          <bdi>{task}</bdi>
+        </h1>
+        <span className="grow" />
+        <CopyButton
+          text={window.location.href}
+          label="Copy the link to what is shown"
+          name="copy link"
+        />
+        {features.includes("export") && (
+          <details className="menu">
+            <summary>Export</summary>
+            <div className="menu-body">
+              <ul>
+                {Object.entries(EXPORTS).map(([format, name]) => (
+                  <li key={format}>
+                    <a
+                      href={url(`/export/${encodeURIComponent(it.trajectory_id)}`, { format })}
+                      download
+                    >
+                      {name}
+                    </a>
+                  </li>
+                ))}
+              </ul>
+            </div>
+          </details>
+        )}
+        <details className="menu wide">
+          <summary>
+            Doctor{it.coverage.grade && <span className="grade"> {it.coverage.grade}</span>}
+          </summary>
+          <div className="menu-body">
+            <DoctorPanel run={it.trajectory_id} header={it} />
+          </div>
+        </details>
+      </div>
+      <p className="run-facts">
+        <span>{facts.join(" · ")}</span>
+        {it.reward !== null && <span>reward {it.reward}</span>}
+        {nFlags > 0 && <span className="warn">⚑ {nFlags} flags</span>}
+        <span className="muted">{moment(it.start_time, new Date())}</span>
+        {it.status !== "completed" && <span className="muted">{it.status}</span>}
+        {it.related.slice(0, 6).map((other) => (
+          <Link
+            key={`${other.how}-${other.trajectory_id}`}
+            href={`/t/${encodeURIComponent(other.trajectory_id)}`}
+          >
+            {other.relation ?? HOW[other.how]}
+          </Link>
+        ))}
+      </p>
+      {failure && (
+        <p className="banner failed">
+          ✗ <Text text={failure} />
+        </p>
+      )}
+    </header>
+  );
+}
+
+const EXPORTS: Readonly<Record<string, string>> = {
+  html: "One page of HTML, to share",
+  chrome: "Chrome trace, for Perfetto",
+  otlp: "OTLP, as JSON",
+  jaeger: "Jaeger, as JSON",
+};
+
+const HOW: Readonly<Record<string, string>> = {
+  parent: "made from",
+  child: "made of it",
+  conversation: "same conversation",
+  task: "same task",
+};
+
+function Raw({ it, isRedacted }: { it: RunHeader; isRedacted: boolean }) {
+  const text = useMemo(() => JSON.stringify(it, null, 1), [it]);
+  return (
+    <div className="scroll raw">
+      <Facts
+        of={[
+          ["trajectory", it.trajectory_id],
+          ["traces", it.trace_ids.join(", ")],
+          ["service", it.service],
+          ["conversation", it.conversation_id],
+          ["session", it.session_id],
+          ["user", it.user_id],
+          ["models", it.models.join(", ")],
+          ["tools", it.tools.join(", ")],
+          ["prompt version", it.prompt_version],
+          ["variant", it.variant_id],
+        ]}
+      />
+      <p className="muted">
+        Attributes, events, links and logs stand with each span: choose one in the waterfall.
+        {isRedacted && " Secrets are replaced in all that is shown and exported."}
+      </p>
+      <p>
+        <CopyButton text={text} label="Copy the run as JSON" name="copy all" />{" "}
+        <a href={url(runPath(it.trajectory_id))} download={`${it.trajectory_id}.json`}>
+          save
+        </a>
+      </p>
+      <JsonTree value={it as unknown as Json} label="The run" />
+    </div>
+  );
+}
+
+/** Rows, by arrival, with a text in their messages; null until the server has said. */
+function useFound(id: string, text: string, isAsked: boolean): readonly number[] | null {
+  const [asked, setAsked] = useState(text);
+  useEffect(() => {
+    const timer = setTimeout(() => setAsked(text), PAUSE_MS);
+    return () => clearTimeout(timer);
+  }, [text]);
+  const found = useQuery({
+    queryKey: ["find", id, asked],
+    queryFn: ({ signal }) => get<Found>("/find", { id, q: asked.trim() }, signal),
+    enabled: isAsked && asked.trim().length > 1,
+  });
+  return useMemo(
+    () => found.data?.matches.flatMap(({ row }) => (row === null ? [] : [row])) ?? null,
+    [found.data],
+  );
+}
+
+function numberOf(text: string | null): number {
+  return text !== null && /^\d{1,9}$/.test(text) ? Number(text) : -1;
+}
+
+function rangeOf(from: string | null, to: string | null): Window | null {
+  const [low, high] = [Number(from ?? Number.NaN), Number(to ?? Number.NaN)];
+  return low >= 0 && high > low ? { from: low, to: high } : null;
+}
+
+/** The step that is chosen, also where its span is. */
+function stepOf(step: number, spans: { step: Int32Array } | null, row: number): number {
+  return step >= 0 || !spans || row < 0 ? step : spans.step[row]!;
+}
+
+/** The row of the step that began last before a time. */
+function stepAt(start: Float64Array, steps: Int32Array, at: number): number {
+  let found = -1;
+  for (let row = 0; row < start.length; row++) {
+    if (steps[row]! < 0 || start[row]! > at) continue;
+    if (found < 0 || start[row]! >= start[found]!) found = row;
+  }
+  return found;
 }

@@ -19,7 +19,9 @@ export function filtersOf(address: Address): Parameters {
 }
 
 /** Each filter that is set, in words, and what takes it away. */
-export function active(address: Address): { label: string; clear: Record<string, null | string[]> }[] {
+export function active(
+  address: Address,
+): { label: string; clear: Record<string, null | string[]> }[] {
   const found: { label: string; clear: Record<string, null | string[]> }[] = [];
   for (const name of FACETS) {
     const values = address.all(name);

@@ -51,8 +51,20 @@ export function Histogram({ histogram, onChoose }: Props) {
             <g key={edges[i]}>
               <title>{`${local(edges[i]!)}: ${count(all)} runs, ${count(bad)} failed`}</title>
               <rect className="hit" x={i} y={0} width={1} height={40} />
-              <rect className="all" x={i + 0.05} y={40 - (40 * all) / most} width={0.9} height={(40 * all) / most} />
-              <rect className="bad" x={i + 0.05} y={40 - (40 * bad) / most} width={0.9} height={(40 * bad) / most} />
+              <rect
+                className="all"
+                x={i + 0.05}
+                y={40 - (40 * all) / most}
+                width={0.9}
+                height={(40 * all) / most}
+              />
+              <rect
+                className="bad"
+                x={i + 0.05}
+                y={40 - (40 * bad) / most}
+                width={0.9}
+                height={(40 * bad) / most}
+              />
             </g>
           );
         })}

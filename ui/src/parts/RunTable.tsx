@@ -73,8 +73,16 @@ export function RunTable(props: Props) {
   useKeys([
     { keys: ["j", "ArrowDown"], label: "Next run", run: () => move(1) },
     { keys: ["k", "ArrowUp"], label: "Run before", run: () => move(-1) },
-    { keys: ["Enter"], label: "Open the run", run: () => here() && props.onOpen(here()!.trajectory_id) },
-    { keys: ["x"], label: "Select the run", run: () => here() && props.onToggle(here()!.trajectory_id) },
+    {
+      keys: ["Enter"],
+      label: "Open the run",
+      run: () => here() && props.onOpen(here()!.trajectory_id),
+    },
+    {
+      keys: ["x"],
+      label: "Select the run",
+      run: () => here() && props.onToggle(here()!.trajectory_id),
+    },
   ]);
 
   return (
@@ -186,7 +194,9 @@ function Row(props: {
       </span>
       <span className="cell outcome-cell" role="gridcell">
         <Outcome outcome={run.outcome} source={run.outcome_source} />
-        {run.status !== "completed" && <span className="muted status"> {run.status}</span>}
+        {run.status !== "completed" && run.status !== run.outcome && (
+          <span className="muted status"> {run.status}</span>
+        )}
       </span>
       <Number name="steps" label="steps" text={count(run.n_steps)} />
       <Number name="tools" label="tools" text={count(run.n_tools)} />
@@ -224,6 +234,8 @@ function Number(props: { name: string; label: string; text: string; title?: stri
 function preview(run: Run, task: string): { text: string; isError: boolean } | null {
   const error = [run.error_type, run.error_message].filter(Boolean).join(": ");
   if (error) return { text: oneLine(error), isError: true };
-  const text = [run.user_input, run.final_answer].map((t) => oneLine(t ?? "")).find((t) => t && t !== task);
+  const text = [run.user_input, run.final_answer]
+    .map((t) => oneLine(t ?? ""))
+    .find((t) => t && t !== task);
   return text ? { text, isError: false } : null;
 }

@@ -1,0 +1,442 @@
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { memo, useEffect, useMemo, useRef, useState } from "react";
+import {
+  get,
+  type Piece,
+  runPath,
+  type StepDetail,
+  type Text as Told,
+  type Transcript as Page,
+  type TranscriptAgent,
+  type TranscriptStep,
+} from "../api/client";
+import { cost, count, duration } from "../core/format";
+import { familyOf, signOf } from "../core/kinds";
+import { useKeys } from "../frame/keys";
+import { Loading, Problem } from "./Problem";
+import { Text } from "./Text";
+import { Media, Value } from "./Value";
+
+const PAGE = 200;
+const GUESS = 120;
+
+interface Props {
+  readonly run: string;
+  /** -1: none */
+  readonly selected: number;
+  readonly onSelect: (step: number) => void;
+  readonly onTotal?: (total: number) => void;
+}
+
+/** The agent's loop in order: what it was asked, thought, did and got. */
+export function Transcript({ run, selected, onSelect }: Props) {
+  const pages = useTranscript(run, null);
+  const items = useMemo(() => pages.data?.pages.flatMap((page) => page.items) ?? [], [pages.data]);
+  const box = useRef<HTMLDivElement>(null);
+  const virtual = useVirtualizer({
+    count: items.length,
+    getScrollElement: () => box.current,
+    estimateSize: () => GUESS,
+    getItemKey: (index) => firstStep(items[index]!),
+    overscan: 4,
+  });
+  const drawn = virtual.getVirtualItems();
+  const last = drawn.at(-1)?.index ?? 0;
+  const { hasNextPage, isFetchingNextPage, fetchNextPage } = pages;
+  const wanted = selected >= 0 ? placeOfStep(items, selected) : -1;
+  const isBelow = selected >= 0 && hasNextPage && wanted === items.length - 1;
+  useEffect(() => {
+    if (hasNextPage && !isFetchingNextPage && (isBelow || last >= items.length - 20)) {
+      void fetchNextPage();
+    }
+  }, [hasNextPage, isFetchingNextPage, isBelow, last, items.length, fetchNextPage]);
+  useEffect(() => {
+    if (wanted >= 0 && !isBelow) virtual.scrollToIndex(wanted, { align: "auto" });
+  }, [wanted, isBelow]);
+
+  const go = (by: number) => {
+    const next = items[Math.min(Math.max(wanted + by, 0), items.length - 1)];
+    if (next) onSelect(firstStep(next));
+  };
+  const error = (by: 1 | -1) => {
+    for (let i = wanted + by; i >= 0 && i < items.length; i += by) {
+      const item = items[i]!;
+      if (item.step?.status === "error" || (item.agent?.n_errors ?? 0) > 0) {
+        onSelect(firstStep(item));
+        return;
+      }
+    }
+  };
+  useKeys([
+    { keys: ["j", "ArrowDown", "]"], label: "Next step", run: () => go(1) },
+    { keys: ["k", "ArrowUp", "["], label: "Step before", run: () => go(-1) },
+    { keys: ["e"], label: "Next error", run: () => error(1) },
+    { keys: ["E"], label: "Error before", run: () => error(-1) },
+  ]);
+
+  if (pages.isError) return <Problem error={pages.error} onRetry={() => void pages.refetch()} />;
+  if (pages.isPending) return <Loading what="the transcript" />;
+  if (items.length === 0) {
+    return (
+      <div className="empty">
+        <h2>No step was found in this run</h2>
+        <p>
+          Its spans are in the waterfall. Steps come of spans that tell of model calls, tools and
+          agents; the doctor says what is missing.
+        </p>
+      </div>
+    );
+  }
+  return (
+    <div className="scroll transcript" ref={box} tabIndex={0} role="feed" aria-label="Transcript">
+      <div className="sizer" style={{ height: virtual.getTotalSize() }}>
+        {drawn.map(({ index, start, key }) => {
+          const item = items[index]!;
+          const turn = item.step?.turn ?? null;
+          const before = items[index - 1]?.step?.turn ?? null;
+          return (
+            <div
+              key={key}
+              ref={virtual.measureElement}
+              data-index={index}
+              className="item"
+              style={{ transform: `translateY(${start}px)` }}
+            >
+              {turn !== null && turn !== before && <p className="turn">Turn {turn}</p>}
+              {item.step && (
+                <StepCard
+                  run={run}
+                  step={item.step}
+                  isHere={item.step.step === selected}
+                  onSelect={onSelect}
+                />
+              )}
+              {item.agent && (
+                <AgentCard
+                  run={run}
+                  agent={item.agent}
+                  selected={selected}
+                  onSelect={onSelect}
+                  depth={0}
+                />
+              )}
+            </div>
+          );
+        })}
+      </div>
+    </div>
+  );
+}
+
+function useTranscript(run: string, agent: string | null) {
+  return useInfiniteQuery({
+    queryKey: ["transcript", run, agent],
+    queryFn: ({ pageParam, signal }) =>
+      get<Page>(
+        `${runPath(run)}/transcript`,
+        { agent, cursor: pageParam === 0 ? null : pageParam, limit: PAGE },
+        signal,
+      ),
+    initialPageParam: 0,
+    getNextPageParam: (page) => page.next,
+  });
+}
+
+type Item = Page["items"][number];
+
+function firstStep(item: Item): number {
+  return item.step?.step ?? item.agent!.first_step;
+}
+
+/** The item that shows a step, itself or folded; -1 where none does. */
+function placeOfStep(items: readonly Item[], step: number): number {
+  let found = -1;
+  items.forEach((item, i) => {
+    if (firstStep(item) <= step) found = i;
+  });
+  return found;
+}
+
+const StepCard = memo(function StepCard(props: {
+  run: string;
+  step: TranscriptStep;
+  isHere: boolean;
+  onSelect: (step: number) => void;
+}) {
+  const { run, step, isHere, onSelect } = props;
+  const isFailed = step.status === "error" || step.status === "aborted";
+  const name = step.kind === "llm" ? (step.model ?? "model") : (step.action ?? step.kind);
+  return (
+    <article
+      className={`step ${familyOf(step.kind)} ${step.kind}${isHere ? " here" : ""}${isFailed ? " bad" : ""}`}
+      aria-current={isHere ? "step" : undefined}
+    >
+      <header>
+        <button
+          type="button"
+          className="step-name"
+          onClick={() => onSelect(step.step)}
+          aria-label={`Step ${step.step}, ${step.kind} ${name}: details`}
+        >
+          <span className="muted number">#{step.step}</span>
+          <span className={`kind ${familyOf(step.kind)}`} aria-hidden="true">
+            {signOf(step.kind)}
+          </span>
+          <strong>
+            <Text text={step.kind === "user" ? "user" : name} />
+          </strong>
+        </button>
+        {step.agent_name && step.kind === "llm" && (
+          <span className="muted agent-name">
+            <Text text={step.agent_name} />
+          </span>
+        )}
+        {step.status !== "ok" && (
+          <span className="failed">
+            ✗ {step.status} {step.error_type && <Text text={step.error_type} />}
+          </span>
+        )}
+        {step.security_flags.map((flag) => (
+          <span key={flag} className="warn">
+            ⚑ <Text text={flag} />
+          </span>
+        ))}
+        <span className="grow" />
+        <Totals step={step} />
+      </header>
+      <Pieces run={run} step={step.step} pieces={step.pieces} />
+      {step.calls.length > 0 && (
+        <ul className="calls">
+          {step.calls.map((call, i) => (
+            <li key={call.id ?? `${i}`}>
+              <span className="tool">→ </span>
+              {call.step === null ? (
+                <span title="No step is known that ran it">
+                  <Text text={call.name ?? "?"} /> <span className="muted">(not run)</span>
+                </span>
+              ) : (
+                <button type="button" className="link" onClick={() => onSelect(call.step!)}>
+                  <Text text={call.name ?? "?"} /> #{call.step}
+                </button>
+              )}{" "}
+              {call.arguments && (
+                <code className="arguments">
+                  <Text text={call.arguments.text} />
+                </code>
+              )}
+            </li>
+          ))}
+        </ul>
+      )}
+    </article>
+  );
+});
+
+function Totals({ step }: { step: TranscriptStep }) {
+  const tokens =
+    step.input_tokens === null && step.output_tokens === null
+      ? null
+      : `${count(step.input_tokens)}→${count(step.output_tokens)} tok`;
+  const facts = [
+    step.reward === null ? null : `reward ${step.reward}`,
+    step.test_pass_rate === null ? null : `tests ${Math.round(step.test_pass_rate * 100)} %`,
+    step.n_files > 0 ? `${step.n_files} ${step.n_files === 1 ? "file" : "files"}` : null,
+    tokens,
+    step.cost_usd === null ? null : cost(step.cost_usd),
+    step.duration_us === null ? null : duration(step.duration_us),
+  ].filter((fact) => fact !== null);
+  return <span className="muted totals">{facts.join(" · ")}</span>;
+}
+
+const LABELS: Readonly<Record<Piece["label"], string>> = {
+  system: "system",
+  user: "",
+  reasoning: "reasoning",
+  answer: "",
+  arguments: "→",
+  query: "→",
+  result: "←",
+  model_saw: "the model saw",
+  observation: "observed",
+  error: "✗",
+};
+
+function Pieces({ run, step, pieces }: { run: string; step: number; pieces: readonly Piece[] }) {
+  const [isWhole, setWhole] = useState(false);
+  const base = `${runPath(run)}/steps/${step}`;
+  const detail = useQuery({
+    queryKey: ["step", run, step],
+    queryFn: ({ signal }) => get<StepDetail>(base, {}, signal),
+    enabled: isWhole,
+  });
+  const isCut = pieces.some((piece) => piece.text?.key);
+  return (
+    <>
+      {pieces.map((piece, i) => {
+        const whole = isWhole && piece.text?.key ? detail.data?.texts[piece.text.key] : undefined;
+        return (
+          <div key={`${i}`} className={`piece ${piece.label}`}>
+            {LABELS[piece.label] && <span className="piece-label">{LABELS[piece.label]}</span>}
+            {piece.media && <Media media={piece.media} base={base} />}
+            {piece.text &&
+              (whole ? (
+                <Value value={whole} label={piece.label} base={base} as={shapeOf(piece)} />
+              ) : (
+                <Preview piece={piece} text={piece.text} base={base} />
+              ))}
+          </div>
+        );
+      })}
+      {isCut && (
+        <p className="piece-more">
+          <button type="button" className="link" onClick={() => setWhole(!isWhole)}>
+            {isWhole ? "less" : "more"}
+          </button>
+          {isWhole && detail.isFetching && <span className="muted"> loading …</span>}
+          {isWhole && detail.isError && (
+            <span className="failed"> {String(detail.error.message)}</span>
+          )}
+        </p>
+      )}
+    </>
+  );
+}
+
+function shapeOf(piece: Piece): "json" | "markdown" | "text" {
+  if (piece.is_json) return "json";
+  return piece.label === "answer" || piece.label === "reasoning" ? "markdown" : "text";
+}
+
+/** What is cut off is no JSON and no whole markdown: it is shown as it is. */
+function Preview({ piece, text, base }: { piece: Piece; text: Told; base: string }) {
+  const isWhole = text.key === null;
+  if (isWhole && shapeOf(piece) === "markdown") {
+    return <Value value={text} label={piece.label} base={base} as="markdown" />;
+  }
+  return (
+    <pre className="plain">
+      <Text text={text.text} />
+      {!isWhole && <span className="muted"> … {count(text.length - text.text.length)} more</span>}
+    </pre>
+  );
+}
+
+/** A sub-agent: folded to what it was asked and what it answered. */
+function AgentCard(props: {
+  run: string;
+  agent: TranscriptAgent;
+  selected: number;
+  depth: number;
+  onSelect: (step: number) => void;
+}) {
+  const { run, agent, selected, depth, onSelect } = props;
+  const isInside = selected >= agent.first_step && selected <= agent.last_step;
+  const [isOpen, setOpen] = useState(isInside);
+  useEffect(() => {
+    if (isInside) setOpen(true);
+  }, [isInside]);
+  return (
+    <article className={`step agent sub${isInside && !isOpen ? " here" : ""}`}>
+      <header>
+        <button
+          type="button"
+          className="step-name"
+          aria-expanded={isOpen}
+          onClick={() => setOpen(!isOpen)}
+        >
+          <span aria-hidden="true">{isOpen ? "▾" : "▸"}</span>
+          <span className="kind agent" aria-hidden="true">
+            ◆
+          </span>
+          <strong>
+            <Text text={agent.agent_name ?? agent.agent_path} />
+          </strong>
+        </button>
+        <span className="muted">
+          {agent.n_steps} steps, #{agent.first_step} to #{agent.last_step}
+        </span>
+        {agent.n_errors > 0 && (
+          <span className="failed">
+            ✗ {agent.n_errors} {agent.n_errors === 1 ? "error" : "errors"}
+          </span>
+        )}
+        <span className="grow" />
+        <span className="muted totals">
+          {[
+            agent.cost_usd === null ? null : cost(agent.cost_usd),
+            agent.duration_us === null ? null : duration(agent.duration_us),
+          ]
+            .filter((fact) => fact !== null)
+            .join(" · ")}
+        </span>
+      </header>
+      {isOpen ? (
+        <AgentSteps run={run} agent={agent} selected={selected} onSelect={onSelect} depth={depth} />
+      ) : (
+        <>
+          {agent.first && (
+            <div className="piece">
+              <span className="piece-label">first</span>
+              <p className="clamped">
+                <Text text={agent.first.text} />
+              </p>
+            </div>
+          )}
+          {agent.last && (
+            <div className="piece">
+              <span className="piece-label">last</span>
+              <p className="clamped">
+                <Text text={agent.last.text} />
+              </p>
+            </div>
+          )}
+        </>
+      )}
+    </article>
+  );
+}
+
+function AgentSteps(props: {
+  run: string;
+  agent: TranscriptAgent;
+  selected: number;
+  depth: number;
+  onSelect: (step: number) => void;
+}) {
+  const { run, agent, selected, depth, onSelect } = props;
+  const pages = useTranscript(run, agent.agent_path);
+  if (pages.isError) return <Problem error={pages.error} onRetry={() => void pages.refetch()} />;
+  if (pages.isPending) return <Loading what="its steps" />;
+  return (
+    <div className="inner">
+      {pages.data.pages
+        .flatMap((page) => page.items)
+        .map((item) =>
+          item.step ? (
+            <StepCard
+              key={item.step.step}
+              run={run}
+              step={item.step}
+              isHere={item.step.step === selected}
+              onSelect={onSelect}
+            />
+          ) : (
+            <AgentCard
+              key={item.agent!.agent_path}
+              run={run}
+              agent={item.agent!}
+              selected={selected}
+              onSelect={onSelect}
+              depth={depth + 1}
+            />
+          ),
+        )}
+      {pages.hasNextPage && (
+        <button type="button" onClick={() => void pages.fetchNextPage()}>
+          More of its steps
+        </button>
+      )}
+    </div>
+  );
+}
