@@ -27,6 +27,8 @@ GROUP = "otel_traj.exporter"
 # A checkout that was never installed has no entry points. A test compares with pyproject.toml.
 _BUNDLED = {
     "atif": "otel_traj_exporters.atif:AtifExporter",
+    "chrome": "otel_traj_exporters.chrome:ChromeExporter",
+    "html": "otel_traj_exporters.html:HtmlExporter",
     "parquet": "otel_traj_exporters.parquet:ParquetExporter",
     "otlp": "otel_traj_exporters.otlp:OtlpExporter",
 }
