@@ -19,6 +19,7 @@ from otel_traj.server.viewer import (
     checkpoints,
     details,
     doctor,
+    export,
     files,
     filters,
     finding,
@@ -389,6 +390,19 @@ def _beside(api: APIRouter) -> None:
         """The same of the whole store."""
         reader = _reading(request).reader
         return await _reading(request).answer(request, lambda: doctor.doctor(reader))
+
+    @api.get("/export/{trajectory_id}", response_class=Response)
+    async def export_(
+        request: Request,
+        trajectory_id: TrajectoryId,
+        form: Annotated[
+            export.Format,
+            Query(alias="format", description="html is one page that needs no server"),
+        ] = "html",
+    ) -> Response:
+        """One run as a file for another tool."""
+        reader, named = _reading(request).reader, unquote(trajectory_id)
+        return await _reading(request).call(lambda: export.export(reader, named, form))
 
     @api.get("/find", response_model=Found)
     async def find(
