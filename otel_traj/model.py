@@ -15,7 +15,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 Value: TypeAlias = "bool | int | float | str | bytes | Sequence[Value] | Mapping[str, Value] | None"
 """An OTLP AnyValue as plain Python."""
@@ -36,6 +36,36 @@ AnnotationKind: TypeAlias = Literal["reward", "outcome", "score", "label", "feed
 AnnotationTarget: TypeAlias = Literal["trajectory", "step", "span"]
 
 NOT_A_COLUMN = {"column": False}
+
+
+_T = TypeVar("_T")
+
+
+def quickly_made(cls: type[_T]) -> type[_T]:
+    """A frozen data class with slots, its instances made in a fifth of the time.
+
+    A frozen class sets each field of a new instance through `object.__setattr__`. This one sets
+    them while the instance is still of a class with the same slots that can be changed.
+    """
+    scope: dict[str, Any] = {"become": object.__setattr__, "final": cls, "untold": object()}
+    parameters, lines = ["self"], ["become(self, '__class__', draft)"]
+    for f in dataclasses.fields(cast(Any, cls)):
+        scope[f"{f.name}_default"], scope[f"{f.name}_made"] = f.default, f.default_factory
+        is_made = f.default_factory is not dataclasses.MISSING
+        if f.kw_only and "*" not in parameters:
+            parameters.append("*")
+        default = "untold" if is_made else f"{f.name}_default"
+        is_required = f.default is dataclasses.MISSING and not is_made
+        parameters.append(f.name if is_required else f"{f.name}={default}")
+        made = f"{f.name}_made() if {f.name} is untold else " if is_made else ""
+        lines.append(f"self.{f.name} = {made}{f.name}")
+    lines.append("self.__class__ = final")
+    scope["draft"] = type(cls.__name__, (), {"__slots__": cast(Any, cls).__slots__})
+    body = "\n".join(f"    {line}" for line in lines)
+    exec(f"def __init__({', '.join(parameters)}):\n{body}", scope)
+    scope["__init__"].__annotations__ = cls.__init__.__annotations__
+    cast(Any, cls).__init__ = scope["__init__"]
+    return cls
 
 
 # --- records: what arrives ---------------------------------------------------------------------
@@ -59,6 +89,7 @@ class SpanLink:
     attributes: Attributes = field(default_factory=dict)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class SpanRecord:
     """One span as received, ended or (with `end_ns` None) only known to have started.
@@ -238,6 +269,7 @@ class Repair:
     confidence: float
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One thing that happened: a model call, a tool execution, a hand-over, a user message."""
@@ -329,6 +361,7 @@ class FileChange:
     content_after: str | None = None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrajectorySpan:
     """A span belongs to a trajectory; `step` is None for wrappers."""
@@ -340,6 +373,7 @@ class TrajectorySpan:
     step: int | None = None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trajectory:
     """One attempt at one task: the header row and (no columns) its steps and file changes."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from typing import Final, NamedTuple
 
 from otel_traj import semconv
 from otel_traj.assembly.calls import Call
+from otel_traj.assembly.keys import keys_of
 from otel_traj.assembly.tree import Node
 from otel_traj.dialects import canonical
 from otel_traj.dialects.canonical import Body, Hashes, Numbering, message_bodies
@@ -102,11 +102,11 @@ def _read(call: Call, before: _History, continued: _History | None) -> tuple[Req
         or bool((is_rest or facts.previous_response_id) and continued is None)
     )
     if not given:
-        hashes = replace(hashes, request=None, messages=None, prefix=None)
+        hashes = hashes._replace(request=None, messages=None, prefix=None)
     elif _is_cut(call) or lacks_history:
-        hashes = replace(hashes, request=None, messages=None)
+        hashes = hashes._replace(request=None, messages=None)
     elif lacks_tools:
-        hashes = replace(hashes, request=None)
+        hashes = hashes._replace(request=None)
     history = _History.after(_Telling(given, bodies), facts.output or (), numbering)
     return Request(new, hashes, lacks_tools, lacks_history), history
 
@@ -123,9 +123,8 @@ def _answers_unseen_calls(given: Messages) -> bool:
 def _is_cut(call: Call) -> bool:
     """Whether values of the span were cut off or dropped, so that nobody knows the whole."""
     span = call.node.span
-    return bool(call.facts.cut_keys or span.dropped_attributes) or any(
-        key.startswith(semconv.TRUNCATED_PREFIX) for key in span.attributes
-    )
+    is_cut = call.facts.cut_keys or span.dropped_attributes
+    return bool(is_cut) or keys_of(span).n_truncated > 0
 
 
 def rebuild(steps: Sequence[Step], k: int) -> Messages | None:
@@ -196,11 +195,7 @@ class _Telling(NamedTuple):
     def known(self) -> dict[int, tuple[Message, Body]]:
         """For `message_bodies`: a later request repeats most of these messages."""
         pairs = zip(self.messages, self.bodies, strict=True)
-        return {
-            id(message): (message, body)
-            for message, body in pairs
-            if all(part.kind != "tool_result" for part in message.parts)
-        }
+        return {id(message): (message, body) for message, body in pairs if not message.tool_results}
 
     def first(self, count: int) -> _Telling:
         """The first so many of them."""
@@ -265,8 +260,12 @@ def _without_reasoning(answer: Messages) -> Messages:
 
 def _shared(left: Sequence[Body], right: Sequence[Body]) -> int:
     """The length of the common beginning."""
-    pairs = zip(left, right, strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    length = 0
+    for ours, theirs in zip(left, right, strict=False):
+        if ours != theirs:
+            break
+        length += 1
+    return length
 
 
 _NOTHING: Final = _History.after(_Telling((), ()), (), Numbering())

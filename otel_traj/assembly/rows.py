@@ -13,6 +13,7 @@ from otel_traj.assembly.actors import acting_in, agent_of
 from otel_traj.assembly.asks import ARGUMENTS_OF_ASK
 from otel_traj.assembly.calls import Actor, Call
 from otel_traj.assembly.ending import Ending, find_ending
+from otel_traj.assembly.keys import keys_of
 from otel_traj.assembly.requests import Request, read_requests
 from otel_traj.assembly.runs import Run
 from otel_traj.assembly.said import annotations_of, file_changes_of
@@ -26,6 +27,7 @@ from otel_traj.model import (
     Effect,
     MergedSpan,
     Repair,
+    SpanRecord,
     Step,
     Trajectory,
     TrajectorySpan,
@@ -133,7 +135,7 @@ def _steps(trajectory_id: str, calls: Sequence[Call], actors: Sequence[Actor]) -
 
 def _step_of_call(call: Call, request: Request | None) -> dict[str, Any]:
     facts, span = call.facts, call.node.span
-    own = span.attributes if call.told_by == "span" and call.kind != "user" else {}
+    is_own = call.told_by == "span" and call.kind != "user"
     made_up = _made_up(call.node)
     fields: dict[str, Any] = {
         "kind": call.kind,
@@ -146,7 +148,7 @@ def _step_of_call(call: Call, request: Request | None) -> dict[str, Any]:
         "start_time": time_of(call.start_ns) or _EPOCH,
         "end_time": None if "end_time" in made_up else time_of(call.end_ns),
         "duration_us": _duration(call),
-        "start_seq": span.start_seq if own else None,
+        "start_seq": span.start_seq if is_own and span.attributes else None,
         "status": _status(call),
         "error_type": facts.error_type,
         "error_message": facts.error_message,
@@ -167,7 +169,7 @@ def _step_of_call(call: Call, request: Request | None) -> dict[str, Any]:
         fields["tool_name"] = facts.tool_name
     elif call.kind == "user" and request is not None:
         fields["new_messages"] = to_json(request.new)
-    return fields | _own_columns(own)
+    return fields | _own_columns(span) if is_own else fields
 
 
 def _model_columns(call: Call, request: Request) -> dict[str, Any]:
@@ -207,8 +209,12 @@ def _model_columns(call: Call, request: Request) -> dict[str, Any]:
 
 
 def _hash_columns(hashes: Hashes) -> dict[str, str | None]:
-    columns = {f"{name}_hash": getattr(hashes, name) for name in hashes.__slots__}
-    return columns | {"canon_version": CANON_VERSION if any(columns.values()) else None}
+    columns: dict[str, str | None] = dict(zip(_HASH_COLUMNS, hashes, strict=True))
+    columns["canon_version"] = CANON_VERSION if any(hashes) else None
+    return columns
+
+
+_HASH_COLUMNS: Final = tuple(f"{name}_hash" for name in Hashes._fields)
 
 
 def _tool_columns(call: Call) -> dict[str, Any]:
@@ -246,10 +252,11 @@ def _tool_columns(call: Call) -> dict[str, Any]:
     return columns
 
 
-def _own_columns(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def _own_columns(span: SpanRecord) -> dict[str, Any]:
     """What our own API says of a step, where it says anything."""
-    if not any(key.startswith("traj.step.") for key in attributes):
+    if not keys_of(span).tell_of_step:
         return {}
+    attributes = span.attributes
     columns = {
         "reward": amount(attributes.get(semconv.STEP_REWARD)),
         "cumulative_reward": amount(attributes.get(semconv.STEP_CUMULATIVE_REWARD)),
@@ -541,11 +548,7 @@ def _repairs(run: Run, calls: Sequence[Call]) -> tuple[Repair, ...]:
 
 def _truncated(run: Run) -> int:
     """Values that were cut: by us (they say so) or by an SDK limit (their JSON ends too early)."""
-    return sum(
-        len(node.facts.cut_keys)
-        + sum(key.startswith(semconv.TRUNCATED_PREFIX) for key in node.span.attributes)
-        for node in run.nodes
-    )
+    return sum(len(node.facts.cut_keys) + keys_of(node.span).n_truncated for node in run.nodes)
 
 
 def _grade(steps: Sequence[Step]) -> Any:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, get_args
 
 from otel_traj import semconv
+from otel_traj.assembly.keys import keys_of
 from otel_traj.assembly.tree import Node
 from otel_traj.dialects.convert import amount, count, flag, text
 from otel_traj.dialects.evaluations import evaluations_in
@@ -42,7 +43,7 @@ def _of_attributes(trajectory_id: str, node: Node) -> Iterable[Annotation]:
     own = node.span.attributes
     if not _STATEMENTS.isdisjoint(own):
         yield from _of_statements(trajectory_id, node)
-    for is_whole, told in evaluations_in(own):
+    for is_whole, told in evaluations_in(own) if keys_of(node.span).tell_evaluations else ():
         about: AnnotationTarget = "trajectory" if is_whole else _target(node)
         yield from _of_evaluation(trajectory_id, node, about, _when(node), told)
 

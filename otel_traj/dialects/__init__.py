@@ -128,7 +128,7 @@ def read(span: SpanRecord, logs: Iterable[LogRecord] = ()) -> Facts:
     spoken = shape.spoken
     kind = _kind(span, attributes, shape)
     facts = Facts(kind=kind or "wrapper")
-    facts.dialects = tuple(dialect.name for dialect in spoken)
+    facts.dialects = shape.names
     _read_tables(facts, span, attributes, shape, logs)
     if facts.kind == "llm":
         _read_model_call(facts, span, attributes, spoken, logs)
@@ -295,6 +295,7 @@ class _Shape:
 
     Attributes:
         spoken: The dialects that such a span is written in, most specific first.
+        names: Theirs.
         kind_keys: Keys that may tell its kind, with their values; of spoken dialects first.
         is_unlisted: It speaks no dialect but words that everybody borrows.
         has_own_words: Keys beside those words look as if they told facts.
@@ -307,6 +308,7 @@ class _Shape:
         "has_own_words",
         "is_unlisted",
         "kind_keys",
+        "names",
         "spoken",
         "telling",
     )
@@ -315,6 +317,7 @@ class _Shape:
         self._keys = keys
         self._places: dict[tuple[Kind, bool, bool], _Places] = {}
         self.spoken = tuple(dialect for dialect in DIALECTS if dialect.speaks(scope, keys))
+        self.names = tuple(dict.fromkeys(dialect.name for dialect in self.spoken))
         self.is_unlisted = _COMMON.issuperset(self.spoken)
         self.has_own_words = self.is_unlisted and any(
             names_a_fact(key) for key in keys if not key.startswith(_STANDARD)

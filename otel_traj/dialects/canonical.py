@@ -22,17 +22,20 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import json
 import math
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
+from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from otel_traj.dialects import quick_json
 from otel_traj.dialects.facts import Facts
 from otel_traj.dialects.messages import Message, Messages, Part, decode, dumps, is_block, loads
+from otel_traj.dialects.quick_json import quoted
 
 CANON_VERSION: Final = "1"
 """Stands in every row that has a hash; hashes of two versions are never compared."""
@@ -51,8 +54,7 @@ PARAMS: Final = (
 """Facts that steer the answer. Others (user, metadata, stream, timeouts, …) never do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hashes:
+class Hashes(NamedTuple):
     """Hashes of one request; None where nothing is told.
 
     `prefix` is the chain over the messages that an earlier request holds already: p0 is the hash
@@ -94,7 +96,7 @@ def hash_request(facts: Facts, messages: Messages, bodies: Sequence[Body], kept:
     """
     system = _hash_of(canonical_system(facts.system, messages))
     tools = _hash_of(canonical_tools(facts.tool_definitions))
-    params = _hash_of(canonical_params(facts))
+    params = _hash_of_params(facts)
     leading = count_leading_system(messages)
     chain = chain_of(system, tools, bodies[:kept], leading=leading)
     told = _hash_of_bodies(bodies[leading:])
@@ -186,7 +188,9 @@ class Numbering:
 
 def canonical_system(system: str | None, messages: Messages) -> str | None:
     """Instructions told apart and leading system messages as one text; each text once."""
-    leading = (message.text for message in messages[: count_leading_system(messages)])
+    leading = [message.text for message in messages[: count_leading_system(messages)]]
+    if not leading:
+        return system or None
     texts = [text for text in (system, "\n".join(t for t in leading if t)) if text]
     return "\n".join(dict.fromkeys(texts)) or None
 
@@ -224,7 +228,7 @@ def message_bodies(
 
 def _piece_bytes(piece: Mapping[str, Any]) -> bytes:
     """The canonical JSON of a piece, as `canonical_json` writes it; its keys are plain words."""
-    members = (f'"{key}":{_canonical_text(piece[key], _DEPTH - 1)}' for key in sorted(piece))
+    members = [f'"{key}":{_canonical_text(piece[key], _DEPTH - 1)}' for key in sorted(piece)]
     return f"{{{','.join(members)}}}".encode("utf-8", "surrogatepass")
 
 
@@ -258,6 +262,8 @@ def _calls_last(parts: Sequence[Part]) -> Sequence[Part]:
 
     Where answers are among the parts, the order says which call they are to, and stays.
     """
+    if len(parts) < 2:
+        return parts
     kinds = {part.kind for part in parts}
     if len(kinds) < 2 or "tool_call" not in kinds or "tool_result" in kinds:
         return parts
@@ -269,7 +275,7 @@ def _parsed(value: Any) -> Any:
     if not isinstance(value, str) or value.lstrip()[:1] not in ("{", "["):
         return value
     try:
-        return json.loads(value)
+        return quick_json.loads(value)
     except (ValueError, RecursionError):
         return value
 
@@ -361,6 +367,8 @@ def canonical_tools(definitions: Any) -> list[Any]:
 
 def _definitions(value: Any) -> Iterator[Mapping[str, Any]]:
     value = loads(value)
+    if value is None:
+        return
     if isinstance(value, list | tuple):
         for item in value:
             yield from _definitions(item)
@@ -397,6 +405,22 @@ def canonical_params(facts: Facts) -> dict[str, Any]:
     told["response_format"] = _response_format(told["response_format"])
     return _told(told)
 
+
+def _hash_of_params(facts: Facts) -> str | None:
+    """The hash of the parameters; a run has few sets of them, and mostly plain ones."""
+    told = _PARAMS(facts)
+    if _PLAIN.issuperset(map(type, told)):
+        return _hash_of_plain_params(*told)
+    return _hash_of(canonical_params(facts))
+
+
+@lru_cache(maxsize=256, typed=True)
+def _hash_of_plain_params(*told: Any) -> str | None:
+    return _hash_of(canonical_params(Facts(**dict(zip(PARAMS, told, strict=True)))))
+
+
+_PARAMS: Final = attrgetter(*PARAMS)
+_PLAIN: Final = frozenset({str, int, float, type(None)})
 
 _CHOICES: Final = {"any": "required", "auto": None, "validated": None}
 
@@ -441,9 +465,6 @@ def _response_format(value: Any) -> Any:
 
 # --- RFC 8785 ----------------------------------------------------------------------------------
 
-_quoted: Final = json.encoder.encode_basestring
-"""A text as JSON; the escapes of Python's encoder are those of the RFC."""
-
 
 def canonical_json(value: Any) -> bytes:
     r"""JSON as RFC 8785 writes it: keys sorted, no spaces, numbers as ECMAScript prints them.
@@ -457,7 +478,7 @@ def canonical_json(value: Any) -> bytes:
 
 def _canonical_text(value: Any, depth: int) -> str:
     if isinstance(value, str):
-        return _quoted(_clean(value))
+        return quoted(_clean(value))
     out: list[str] = []
     _write(value, out.append, depth)
     return "".join(out)
@@ -469,7 +490,7 @@ _Put = Callable[[str], object]
 
 def _write(value: Any, put: _Put, depth: int) -> None:
     if isinstance(value, str):
-        put(_quoted(_clean(value)))
+        put(quoted(_clean(value)))
     elif value is None:
         put("null")
     elif isinstance(value, bool):
@@ -479,13 +500,13 @@ def _write(value: Any, put: _Put, depth: int) -> None:
     elif isinstance(value, float):
         put(_number(value))
     elif depth == 0:
-        put(_quoted(dumps(value)))
+        put(quoted(dumps(value)))
     elif isinstance(value, Mapping):
         _write_object(value, put, depth - 1)
     elif isinstance(value, list | tuple):
         _write_list(value, put, depth - 1)
     else:
-        put(_quoted(str(value)))
+        put(quoted(str(value)))
 
 
 def _write_list(items: Sequence[Any], put: _Put, depth: int) -> None:
@@ -504,9 +525,9 @@ def _write_object(values: Mapping[Any, Any], put: _Put, depth: int) -> None:
     for key in sorted(texts, key=None if is_ascii else _utf16):
         value = texts[key]
         if isinstance(value, str):
-            put(f"{separator}{_quoted(key)}:{_quoted(_clean(value))}")
+            put(f"{separator}{quoted(key)}:{quoted(_clean(value))}")
         else:
-            put(f"{separator}{_quoted(key)}:")
+            put(f"{separator}{quoted(key)}:")
             _write(value, put, depth)
         separator = ","
     put("}" if texts else "{}")
@@ -530,7 +551,7 @@ def _clean(text: str) -> str:
 def _number(value: float) -> str:
     """A double as ECMAScript prints it: `1`, `0.000001`, `1e-7`, `1e+21`."""
     if not math.isfinite(value):
-        return _quoted(str(value))
+        return quoted(str(value))
     sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
     assert isinstance(exponent, int)  # a letter only for what is not finite
     if digits == (0,):

@@ -16,7 +16,7 @@ _LISTS: Final = (
 )
 """Prefix of the keys, what an item is called, and whether it is about the whole run."""
 
-_PREFIXES: Final = tuple(f"{prefix}." for prefix, _, _ in _LISTS)
+PREFIXES: Final = tuple(f"{prefix}." for prefix, _, _ in _LISTS)
 
 _NAMES: Final = {
     "name": semconv.EVALUATION_NAME,
@@ -28,8 +28,6 @@ _NAMES: Final = {
 
 def evaluations_in(attributes: Mapping[str, Any]) -> Iterator[tuple[bool, dict[str, Any]]]:
     """(is about the whole run, what is told by the conventions' names) of each evaluation."""
-    if not any(key.startswith(_PREFIXES) for key in attributes):
-        return  # as nearly always
     for prefix, item, is_whole in _LISTS:
         for entry in unflatten(attributes, prefix):
             told = entry.get(item) if isinstance(entry, Mapping) else None

@@ -13,15 +13,20 @@ import re
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final, Literal, NamedTuple, TypeGuard
 
+from otel_traj.dialects import quick_json
+from otel_traj.dialects.quick_json import quoted
 from otel_traj.dialects.reprs import from_repr
+from otel_traj.model import quickly_made
 
 _OBSERVATION: Final = "Observation:"
 
 PartKind = Literal["text", "reasoning", "tool_call", "tool_result", "media", "other"]
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Part:
     """A piece of a message.
@@ -39,42 +44,45 @@ class Part:
     failed: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Message:
-    """Who said what. `role` is system, user, assistant, tool or what the source calls it."""
+    """Who said what. `role` is system, user, assistant, tool or what the source calls it.
+
+    What follows from its parts is found once: each request of a run repeats those of the last one.
+    """
 
     role: str
     parts: tuple[Part, ...]
     finish_reason: str | None = None
 
-    @property
+    @cached_property
     def text(self) -> str | None:
         """The text parts, joined; None when there is none."""
         texts = [part.text for part in self.parts if part.kind == "text" and part.text]
         return "\n".join(texts) or None
 
-    @property
+    @cached_property
     def reasoning(self) -> str | None:
         """The reasoning parts, joined; None when there is none."""
         texts = [part.text for part in self.parts if part.kind == "reasoning" and part.text]
         return "\n".join(texts) or None
 
-    @property
-    def tool_calls(self) -> list[Part]:
+    @cached_property
+    def tool_calls(self) -> tuple[Part, ...]:
         """What the model asked for, in its order."""
-        return [part for part in self.parts if part.kind == "tool_call"]
+        return tuple([part for part in self.parts if part.kind == "tool_call"])
 
-    @property
-    def tool_results(self) -> list[Part]:
+    @cached_property
+    def tool_results(self) -> tuple[Part, ...]:
         """Answers to tool calls, in order."""
-        return [part for part in self.parts if part.kind == "tool_result"]
+        return tuple([part for part in self.parts if part.kind == "tool_result"])
 
     @property
     def has_content(self) -> bool:
         """Whether it says anything but names and ids."""
         return any(part.text is not None or part.value is not None for part in self.parts)
 
-    @property
+    @cached_property
     def is_hollow(self) -> bool:
         """Whether content is missing: instrumentors that must not tell it leave the frame.
 
@@ -87,15 +95,15 @@ class Message:
                 return True
         return False
 
-    @property
-    def answers(self) -> list[Part]:
+    @cached_property
+    def answers(self) -> tuple[Part, ...]:
         """Tool results, also those that a ReAct loop sends in its user's name."""
         if self.role == "user" and (self.text or "").startswith(_OBSERVATION):
-            return [Part("tool_result", value=_observed(self.text))]
-        return [
+            return (Part("tool_result", value=_observed(self.text)),)
+        return tuple(
             part if part.id else replace(part, value=_observed(part.value))
             for part in self.tool_results
-        ]
+        )
 
 
 def _observed(value: Any) -> Any:
@@ -140,7 +148,7 @@ def loads(value: Any) -> Any:
         if not text or text[0] not in '{["':
             return value
         try:
-            value = json.loads(text)
+            value = quick_json.loads(text)
         except ValueError:
             return value if text[0] == '"' else _loads_cut(text, value)
         except RecursionError:
@@ -160,7 +168,7 @@ def is_cut(value: Any) -> bool:
     if value.count("[") == value.count("]") and value.count("{") == value.count("}"):
         return False
     try:
-        json.loads(value)
+        quick_json.loads(value)
     except ValueError:
         return _loads_cut(value, None) is not None
     except RecursionError:
@@ -324,21 +332,27 @@ def _decode_history(text: str) -> Messages | None:
         start = _after_space(text, end)
         known = _seen.at(text, start)
         if known is None:
-            try:
-                value, end = _read_value(text, start)
-            except (ValueError, RecursionError):
-                return None
-            if not (is_object(value) and value.get("role") and _FRAMES.isdisjoint(value)):
-                return None
-            known = _seen.add(text, start, end, _of_message(value, ""))
-        message, end = known.message, start + len(known.text)
-        found.append(message)
-        end = _after_space(text, end)
+            new = _decode_new(f"[{text[start:]}")
+            return (*found, *new) if new else None
+        found.append(known.message)
+        end = _after_space(text, start + len(known.text))
         separator, end = text[end : end + 1], end + 1
     return tuple(found) if separator == "]" and not text[end:].strip() else None
 
 
-_read_value: Final = json.JSONDecoder().raw_decode
+def _decode_new(text: str) -> list[Message] | None:
+    """The same of a list of which nothing need have been seen."""
+    try:
+        items = quick_json.items_of(text)
+    except (ValueError, RecursionError):
+        return None
+    found: list[Message] = []
+    for item, value in items:
+        if not (is_object(value) and value.get("role") and _FRAMES.isdisjoint(value)):
+            return None
+        known = _seen.at(item, 0) or _seen.add(item, _of_message(value, ""))
+        found.append(known.message)
+    return found
 
 
 def _after_space(text: str, start: int) -> int:
@@ -367,13 +381,13 @@ class _Memory:
         known = self._by_head.get(text[start : start + _HEAD_CHARS])
         return known if known is not None and text.startswith(known.text, start) else None
 
-    def add(self, text: str, start: int, end: int, message: Message) -> _Seen:
-        """Remember a message that stands there."""
+    def add(self, text: str, message: Message) -> _Seen:
+        """Remember a message and how it was written."""
         if self._n_chars > _SEEN_CHARS:
             self._by_head.clear()
             self._n_chars = 0
-        seen = self._by_head[text[start : start + _HEAD_CHARS]] = _Seen(text[start:end], message)
-        self._n_chars += end - start
+        seen = self._by_head[text[:_HEAD_CHARS]] = _Seen(text, message)
+        self._n_chars += len(text)
         return seen
 
 
@@ -757,7 +771,7 @@ def _word(value: Any) -> str | None:
 
 def to_json(messages: Iterable[Message]) -> str:
     """JSON text in the form of the OpenTelemetry GenAI message schemas."""
-    return dumps([_message_json(message) for message in messages])
+    return f"[{','.join(map(_message_json, messages))}]"
 
 
 def from_json(text: str | None) -> Messages:
@@ -792,26 +806,30 @@ def _part_from_json(part: Any) -> Part:
             return Part("media" if is_block(part) else "other", value=part)
 
 
-def _message_json(message: Message) -> dict[str, Any]:
-    out: dict[str, Any] = {
-        "role": message.role,
-        "parts": [_part_json(part) for part in message.parts],
-    }
-    if message.finish_reason:
-        out["finish_reason"] = message.finish_reason
-    return out
+def _message_json(message: Message) -> str:
+    parts = ",".join(map(_part_json, message.parts))
+    reason = message.finish_reason
+    finish = f',"finish_reason":{quoted(reason)}' if reason else ""
+    return f'{{"role":{quoted(message.role)},"parts":[{parts}]{finish}}}'
 
 
-def _part_json(part: Part) -> Any:
+def _part_json(part: Part) -> str:
     match part.kind:
         case "text" | "reasoning":
-            return {"type": part.kind, "content": part.text}
+            return f'{{"type":"{part.kind}","content":{_value_json(part.text)}}}'
         case "tool_call":
-            return {"type": "tool_call", "id": part.id, "name": part.name, "arguments": part.value}
+            who = f'"id":{_value_json(part.id)},"name":{_value_json(part.name)}'
+            return f'{{"type":"tool_call",{who},"arguments":{_value_json(part.value)}}}'
         case "tool_result":
             told = {"name": part.name, "is_error": part.failed}
-            beside = {key: value for key, value in told.items() if value is not None}
-            result = {"type": "tool_call_response", "id": part.id, "response": part.value}
-            return result | beside
+            beside = [
+                f',"{key}":{dumps(value)}' for key, value in told.items() if value is not None
+            ]
+            result = f'"id":{_value_json(part.id)},"response":{_value_json(part.value)}'
+            return f'{{"type":"tool_call_response",{result}{"".join(beside)}}}'
         case _:
-            return part.value
+            return _value_json(part.value)
+
+
+def _value_json(value: Any) -> str:
+    return quoted(value) if type(value) is str else "null" if value is None else dumps(value)

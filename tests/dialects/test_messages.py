@@ -219,10 +219,10 @@ def test_a_list_of_printed_messages_is_one_of_messages() -> None:
     user, assistant, tool = decode(PRINTED)
 
     assert (user.role, user.text) == ("user", "Hi")
-    assert assistant.tool_calls == [Part("tool_call", id="c1", name="look", value={"id": 1})]
-    assert tool.tool_results == [
-        Part("tool_result", id="c1", name="look", value="gone", failed=True)
-    ]
+    assert assistant.tool_calls == (Part("tool_call", id="c1", name="look", value={"id": 1}),)
+    assert tool.tool_results == (
+        Part("tool_result", id="c1", name="look", value="gone", failed=True),
+    )
 
 
 def test_a_text_that_looks_like_a_printed_object_stays_a_text() -> None:

@@ -1,0 +1,51 @@
+"""JSON as the standard library reads and writes it, in a fifth of the time.
+
+msgspec reads and quotes nearly everything; what it refuses (NaN, numbers beyond a double, lone
+surrogates) is left to `json`, so that nobody can tell who did it.
+"""
+
+from __future__ import annotations
+
+import json
+from json.encoder import encode_basestring
+from typing import Any, Final
+
+import msgspec
+
+_read: Final = msgspec.json.Decoder().decode
+_read_items: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_write: Final = msgspec.json.Encoder().encode
+_REFUSED: Final = (msgspec.DecodeError, UnicodeEncodeError)
+
+
+def loads(text: str) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: It is none.
+        RecursionError: It is nested too deep.
+    """
+    try:
+        return _read(text)
+    except _REFUSED:
+        return json.loads(text)
+
+
+def items_of(text: str) -> list[tuple[str, Any]]:
+    """The items of a JSON list, each as text and as value.
+
+    Raises:
+        ValueError: It is none, or holds what only `json` reads.
+    """
+    try:
+        return [(bytes(item).decode(), _read(item)) for item in _read_items(text)]
+    except msgspec.DecodeError as error:
+        raise ValueError(str(error)) from error
+
+
+def quoted(text: str) -> str:
+    """A text as JSON, in which all that may stand unescaped does."""
+    try:
+        return _write(text).decode()
+    except UnicodeEncodeError:
+        return encode_basestring(text)
