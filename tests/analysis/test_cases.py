@@ -58,6 +58,21 @@ EQUIVALENT = {
         "first_divergence",
         "regexp_replace(coalesce(getvariable('split_by'), 'mutant'), '^[^.]+\\.?', '') as key",
     ),
+    ("cohorts", "left join attempted"),
+    ("cohorts", "left join grouped"),
+    # There is one first cohort, and what has no partner in it has no group either.
+    ("cohorts", "left join first_of_all"),
+    ("cohorts", "left join by_task as base"),
+    ("cohorts", "left join facts as base"),
+    (
+        "cohorts",
+        "regexp_replace(coalesce(getvariable('split_by'), 'mutant'), '^[^.]+\\.?', '') as key",
+    ),
+    # What the list does not name comes last.
+    (
+        "cohorts",
+        "['success', 'cost_usd', 'duration_s', 'tokens', 'steps', 'mutant'], totals.measure",
+    ),
 }
 """Analysis and start of the broken line: mutants that give the same rows for every input."""
 

@@ -5,7 +5,7 @@
 -- units: one attempt; repetitions word for word, forks, replays and errors of the harness do not
 --     count, and for success only what was judged
 -- parameters: split_by (text, default 'agent_version'): column of `trajectories`, or metadata.KEY
---     baseline (text, default null): its value in the cohort to compare with; null: that ran first
+--     baseline (text, default null): value to compare with; null: control, or what ran first
 --     baseline_where (where, default null): the runs to compare with instead, whatever the column
 --     cohort_where (where, default null): the other runs; one condition alone: against the rest
 --     agent (text, default null): only runs of this agent
@@ -16,11 +16,13 @@ with attempted as (
     select
         trajectory_id as attempt_id,
         coalesce(task, '(no task)') as attempt_at,
-        case
-            when left_out <> 'unjudged' or not coalesce(getvariable('builtin_outcomes'), false)
-                then left_out
-            when is_success is null then 'open'
-        end as reason,
+        coalesce(
+            nullif(
+                left_out,
+                case when coalesce(getvariable('builtin_outcomes'), false) then 'unjudged' end
+            ),
+            case when is_success is null then 'open' end
+        ) as reason,
         is_success
     from attempts
     where getvariable('agent') is null or agent_name = getvariable('agent')
@@ -94,7 +96,8 @@ runs as (
         told.began,
         told.measures,
         told.facts,
-        told.reason
+        told.reason,
+        coalesce(told.reason not in ('derived', 'repeated', 'error'), true) as is_attempt
     from told
     join grouped on grouped.trajectory_id = told.trajectory_id
 ),
@@ -107,6 +110,7 @@ measured as (
         trace_id,
         span_id,
         reason,
+        is_attempt,
         unnest(map_keys(measures)) as measure,
         unnest(map_values(measures)) as value
     from runs
@@ -124,7 +128,7 @@ counted as (
         measure,
         value,
         case
-            when measure = 'success' or reason in ('derived', 'repeated', 'error') then reason
+            when measure = 'success' or not is_attempt then reason
             when value is null then 'not recorded'
         end as left_out
     from measured
@@ -167,7 +171,7 @@ periods as (
         min(began) as began_first,
         max(began) as began_last
     from runs
-    where cohort is not null
+    where cohort is not null and is_attempt
     group by cohort
 ),
 
@@ -175,15 +179,24 @@ first_of_all as (
     select
         coalesce(
             getvariable('baseline'),
-            min_by(cohort, row(cohort <> 'baseline', began_first is null, began_first, -n, cohort))
+            min_by(
+                cohort,
+                row(
+                    cohort not in ('baseline', 'control'),
+                    began_first is null,
+                    began_first,
+                    -n,
+                    cohort
+                )
+            )
         ) as cohort,
-        coalesce(getvariable('split_by'), 'agent_version') = 'arm'
-        and getvariable('baseline_where') is null
-        and getvariable('cohort_where') is null as is_assigned,
+        case
+            when getvariable('baseline_where') is null and getvariable('cohort_where') is null
+                then coalesce(getvariable('split_by'), 'agent_version')
+        end as split_by,
         (select count(*) from runs where cohort is null) as n_in_none
     from periods
 ),
-
 
 shared as (
     select
@@ -208,7 +221,11 @@ shared as (
 -- What else changed with the cohort: facts that both told and of which they have no value in common.
 facts as (
     select cohort, what, list(distinct value order by value) as told
-    from (select cohort, unnest(map_keys(facts)) as what, unnest(map_values(facts)) as value from runs)
+    from (
+        select cohort, unnest(map_keys(facts)) as what, unnest(map_values(facts)) as value
+        from runs
+        where is_attempt
+    )
     where value is not null
     group by cohort, what
 ),
@@ -218,7 +235,7 @@ differing as (
     from facts as it
     join facts as base on base.what = it.what and not list_has_any(base.told, it.told)
     join first_of_all on first_of_all.cohort = base.cohort
-    where it.what <> coalesce(getvariable('split_by'), 'agent_version')
+    where it.what is distinct from first_of_all.split_by
     group by it.cohort
 ),
 
@@ -231,7 +248,9 @@ examples as (
             'trajectory_id': counted.trajectory_id,
             'trace_id': counted.trace_id,
             'span_id': counted.span_id
-        } order by abs(counted.value - base.value) desc nulls last, counted.trajectory_id)[:3] as examples
+        } order by
+            abs(counted.value - base.value) desc nulls last, counted.trajectory_id
+        )[:3] as examples
     from counted
     left join (
         select by_task.task, by_task.measure, by_task.value
@@ -253,7 +272,7 @@ select
     shared.tasks,  -- tasks that both tried: runs and rate, or median, of each; NULL: no task
     periods.began_first,  -- start of its first run; NULL: nobody told when
     periods.began_last,  -- start of its last run; NULL: nobody told when
-    first_of_all.is_assigned,  -- cohorts are arms of an experiment
+    coalesce(first_of_all.split_by, '') = 'arm' as is_assigned,  -- as arms of an experiment
     differing.also_differ,  -- what else differs in all runs, as models; NULL: nothing that is told
     examples.examples,  -- up to three runs with their root spans, farthest from the baseline first
     first_of_all.n_in_none,  -- runs that are in no cohort, or in both
