@@ -8,16 +8,20 @@ says what the counts allow one to believe, see `labels.LABELS`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, Literal, TypeAlias
+from itertools import pairwise
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from otel_traj.store import infrastructure
 from otel_traj_analysis import statistics
+from otel_traj_analysis.header import Column
 from otel_traj_analysis.labels import COLUMNS, LABELS, Label
 from otel_traj_analysis.statistics import Exact, Interval, Strata
 
@@ -50,17 +54,80 @@ def label(rows: pa.Table) -> pa.Table:
         The rows of kind `all` and of every pattern whose runs end so more often than others, be it
         only over all tasks, or of which that cannot be told, with `labels.COLUMNS` added.
     """
-    told = rows.to_pylist()
+    # Of the tables there are many: as Python objects they would take longer than all tests.
+    told = rows.drop_columns(["strata"]).to_pylist()
+    for row, tables in zip(told, _tables(rows["strata"]), strict=True):
+        row["strata"] = tables
     ending: Ending = "failure" if "n_failure" in rows.column_names else "success"
-    patterns = [Pattern(row, ending) for row in told if row["kind"] != "all"]
-    q_values, q_overall = _corrected(patterns)
-    judged = [
-        _judged(pattern, q_values[n], q_overall[n])
-        for n, pattern in enumerate(patterns)
+    patterns = {n: Pattern(row, ending) for n, row in enumerate(told) if row["kind"] != "all"}
+    q_values = zip(*_corrected([*patterns.values()]), strict=True)
+    labelled = {
+        n: _judged(pattern, q, q_overall)
+        for (n, pattern), (q, q_overall) in zip(patterns.items(), q_values, strict=True)
         if pattern.may_help
+    }
+    base = {
+        n: row | {"finding": _base(row, ending)}
+        for n, row in enumerate(told)
+        if row["kind"] == "all"
+    }
+    ranked = base | dict(sorted(labelled.items(), key=lambda item: _rank(item[1])))
+    return _with_labels(rows.take(pa.array([*ranked], pa.int64())), [*ranked.values()])
+
+
+def judged(patterns: Sequence[Pattern]) -> list[dict[str, Any]]:
+    """Every pattern's counts with its label and `labels.COLUMNS`, and the `ending` looked at."""
+    within, overall = _corrected(patterns)
+    return [
+        _judged(pattern, q, q_overall) | {"ending": pattern.ending}
+        for pattern, q, q_overall in zip(patterns, within, overall, strict=True)
     ]
-    base = [row | {"finding": _base(row, ending)} for row in told if row["kind"] == "all"]
-    return pa.Table.from_pylist(base + sorted(judged, key=_rank), schema=_schema(rows.schema))
+
+
+class Tables(NamedTuple):
+    """2x2 tables of one pattern, by stratum and landmark.
+
+    Attributes:
+        counts: Runs with the pattern that succeeded, that failed, the same without; shape (k, 4).
+        landmarks: Calls after which runs are compared, 0 for whole ones; shape (k,).
+        is_first_half: Whether the task is of half `a`; shape (k,).
+    """
+
+    counts: Strata
+    landmarks: npt.NDArray[np.int64]
+    is_first_half: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, strata: Tables | Sequence[Row]) -> Tables:
+        """Those of rows of the column `strata`; the same tables if they are no rows any more."""
+        if isinstance(strata, Tables):
+            return strata
+        counts = [[table[name] for name in _COUNTS] for table in strata]
+        return cls(
+            np.array(counts, dtype=np.int64).reshape(-1, len(_COUNTS)),
+            np.array([table["landmark"] for table in strata], dtype=np.int64),
+            np.array([table["half"] == "a" for table in strata], dtype=np.bool_),
+        )
+
+
+_COUNTS: Final = ("with_success", "with_failure", "without_success", "without_failure")
+
+_ENDED_FIRST: Final[Mapping[Ending, Sequence[int]]] = {
+    "success": (0, 1, 2, 3),
+    "failure": (1, 0, 3, 2),
+}
+"""Places of `_COUNTS`, those that ended as is to be explained before the others."""
+
+
+def _tables(strata: pa.ChunkedArray) -> Iterator[Tables]:
+    """The tables of each row of the column `strata`."""
+    for chunk in strata.chunks:
+        told = chunk.values
+        counts = np.stack([np.asarray(told.field(name), np.int64) for name in _COUNTS], axis=1)
+        landmarks = np.asarray(told.field("landmark"), np.int64)
+        is_first_half = np.asarray(pc.equal(told.field("half"), "a"), np.bool_)
+        for begin, end in pairwise(chunk.offsets.to_pylist()):
+            yield Tables(counts[begin:end], landmarks[begin:end], is_first_half[begin:end])
 
 
 @dataclass(frozen=True)
@@ -77,18 +144,16 @@ class Pattern:
 
     def strata(self, *, landmark: int = 0, half: str | None = None) -> Strata:
         """Its 2x2 tables, shape (k, 4), k >= 0."""
-        return np.array(
-            [
-                [
-                    table[f"{which}_{ending}"]
-                    for which in ("with", "without")
-                    for ending in (self.ending, _OTHER[self.ending])
-                ]
-                for table in self.row["strata"]
-                if table["landmark"] == landmark and half in (None, table["half"])
-            ],
-            dtype=np.int64,
-        ).reshape(-1, 4)
+        chosen = self.tables.landmarks == landmark
+        if half is not None:
+            chosen &= self.tables.is_first_half == (half == "a")
+        found: Strata = self.tables.counts[chosen][:, _ENDED_FIRST[self.ending]]
+        return found
+
+    @cached_property
+    def tables(self) -> Tables:
+        """Its tables of all landmarks."""
+        return Tables.of(self.row["strata"])
 
     @cached_property
     def whole(self) -> Strata:
@@ -155,7 +220,7 @@ class Pattern:
     @cached_property
     def same_length(self) -> float | None:
         """Least one-sided p-value among runs that got equally far; None where none can tell."""
-        landmarks = {table["landmark"] for table in self.row["strata"]} - {0}
+        landmarks = set(self.tables.landmarks.tolist()) - {0}
         tests = [statistics.exact(self.strata(landmark=landmark)) for landmark in sorted(landmarks)]
         return min((test.greater for test in tests if test.least < CONFIRMING_P), default=None)
 
@@ -304,6 +369,8 @@ def _base(row: Row, ending: Ending) -> str:
     if left_out:
         listed = ", ".join(f"{n:,} {reason}" for reason, n in left_out.items())
         said += f"; left out: {listed}"
+    if row["n_not_compared"]:
+        said += f"; {row['n_not_compared']:,} patterns are not compared (max_patterns)"
     if "unjudged" in left_out:
         said += " (say how they ended: otel-traj annotate)"
     return said
@@ -321,8 +388,18 @@ def _known(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _schema(counts: pa.Schema) -> pa.Schema:
+def schema(counts: pa.Schema, columns: Sequence[Column]) -> pa.Schema:
+    """The columns of counts, with those of a step behind the second one."""
     types = {"VARCHAR": pa.string(), "BIGINT": pa.int64(), "DOUBLE": pa.float64()}
-    added = [pa.field(column.name, types[column.type]) for column in COLUMNS]
+    added = [pa.field(column.name, types[column.type]) for column in columns]
     first, second, *others = counts
     return pa.schema([first, second, *added, *others])
+
+
+def _with_labels(rows: pa.Table, labelled: Sequence[Row]) -> pa.Table:
+    """The counts, with what is judged of them behind the second column."""
+    told = schema(rows.schema, COLUMNS)
+    for place, column in enumerate(COLUMNS, start=2):
+        values = [row.get(column.name) for row in labelled]
+        rows = rows.add_column(place, told.field(place), pa.array(values, told.field(place).type))
+    return rows

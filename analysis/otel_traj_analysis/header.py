@@ -51,7 +51,7 @@ PARAMETER_TYPES: Final = {
 Values: TypeAlias = dict[str, list[tuple[int, str]]]
 """Key of a header -> its lines, each with its number in the file."""
 
-STEPS: Final = ("contrast", "cohorts")
+STEPS: Final = ("contrast", "cohorts", "effectiveness")
 """Statistical steps that a header may name under `labels`."""
 
 KEYS: Final = ("name", "grain", "units", "parameters", "labels")

@@ -112,18 +112,70 @@ COMPARED_COLUMNS: Final = (
     Column("value_low", "DOUBLE", "lower 95 % bound of the rate (Wilson); NULL: another measure"),
     Column("value_high", "DOUBLE", "upper 95 % bound of the rate (Wilson); NULL: as above"),
     Column("n_shared", "BIGINT", "tasks that both tried; NULL: of the baseline"),
-    Column("n_telling", "BIGINT", "of these, tasks that can tell: of mixed outcome, or that differ"),
     Column(
-        "detectable", "DOUBLE", "difference seen with a power of 80 %; NULL: another measure"
+        "n_telling", "BIGINT", "of these, tasks that can tell: of mixed outcome, or that differ"
     ),
+    Column("detectable", "DOUBLE", "difference seen with a power of 80 %; NULL: another measure"),
 )
 """What `cohorts` adds to the columns of the analysis, behind `cohort` and `measure`."""
 
-STEP_COLUMNS: Final = {"contrast": COLUMNS, "cohorts": COMPARED_COLUMNS}
+ToolLabel: TypeAlias = Literal["problematic", "unreliable", "insufficient", "highly effective"]
+
+TOOL_LABELS: Final[Mapping[ToolLabel, str]] = {
+    "problematic": "less than half of its calls succeed: the upper 95 % bound is below 0.5",
+    "unreliable": "less than 80 % of its calls succeed: the upper 95 % bound is below 0.8",
+    "insufficient": "too few calls to tell; `missing` says how many more",
+    "highly effective": "more than 80 % of its calls succeed: the lower 95 % bound is above 0.8",
+}
+
+TOOL_COLUMNS: Final = (
+    Column("label", "VARCHAR", "what may be believed of its calls"),
+    Column("finding", "VARCHAR", "calls and runs as a sentence"),
+    Column(
+        "missing",
+        "BIGINT",
+        "finished calls until that can be told, if they go on failing as often; NULL: it can be,"
+        " or no number would do",
+    ),
+    Column("error_low", "DOUBLE", "lower 95 % bound of error_rate (Wilson); NULL: none finished"),
+    Column("error_high", "DOUBLE", "upper 95 % bound of error_rate (Wilson); NULL: none finished"),
+    Column(
+        "error_rate_shrunk",
+        "DOUBLE",
+        "error_rate drawn towards those of the other tools, the more the fewer its calls"
+        " (empirical Bayes); NULL: none finished",
+    ),
+    Column(
+        "effect",
+        "VARCHAR",
+        "what may be believed of the runs that use it, a label of `contrast`; NULL: nobody judged"
+        " runs with it, or without",
+    ),
+    Column("runs_missing", "BIGINT", "runs of mixed tasks that `effect` still needs; NULL: enough"),
+    Column(
+        "difference",
+        "DOUBLE",
+        "success rate of runs with it minus that of runs without, within tasks; NULL: unknown",
+    ),
+    Column("difference_low", "DOUBLE", "lower 95 % bound of the difference"),
+    Column("difference_high", "DOUBLE", "upper 95 % bound of the difference"),
+    Column("p_value", "DOUBLE", "exact, two-sided, within tasks; NULL: no task can tell"),
+    Column("q_value", "DOUBLE", "rate of false discoveries among the tools; NULL: as above"),
+    Column("n_strata", "BIGINT", "tasks (by agent, version, week) in which some runs use it"),
+    Column("n_mixed", "BIGINT", "of these, tasks that can tell: both its use and the outcome vary"),
+)
+"""What `effectiveness` adds to the columns of the analysis, behind the tool and its agent."""
+
+STEP_COLUMNS: Final = {
+    "contrast": COLUMNS,
+    "cohorts": COMPARED_COLUMNS,
+    "effectiveness": TOOL_COLUMNS,
+}
 """Step -> the columns it adds."""
 
 SHOWN: Final = {
     "contrast": ("label", "kind", "pattern", "finding"),
     "cohorts": ("label", "cohort", "measure", "finding"),
+    "effectiveness": ("label", "tool_name", "agent_name", "finding"),
 }
 """Step -> columns that fit on a screen: what may be believed, of what, and why."""

@@ -20,7 +20,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import optimize, special, stats
 from statsmodels.stats import contingency_tables, multitest, proportion
 
 Strata: TypeAlias = npt.NDArray[np.int64]
@@ -267,6 +267,46 @@ def shrunk_low(successes: int, n: int, rate: float, weight: float = 4) -> float:
     rate = min(max(rate, 0.5 / (weight + 1)), 1 - 0.5 / (weight + 1))
     a, b = successes + weight * rate, n - successes + weight * (1 - rate)
     return float(stats.beta.ppf((1 - CONFIDENCE) / 2, a, b))
+
+
+class Beta(NamedTuple):
+    """A distribution of rates; its mean is a / (a + b), its weight a + b units."""
+
+    a: float
+    b: float
+
+
+def beta_prior(successes: Sequence[int], n: Sequence[int]) -> Beta:
+    """How rates are spread over things that were counted, to draw each towards the others.
+
+    Empirical Bayes: the Beta distribution under which the counts are likeliest, found by its mean
+    and weight. Where rates do not differ more than chance lets them, the weight is its largest.
+
+    Args:
+        successes: Counts, one per thing.
+        n: Units of each, > 0.
+    """
+    if not successes:
+        return Beta(1.0, 1.0)
+    k, units = np.asarray(successes), np.asarray(n)
+    pooled = (k.sum() + 0.5) / (units.sum() + 1)
+
+    def unlikely(logits: Floats) -> float:
+        mean, weight = special.expit(logits[0]), math.exp(logits[1])
+        return -float(stats.betabinom.logpmf(k, units, mean * weight, (1 - mean) * weight).sum())
+
+    bounds = [(-12.0, 12.0), (math.log(_LEAST_WEIGHT), math.log(_MOST_WEIGHT))]
+    starts = [(special.logit(pooled), math.log(weight)) for weight in (1.0, 10.0, 100.0)]
+    found = min(
+        (optimize.minimize(unlikely, start, bounds=bounds, method="L-BFGS-B") for start in starts),
+        key=lambda result: float(result.fun),
+    )
+    mean, weight = float(special.expit(found.x[0])), math.exp(float(found.x[1]))
+    return Beta(mean * weight, (1 - mean) * weight)
+
+
+_LEAST_WEIGHT: Final = 0.1
+_MOST_WEIGHT: Final = 10_000.0
 
 
 def detectable_difference(strata: Strata) -> float:

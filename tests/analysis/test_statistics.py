@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from otel_traj_analysis import statistics
 from otel_traj_analysis.statistics import Strata
@@ -190,3 +191,50 @@ def test_strata_that_do_not_vary_say_nothing() -> None:
         statistics.common_odds_ratio,
     ):
         assert math.isnan(function(alike))
+
+
+# --- rates of many things ------------------------------------------------------------------------
+
+RATS = [
+    *[(0, 20)] * 7, *[(0, 19)] * 4, *[(0, 18)] * 2, (0, 17), *[(1, 20)] * 4, *[(1, 19)] * 2,
+    *[(1, 18)] * 2, (2, 25), (2, 24), (2, 23), *[(2, 20)] * 6, (1, 10), (5, 49), (2, 19), (5, 46),
+    (3, 27), (2, 17), (7, 49), (7, 47), *[(3, 20)] * 2, (2, 13), (9, 48), (10, 50), *[(4, 20)] * 7,
+    (10, 48), *[(4, 19)] * 3, (5, 22), (11, 46), (12, 49), *[(5, 20)] * 2, (6, 23), (5, 19),
+    (6, 22), *[(6, 20)] * 3, (16, 52), (15, 47), (15, 46), (9, 24), (4, 14),
+]  # fmt: skip
+"""Tumours in 71 groups of rats: Tarone (1982), as in Gelman et al., Bayesian Data Analysis, 5.1."""
+
+
+def test_a_prior_of_rates_is_that_of_the_rat_tumours() -> None:
+    tumours, rats = zip(*RATS, strict=True)
+
+    prior = statistics.beta_prior(tumours, rats)
+
+    # Gelman et al. put the mode of the posterior, under a nearly flat prior, near (2.4, 14.3); the
+    # mean of the rates is 0.14, and group 71, 4 of 14, is drawn down to about 0.21.
+    assert prior.a / (prior.a + prior.b) == pytest.approx(0.14, abs=0.005)
+    assert (prior.a, prior.b) == pytest.approx((2.4, 14.3), rel=0.05)
+    assert (prior.a + 4) / (prior.a + prior.b + 14) == pytest.approx(0.21, abs=0.005)
+
+
+def test_a_prior_is_the_likeliest_of_a_grid() -> None:
+    errors, n = [0, 3, 9, 1, 30], [20, 22, 30, 5, 60]
+
+    prior = statistics.beta_prior(errors, n)
+
+    def likelihood(a: float, b: float) -> float:
+        return float(stats.betabinom.logpmf(errors, n, a, b).sum())
+
+    grid = (likelihood(a / 20, b / 20) for a in range(2, 100, 2) for b in range(2, 400, 4))
+    assert likelihood(*prior) >= max(grid) - 1e-6
+
+
+def test_rates_that_chance_explains_are_drawn_to_one() -> None:
+    prior = statistics.beta_prior([20, 21, 19, 20], [100, 100, 100, 100])
+
+    assert prior.a + prior.b == pytest.approx(10_000, rel=0.01)
+    assert prior.a / (prior.a + prior.b) == pytest.approx(0.2, abs=0.001)
+
+
+def test_without_anything_counted_every_rate_is_as_likely() -> None:
+    assert statistics.beta_prior([], []) == (1.0, 1.0)
