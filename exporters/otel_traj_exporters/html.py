@@ -21,6 +21,7 @@ from otel_traj.errors import MissingExtraError
 from otel_traj.model import FileChange, Step, Trajectory
 from otel_traj.safety import visible, visible_lines
 from otel_traj.words import count, duration, usd
+from otel_traj_exporters import agents
 from otel_traj_exporters.files import replacing
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def _lines(run: Trajectory) -> Iterator[Line]:
             _title(step),
             tuple(_facts_of(step)),
             tuple(_pieces(step)),
-            (step.agent_path or "").count("/"),
+            max(0, len(agents.parts(step.agent_path)) - 1),
             left=100 * min(1.0, max(0.0, _at(run, step) / whole)),
             width=100 * (step.duration_us or 0) / whole,
         )

@@ -94,7 +94,7 @@ class SearchError(InputError):
 _TERM: Final = re.compile(
     r'(?P<not>-)?(?:(?P<field>[A-Za-z_]+)(?P<op>:|>=|<=|>|<))?(?P<value>"(?:[^"\\]|\\.)*"|[^\s"]+)?'
 )
-_NUMBER: Final = re.compile(r"[$]?(\d+(?:\.\d*)?|\.\d+)([kKmM]?)")
+_NUMBER: Final = re.compile(r"(-?[$]?)(\d+(?:\.\d*)?|\.\d+)([kKmM]?)")
 _TIME: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|s|m|h|d)?")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _TIMES: Final = {"": 1.0, "k": 1e3, "m": 1e6}
@@ -201,7 +201,8 @@ def _number(field: str, text: str, at: int) -> float:
     match = _NUMBER.fullmatch(text)
     if match is None:
         raise SearchError(f"'{text}' is no number for '{field}': write {field}>0.5", at)
-    return float(match[1]) * _TIMES[match[2].lower()]
+    sign = -1.0 if match[1].startswith("-") else 1.0
+    return sign * float(match[2]) * _TIMES[match[3].lower()]
 
 
 def _seconds(field: str, text: str, at: int) -> float:

@@ -25,6 +25,7 @@ from otel_traj.server.viewer.answers import (
 from otel_traj.server.viewer.listing import finite
 from otel_traj.server.viewer.problems import NotThereError
 from otel_traj.server.viewer.texts import PREVIEW, Texts, beginning
+from otel_traj_exporters import agents
 
 MOST: Final = 5_000
 """Steps of one answer, and its default; of a transcript the default is less."""
@@ -203,13 +204,13 @@ class _Item(NamedTuple):
 def _level(run: Trajectory, agent: str | None) -> list[_Item]:
     """What one agent did, and who worked for it, in order."""
     found: dict[str | int, _Item] = {}
+    above = agents.parts(agent) if agent is not None else None
     for step in run.steps:
-        path = step.agent_path or ""
-        if agent is not None and path != agent and not path.startswith(f"{agent}/"):
+        path = agents.parts(step.agent_path)
+        if above is not None and path[: len(above)] != above:
             continue
-        own = agent or path.split("/", 1)[0]
-        below = path[len(own) + 1 :].split("/", 1)[0]
-        item = _Item(f"{own}/{below}", []) if below else _Item(None, [])
+        own = len(above) if above is not None else 1
+        item = _Item("/".join(path[: own + 1]) if len(path) > own else None, [])
         found.setdefault(item.path or step.step, item).steps.append(step)
     return list(found.values())
 
