@@ -3,6 +3,7 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { ApiError } from "./api/client";
 import { App } from "./App";
+import { enterByLink } from "./frame/session";
 import { show } from "./frame/settings";
 import "./styles/tokens.css";
 import "./styles/base.css";
@@ -21,6 +22,7 @@ const client = new QueryClient({
 });
 
 show();
+await enterByLink();
 createRoot(document.getElementById("root") as HTMLElement).render(
   <StrictMode>
     <QueryClientProvider client={client}>

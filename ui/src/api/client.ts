@@ -46,20 +46,26 @@ export async function get<T>(
   parameters: Parameters = {},
   signal?: AbortSignal,
 ): Promise<T> {
-  const answer = await reached(url(path, parameters), signal);
+  const answer = await reached(url(path, parameters), { signal: signal ?? null });
   return (await answer.json()) as T;
 }
 
 export async function getText(address: string, signal?: AbortSignal): Promise<string> {
-  return (await reached(address, signal)).text();
+  return (await reached(address, { signal: signal ?? null })).text();
 }
 
-async function reached(address: string, signal?: AbortSignal): Promise<Response> {
+/** Changes the token for a cookie that links and downloads send too. */
+export async function beginSession(token: string): Promise<void> {
+  const headers = { Authorization: `Bearer ${token}` };
+  await reached(url("/session"), { method: "POST", headers });
+}
+
+async function reached(address: string, asked: RequestInit = {}): Promise<Response> {
   let answer: Response;
   try {
-    answer = await fetch(address, { signal: signal ?? null, credentials: "same-origin" });
+    answer = await fetch(address, { ...asked, credentials: "same-origin" });
   } catch (error) {
-    if (signal?.aborted) throw error;
+    if (asked.signal?.aborted) throw error;
     throw new ApiError(
       0,
       "The server does not answer",

@@ -3,7 +3,448 @@
  * Do not make direct changes to the file.
  */
 
-export type paths = Record<string, never>;
+export interface paths {
+    readonly "/api/checkpoints/{checkpoint_id}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Checkpoint
+         * @description One checkpoint with its state.
+         */
+        readonly get: operations["checkpoint_api_checkpoints__checkpoint_id__get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/doctor": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Doctor
+         * @description The same of the whole store.
+         */
+        readonly get: operations["doctor__api_ot_v1_doctor_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/export/{trajectory_id}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Export
+         * @description One run as a file for another tool.
+         */
+        readonly get: operations["export__api_ot_v1_export__trajectory_id__get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/facets": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Facets
+         * @description What there is to choose from among the matching runs.
+         */
+        readonly get: operations["facets_api_ot_v1_facets_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/find": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Find
+         * @description Where a text is within one run.
+         */
+        readonly get: operations["find_api_ot_v1_find_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/meta": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Meta
+         * @description What is looked at, and what this server can do.
+         */
+        readonly get: operations["meta_api_ot_v1_meta_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/trajectories": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Trajectories
+         * @description A page of the list.
+         */
+        readonly get: operations["trajectories_api_ot_v1_trajectories_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/trajectories/{trajectory_id}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Trajectory
+         * @description One run without its parts: outcome, totals, flags, coverage, what it is related to.
+         */
+        readonly get: operations["trajectory_api_ot_v1_trajectories__trajectory_id__get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/trajectories/{trajectory_id}/doctor": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Doctor Of Run
+         * @description What is missing of one run, what was repaired, what would close each gap.
+         */
+        readonly get: operations["doctor_of_run_api_ot_v1_trajectories__trajectory_id__doctor_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/trajectories/{trajectory_id}/files": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Files
+         * @description All changes of files, in order of steps.
+         */
+        readonly get: operations["files__api_ot_v1_trajectories__trajectory_id__files_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/trajectories/{trajectory_id}/files/{path}/diff": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Diff
+         * @description How a file changed, as hunks of a unified diff.
+         */
+        readonly get: operations["diff_api_ot_v1_trajectories__trajectory_id__files__path__diff_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/trajectories/{trajectory_id}/spans": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Spans
+         * @description Its spans as columns of numbers, in order of arrival.
+         */
+        readonly get: operations["spans__api_ot_v1_trajectories__trajectory_id__spans_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/trajectories/{trajectory_id}/spans/{span}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Span
+         * @description One span: attributes, events, links, logs, and messages parsed into parts.
+         */
+        readonly get: operations["span__api_ot_v1_trajectories__trajectory_id__spans__span__get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/trajectories/{trajectory_id}/spans/{span}/values/{key}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Value Of Span
+         * @description One value of a span, whole or a range of its bytes.
+         */
+        readonly get: operations["value_of_span_api_ot_v1_trajectories__trajectory_id__spans__span__values__key__get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/trajectories/{trajectory_id}/steps": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Lines
+         * @description Its steps as lines: rewards, flags, errors, tests, files.
+         */
+        readonly get: operations["lines_api_ot_v1_trajectories__trajectory_id__steps_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/trajectories/{trajectory_id}/steps/{step}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Step
+         * @description One step with all that it said and got.
+         */
+        readonly get: operations["step__api_ot_v1_trajectories__trajectory_id__steps__step__get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/trajectories/{trajectory_id}/steps/{step}/files": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Files Of Step
+         * @description The files that a step changed.
+         */
+        readonly get: operations["files_of_step_api_ot_v1_trajectories__trajectory_id__steps__step__files_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/trajectories/{trajectory_id}/steps/{step}/values/{key}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Value Of Step
+         * @description One text of a step, whole or a range of its bytes.
+         */
+        readonly get: operations["value_of_step_api_ot_v1_trajectories__trajectory_id__steps__step__values__key__get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/trajectories/{trajectory_id}/transcript": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Transcript
+         * @description The agent's loop in order, with previews; sub-agents folded.
+         */
+        readonly get: operations["transcript_api_ot_v1_trajectories__trajectory_id__transcript_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/replays/{trajectory_id}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Replay
+         * @description One run that replays another.
+         */
+        readonly get: operations["replay_api_replays__trajectory_id__get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/traces/{trace_id}/checkpoints": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Of Trace
+         * @description The checkpoints that a trace, or a trajectory, recorded.
+         */
+        readonly get: operations["of_trace_api_traces__trace_id__checkpoints_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/traces/{trace_id}/replays": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Replays Of Trace
+         * @description The runs that replay a trace, or a trajectory, newest first.
+         */
+        readonly get: operations["replays_of_trace_api_traces__trace_id__replays_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+}
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
@@ -1467,4 +1908,992 @@ export interface components {
     pathItems: never;
 }
 export type $defs = Record<string, never>;
-export type operations = Record<string, never>;
+export interface operations {
+    readonly checkpoint_api_checkpoints__checkpoint_id__get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly checkpoint_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Checkpoint"];
+                };
+            };
+        };
+    };
+    readonly doctor__api_ot_v1_doctor_get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Doctor"];
+                };
+            };
+        };
+    };
+    readonly export__api_ot_v1_export__trajectory_id__get: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description html is one page that needs no server */
+                readonly format?: "otlp" | "jaeger" | "chrome" | "html";
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description Its id, an alias, or the beginning of its id (6 characters or more) */
+                readonly trajectory_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    readonly facets_api_ot_v1_facets_get: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Any of these; empty is none */
+                readonly agent?: readonly string[];
+                /** @description USD or range: 0.1..0.5 */
+                readonly cost?: string | null;
+                /** @description Time span or range: 10s..5m, ..1h */
+                readonly dur?: string | null;
+                /** @description Any of these; empty is none */
+                readonly error?: readonly string[];
+                /** @description Some of, with commas: agent, outcome, status, tool, model, error, task, service, start, dur, cost */
+                readonly fields?: string;
+                /** @description Any of these; empty is none */
+                readonly model?: readonly string[];
+                /** @description Any of these; empty is none */
+                readonly outcome?: readonly string[];
+                /** @description As in the search box: tool:bash cost>0.5 -"no such file" */
+                readonly q?: string | null;
+                /** @description Any of these; empty is none */
+                readonly service?: readonly string[];
+                /** @description Start, ISO 8601; that moment too */
+                readonly since?: string | null;
+                /** @description Any of these; empty is none */
+                readonly status?: readonly string[];
+                /** @description Any of these; empty is none */
+                readonly task?: readonly string[];
+                /** @description Any of these; empty is none */
+                readonly tool?: readonly string[];
+                /** @description Start, ISO 8601; not that moment */
+                readonly until?: string | null;
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Facets"];
+                };
+            };
+        };
+    };
+    readonly find_api_ot_v1_find_get: {
+        readonly parameters: {
+            readonly query: {
+                readonly id: string;
+                readonly q: string;
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Found"];
+                };
+            };
+        };
+    };
+    readonly meta_api_ot_v1_meta_get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Meta"];
+                };
+            };
+        };
+    };
+    readonly trajectories_api_ot_v1_trajectories_get: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Any of these; empty is none */
+                readonly agent?: readonly string[];
+                /** @description USD or range: 0.1..0.5 */
+                readonly cost?: string | null;
+                /** @description `next` of the page before */
+                readonly cursor?: string | null;
+                /** @description Time span or range: 10s..5m, ..1h */
+                readonly dur?: string | null;
+                /** @description Any of these; empty is none */
+                readonly error?: readonly string[];
+                readonly limit?: number;
+                /** @description Any of these; empty is none */
+                readonly model?: readonly string[];
+                /** @description Any of these; empty is none */
+                readonly outcome?: readonly string[];
+                /** @description As in the search box: tool:bash cost>0.5 -"no such file" */
+                readonly q?: string | null;
+                /** @description Any of these; empty is none */
+                readonly service?: readonly string[];
+                /** @description Start, ISO 8601; that moment too */
+                readonly since?: string | null;
+                /** @description start, dur, cost, tokens, steps, tools, errors, agent, task, outcome, reward; `-` before it: greatest first */
+                readonly sort?: string;
+                /** @description Any of these; empty is none */
+                readonly status?: readonly string[];
+                /** @description Any of these; empty is none */
+                readonly task?: readonly string[];
+                /** @description Any of these; empty is none */
+                readonly tool?: readonly string[];
+                /** @description Start, ISO 8601; not that moment */
+                readonly until?: string | null;
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["TrajectoryPage"];
+                };
+            };
+        };
+    };
+    readonly trajectory_api_ot_v1_trajectories__trajectory_id__get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description Its id, an alias, or the beginning of its id (6 characters or more) */
+                readonly trajectory_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["TrajectoryHeader"];
+                };
+            };
+        };
+    };
+    readonly doctor_of_run_api_ot_v1_trajectories__trajectory_id__doctor_get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description Its id, an alias, or the beginning of its id (6 characters or more) */
+                readonly trajectory_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Doctor"];
+                };
+            };
+        };
+    };
+    readonly files__api_ot_v1_trajectories__trajectory_id__files_get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description Its id, an alias, or the beginning of its id (6 characters or more) */
+                readonly trajectory_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Files"];
+                };
+            };
+        };
+    };
+    readonly diff_api_ot_v1_trajectories__trajectory_id__files__path__diff_get: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description In this step; without, from first to last */
+                readonly step?: number | null;
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description As the step named it, one percent-encoded segment */
+                readonly path: string;
+                /** @description Its id, an alias, or the beginning of its id (6 characters or more) */
+                readonly trajectory_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Diff"];
+                };
+            };
+        };
+    };
+    readonly spans__api_ot_v1_trajectories__trajectory_id__spans_get: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Only rows from this one on */
+                readonly from?: number;
+                /** @description Only rows below this one */
+                readonly under?: number | null;
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description Its id, an alias, or the beginning of its id (6 characters or more) */
+                readonly trajectory_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Spans"];
+                };
+            };
+        };
+    };
+    readonly span__api_ot_v1_trajectories__trajectory_id__spans__span__get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description Its id, or the number of its row in `spans` */
+                readonly span: string;
+                /** @description Its id, an alias, or the beginning of its id (6 characters or more) */
+                readonly trajectory_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["SpanDetail"];
+                };
+            };
+        };
+    };
+    readonly value_of_span_api_ot_v1_trajectories__trajectory_id__spans__span__values__key__get: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Bytes; all without */
+                readonly len?: number | null;
+                /** @description First byte */
+                readonly offset?: number;
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description `key` of a text, percent-encoded */
+                readonly key: string;
+                /** @description Its id, or the number of its row in `spans` */
+                readonly span: string;
+                /** @description Its id, an alias, or the beginning of its id (6 characters or more) */
+                readonly trajectory_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    readonly lines_api_ot_v1_trajectories__trajectory_id__steps_get: {
+        readonly parameters: {
+            readonly query?: {
+                readonly from?: number;
+                readonly limit?: number;
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description Its id, an alias, or the beginning of its id (6 characters or more) */
+                readonly trajectory_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["StepPage"];
+                };
+            };
+        };
+    };
+    readonly step__api_ot_v1_trajectories__trajectory_id__steps__step__get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description Its number */
+                readonly step: number;
+                /** @description Its id, an alias, or the beginning of its id (6 characters or more) */
+                readonly trajectory_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["StepDetail"];
+                };
+            };
+        };
+    };
+    readonly files_of_step_api_ot_v1_trajectories__trajectory_id__steps__step__files_get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description Its number */
+                readonly step: number;
+                /** @description Its id, an alias, or the beginning of its id (6 characters or more) */
+                readonly trajectory_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Files"];
+                };
+            };
+        };
+    };
+    readonly value_of_step_api_ot_v1_trajectories__trajectory_id__steps__step__values__key__get: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Bytes; all without */
+                readonly len?: number | null;
+                /** @description First byte */
+                readonly offset?: number;
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description `key` of a text, percent-encoded */
+                readonly key: string;
+                /** @description Its number */
+                readonly step: number;
+                /** @description Its id, an alias, or the beginning of its id (6 characters or more) */
+                readonly trajectory_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    readonly transcript_api_ot_v1_trajectories__trajectory_id__transcript_get: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Path of a folded agent; the loop of the top without */
+                readonly agent?: string | null;
+                /** @description `next` of the page before */
+                readonly cursor?: number;
+                readonly limit?: number;
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description Its id, an alias, or the beginning of its id (6 characters or more) */
+                readonly trajectory_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Transcript"];
+                };
+            };
+        };
+    };
+    readonly replay_api_replays__trajectory_id__get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly trajectory_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["TrajectoryRow"];
+                };
+            };
+        };
+    };
+    readonly of_trace_api_traces__trace_id__checkpoints_get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly trace_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Checkpoints"];
+                };
+            };
+        };
+    };
+    readonly replays_of_trace_api_traces__trace_id__replays_get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                readonly trace_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Replays"];
+                };
+            };
+        };
+    };
+}

@@ -41,6 +41,11 @@ export function percent(share: number | null | undefined): string {
   return `${significant(share * 100)} %`;
 }
 
+/** `1 error`, `2 errors`. */
+export function counted(n: number | null, noun: string): string {
+  return `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
+}
+
 /** Exact whole numbers, with thin spaces. */
 export function exact(n: number): string {
   return String(n).replace(/\B(?=(\d{3})+$)/g, "\u202f");

@@ -12,7 +12,7 @@ import {
   url,
 } from "../api/client";
 import type { AxisMode, Window } from "../core/axis";
-import { cost, count, duration, moment } from "../core/format";
+import { cost, count, counted, duration, moment } from "../core/format";
 import { oneLine } from "../core/hostile";
 import { toSpans } from "../core/spans";
 import { useAddress } from "../frame/address";
@@ -21,6 +21,7 @@ import { type Chosen, Detail, Facts } from "../parts/Detail";
 import { DoctorPanel } from "../parts/DoctorPanel";
 import { Files } from "../parts/Files";
 import { JsonTree } from "../parts/Json";
+import { Menu } from "../parts/Menu";
 import { Minimap } from "../parts/Minimap";
 import { Outcome } from "../parts/Outcome";
 import { Loading, Problem } from "../parts/Problem";
@@ -254,9 +255,9 @@ function Head({
   features: readonly string[];
 }) {
   const facts = [
-    `${count(it.n_steps)} steps`,
-    `${count(it.n_tools)} tools`,
-    it.n_errors ? `${count(it.n_errors)} errors` : null,
+    counted(it.n_steps, "step"),
+    counted(it.n_tools, "tool call"),
+    it.n_errors ? counted(it.n_errors, "error") : null,
     it.input_tokens === null ? null : `${count(it.input_tokens)}→${count(it.output_tokens)} tokens`,
     it.cost_usd === null ? null : cost(it.cost_usd),
     duration(it.duration_s === null ? null : it.duration_s * 1e6),
@@ -283,37 +284,34 @@ function Head({
           name="copy link"
         />
         {features.includes("export") && (
-          <details className="menu">
-            <summary>Export</summary>
-            <div className="menu-body">
-              <ul>
-                {Object.entries(EXPORTS).map(([format, name]) => (
-                  <li key={format}>
-                    <a
-                      href={url(`/export/${encodeURIComponent(it.trajectory_id)}`, { format })}
-                      download
-                    >
-                      {name}
-                    </a>
-                  </li>
-                ))}
-              </ul>
-            </div>
-          </details>
+          <Menu label="Export">
+            <ul>
+              {Object.entries(EXPORTS).map(([format, name]) => (
+                <li key={format}>
+                  <a
+                    href={url(`/export/${encodeURIComponent(it.trajectory_id)}`, { format })}
+                    download
+                  >
+                    {name}
+                  </a>
+                </li>
+              ))}
+            </ul>
+          </Menu>
         )}
-        <details className="menu wide">
-          <summary>
-            Doctor{it.coverage.grade && <span className="grade"> {it.coverage.grade}</span>}
-          </summary>
-          <div className="menu-body">
-            <DoctorPanel run={it.trajectory_id} header={it} />
-          </div>
-        </details>
+        <Menu
+          isWide
+          label={
+            <>Doctor{it.coverage.grade && <span className="grade"> {it.coverage.grade}</span>}</>
+          }
+        >
+          <DoctorPanel run={it.trajectory_id} header={it} />
+        </Menu>
       </div>
       <p className="run-facts">
         <span>{facts.join(" · ")}</span>
         {it.reward !== null && <span>reward {it.reward}</span>}
-        {nFlags > 0 && <span className="warn">⚑ {nFlags} flags</span>}
+        {nFlags > 0 && <span className="warn">⚑ {counted(nFlags, "flag")}</span>}
         <span className="muted">{moment(it.start_time, new Date())}</span>
         {it.status !== "completed" && <span className="muted">{it.status}</span>}
         {it.related.slice(0, 6).map((other) => (

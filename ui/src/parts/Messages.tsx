@@ -19,7 +19,7 @@ export function Messages({ messages, base }: { messages: readonly Message[]; bas
             )}
           </span>
           {message.parts.map((part, k) => (
-            <PartOf key={`${k}`} part={part} base={base} />
+            <PartOf key={`${k}`} part={part} isModel={message.role === "assistant"} base={base} />
           ))}
         </li>
       ))}
@@ -27,14 +27,12 @@ export function Messages({ messages, base }: { messages: readonly Message[]; bas
   );
 }
 
-function PartOf({ part, base }: { part: Part; base: string }) {
+function PartOf({ part, isModel, base }: { part: Part; isModel: boolean; base: string }) {
   if (part.media) return <Media media={part.media} base={base} />;
   if (!part.text) return null;
-  const as = part.is_json
-    ? "json"
-    : part.kind === "text" || part.kind === "reasoning"
-      ? "markdown"
-      : "text";
+  // Models write markdown; what others write may look like it and be a diff or a log.
+  const isProse = isModel && (part.kind === "text" || part.kind === "reasoning");
+  const as = part.is_json ? "json" : isProse ? "markdown" : "text";
   const label = part.name ? `${part.kind} ${oneLine(part.name)}` : part.kind;
   return (
     <div className={`part ${part.kind}${part.failed ? " bad" : ""}`}>

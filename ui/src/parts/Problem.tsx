@@ -1,6 +1,8 @@
 import type { ReactNode } from "react";
 import { ApiError } from "../api/client";
+import { wantsToken } from "../frame/session";
 import { Text } from "./Text";
+import { TokenForm } from "./TokenForm";
 
 /** What went wrong, and what to do next. */
 export function Problem({
@@ -17,16 +19,20 @@ export function Problem({
   return (
     <div className="problem" role="alert">
       <h2>{title}</h2>
-      {detail && (
+      {detail && !wantsToken(error) && (
         <p>
           <Text text={detail} />
         </p>
       )}
       {children}
-      {onRetry && (
-        <button type="button" onClick={onRetry}>
-          Try again
-        </button>
+      {wantsToken(error) ? (
+        <TokenForm />
+      ) : (
+        onRetry && (
+          <button type="button" onClick={onRetry}>
+            Try again
+          </button>
+        )
       )}
     </div>
   );

@@ -1,5 +1,6 @@
 import { useState } from "react";
 import { Link } from "wouter";
+import { Menu } from "./Menu";
 import type { Address } from "../frame/address";
 import { change, useSettings } from "../frame/settings";
 
@@ -16,33 +17,30 @@ export function SavedViews({ address }: { address: Address }) {
   const remove = (gone: string) =>
     change({ views: Object.fromEntries(Object.entries(views).filter(([name]) => name !== gone)) });
   return (
-    <details className="menu">
-      <summary>Views</summary>
-      <div className="menu-body">
-        {Object.keys(views).length === 0 && <p className="muted">None is saved yet.</p>}
-        <ul>
-          {Object.entries(views).map(([name, search]) => (
-            <li key={name}>
-              <Link href={search ? `/t?${search}` : "/t"}>{name}</Link>
-              <button type="button" aria-label={`Remove ${name}`} onClick={() => remove(name)}>
-                ×
-              </button>
-            </li>
-          ))}
-        </ul>
-        <form
-          onSubmit={(event) => {
-            event.preventDefault();
-            if (name.trim()) save();
-          }}
-        >
-          <label>
-            Save this list as
-            <input value={name} maxLength={60} onChange={(event) => setName(event.target.value)} />
-          </label>
-          <button type="submit">Save</button>
-        </form>
-      </div>
-    </details>
+    <Menu label="Views">
+      {Object.keys(views).length === 0 && <p className="muted">None is saved yet.</p>}
+      <ul>
+        {Object.entries(views).map(([name, search]) => (
+          <li key={name}>
+            <Link href={search ? `/t?${search}` : "/t"}>{name}</Link>
+            <button type="button" aria-label={`Remove ${name}`} onClick={() => remove(name)}>
+              ×
+            </button>
+          </li>
+        ))}
+      </ul>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (name.trim()) save();
+        }}
+      >
+        <label>
+          Save this list as
+          <input value={name} maxLength={60} onChange={(event) => setName(event.target.value)} />
+        </label>
+        <button type="submit">Save</button>
+      </form>
+    </Menu>
   );
 }

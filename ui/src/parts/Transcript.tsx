@@ -11,7 +11,7 @@ import {
   type TranscriptAgent,
   type TranscriptStep,
 } from "../api/client";
-import { cost, count, duration } from "../core/format";
+import { cost, count, counted, duration } from "../core/format";
 import { familyOf, signOf } from "../core/kinds";
 import { useKeys } from "../frame/keys";
 import { Loading, Problem } from "./Problem";
@@ -210,7 +210,7 @@ const StepCard = memo(function StepCard(props: {
         <ul className="calls">
           {step.calls.map((call, i) => (
             <li key={call.id ?? `${i}`}>
-              <span className="tool">→ </span>
+              <span className="arrow">→ </span>
               {call.step === null ? (
                 <span title="No step is known that ran it">
                   <Text text={call.name ?? "?"} /> <span className="muted">(not run)</span>
@@ -241,7 +241,7 @@ function Totals({ step }: { step: TranscriptStep }) {
   const facts = [
     step.reward === null ? null : `reward ${step.reward}`,
     step.test_pass_rate === null ? null : `tests ${Math.round(step.test_pass_rate * 100)} %`,
-    step.n_files > 0 ? `${step.n_files} ${step.n_files === 1 ? "file" : "files"}` : null,
+    step.n_files > 0 ? counted(step.n_files, "file") : null,
     tokens,
     step.cost_usd === null ? null : cost(step.cost_usd),
     step.duration_us === null ? null : duration(step.duration_us),
@@ -354,13 +354,9 @@ function AgentCard(props: {
           </strong>
         </button>
         <span className="muted">
-          {agent.n_steps} steps, #{agent.first_step} to #{agent.last_step}
+          {counted(agent.n_steps, "step")}, #{agent.first_step} to #{agent.last_step}
         </span>
-        {agent.n_errors > 0 && (
-          <span className="failed">
-            ✗ {agent.n_errors} {agent.n_errors === 1 ? "error" : "errors"}
-          </span>
-        )}
+        {agent.n_errors > 0 && <span className="failed">✗ {counted(agent.n_errors, "error")}</span>}
         <span className="grow" />
         <span className="muted totals">
           {[
