@@ -10,27 +10,48 @@
 --     min_stretch (int, default 5): calls without progress that make a stretch
 --     trajectory_id (text, default null): only this trajectory, by its whole id
 
--- Scores: docs/attribution.md. MAST and TRAIL: published taxonomies of what agents do wrong.
-with rules(rule, mode, mast, trail, score) as (
-    values
-    ('task_dropped', 'task', '2.3 Task derailment', 'Goal Deviation', 0.9),
-    ('timed_out', 'timeout', null, 'Timeout Issues', 0.6),
-    ('cut_off_output', 'format', null, 'Formatting Errors', 0.55),
-    ('failed_inference', 'error', null, 'Service Errors', 0.55),
-    ('call_timed_out', 'timeout', null, 'Timeout Issues', 0.5),
-    ('call_contended', 'contention', null, 'Task Orchestration', 0.5),
-    ('call_malformed', 'format', null, 'Formatting Errors', 0.5),
-    ('call_failed', 'error', null, null, 0.5),
-    ('lost_update', 'contention', '2.4 Information withholding', 'Task Orchestration', 0.5),
-    ('unanswered_handoff', 'handoff', '2.5 Ignored other agent''s input', 'Task Orchestration', 0.5),
-    ('new_claims', 'claim', '3.2 No or incomplete verification', 'Language-only', 0.45),
-    ('early_conclusion', 'claim', '3.1 Premature termination', 'Instruction Non-compliance', 0.4),
-    ('first_answer', 'claim', '3.2 No or incomplete verification', 'Poor Information Retrieval', 0.35),
-    ('corrected', 'claim', '3.3 Incorrect verification', 'Language-only', 0.3),
-    ('ignored_error', 'error', null, 'Tool Output Misinterpretation', 0.3),
-    ('lost_context', 'context', '1.4 Loss of conversation history', 'Context Handling Failures', 0.25),
-    ('loop', 'loop', '1.3 Step repetition', 'Resource Abuse', 0.25),
-    ('no_progress', 'loop', '1.5 Unaware of termination conditions', 'Resource Abuse', 0.2)
+-- How often a rule points to the step and to the agent at fault: docs/attribution.md says which are
+-- measured. MAST and TRAIL are published taxonomies of what agents do wrong.
+with rules as (
+    from (values
+        (
+            'task_dropped', 'task', '2.3 Task derailment',
+            'Goal Deviation', 0.9::double, 0.95::double
+        ),
+        ('timed_out', 'timeout', null, 'Timeout Issues', 0.6, 0.6),
+        ('cut_off_output', 'format', null, 'Formatting Errors', 0.55, 0.55),
+        ('failed_inference', 'error', null, 'Service Errors', 0.55, 0.55),
+        ('call_timed_out', 'timeout', null, 'Timeout Issues', 0.5, 0.7),
+        ('call_contended', 'contention', null, 'Task Orchestration', 0.5, 0.7),
+        ('call_malformed', 'format', null, 'Formatting Errors', 0.5, 0.7),
+        ('call_failed', 'error', null, null, 0.5, 0.7),
+        (
+            'lost_update', 'contention', '2.4 Information withholding',
+            'Task Orchestration', 0.5, 0.5
+        ),
+        (
+            'unanswered_handoff', 'handoff', '2.5 Ignored other agent''s input',
+            'Task Orchestration', 0.5, 0.5
+        ),
+        ('new_claims', 'claim', '3.2 No or incomplete verification', 'Language-only', 0.45, 0.6),
+        (
+            'early_conclusion', 'claim', '3.1 Premature termination',
+            'Instruction Non-compliance', 0.4, 0.65
+        ),
+        (
+            'first_answer', 'claim', '3.2 No or incomplete verification',
+            'Poor Information Retrieval', 0.35, 0.6
+        ),
+        ('broken_off', 'error', null, 'Service Errors', 0.3, 0.65),
+        ('corrected', 'claim', '3.3 Incorrect verification', 'Language-only', 0.3, 0.3),
+        ('ignored_error', 'error', null, 'Tool Output Misinterpretation', 0.3, 0.3),
+        (
+            'lost_context', 'context', '1.4 Loss of conversation history',
+            'Context Handling Failures', 0.25, 0.25
+        ),
+        ('loop', 'loop', '1.3 Step repetition', 'Resource Abuse', 0.25, 0.25),
+        ('no_progress', 'loop', '1.5 Unaware of termination conditions', 'Resource Abuse', 0.2, 0.2)
+    ) as names(rule, mode, mast, trail, score, agent_score)
 ),
 
 runs as (
@@ -39,7 +60,7 @@ runs as (
         status,
         start_time,
         list_distinct(
-            regexp_extract_all(lower(coalesce(task, user_input)), '[a-z0-9]{4,}')
+            regexp_extract_all(lower(coalesce(task, user_input)), '[[:alnum:]]{4,}')
         ) as words
     from trajectories
     where
@@ -75,7 +96,7 @@ told as (
             else coalesce(steps.result, steps.model_saw, steps.error_message)
         end as text
     from steps
-    join runs on runs.trajectory_id = steps.trajectory_id
+    semi join runs on runs.trajectory_id = steps.trajectory_id
 ),
 
 -- A call of a tool belongs to the move that decided on it: the last one of its turn.
@@ -163,11 +184,12 @@ ends as (
         told.trajectory_id,
         max(told.step) as step,
         arg_max(told.agent_name, told.step) as agent_name,
+        any_value(runs.status) as status,
         any_value(runs.status) <> 'completed'
         or coalesce(regexp_matches(
             arg_max(told.text, told.step),
-            '(?i)traceback \(most recent|\bmax(imum)?\b[^.\n]{0,40} (reached|exceeded)\b'
-            || '|\b(limit|budget|quota)\b[^.\n]{0,20} (reached|exceeded)\b|\btimed? ?out\b'
+            '(?i)traceback \(most recent|\btimed? ?out\b'
+            || '|\b(max|maximum|limit|budget|quota)\b.* (reached|exceeded)\b'
         ), false) as is_cut_off
     from told
     join runs on runs.trajectory_id = told.trajectory_id
@@ -185,7 +207,7 @@ first_told as (
             trajectory_id,
             step,
             unnest(
-                regexp_extract_all(text, '\b(?:\d[\d,.]*\d|\d|[A-Z][A-Za-z0-9]{2,})\b')
+                regexp_extract_all(text, '\b(?:\d[\d,.]*\d|\d|[A-Z][[:alnum:]]{2,})\b')
             ) as word
         from told
     )
@@ -202,6 +224,7 @@ claims as (
     -- The opening of several agents hands the task round.
     where moves.place > 1 or not moves.is_of_several
     group by moves.trajectory_id, moves.step
+    having count(*) >= 3
 ),
 
 -- What repeats an act word for word; short texts repeat by themselves.
@@ -269,13 +292,12 @@ findings as (
         and len(runs.words) >= 5
         and len(moves.text) >= 400
         and len(
-            list_intersect(runs.words, regexp_extract_all(lower(moves.text), '[a-z0-9]{4,}'))
+            list_intersect(runs.words, regexp_extract_all(lower(moves.text), '[[:alnum:]]{4,}'))
         ) < 0.3 * len(runs.words)
     union all
-    select ends.trajectory_id, 'timed_out', ends.step, [ends.step]
+    select trajectory_id, 'timed_out', step, [step]
     from ends
-    join runs on runs.trajectory_id = ends.trajectory_id
-    where runs.status = 'timeout'
+    where status = 'timeout'
     union all
     select trajectory_id, 'cut_off_output', step, [step]
     from moves
@@ -325,6 +347,12 @@ findings as (
     select trajectory_id, 'first_answer', first_answer, []
     from coordinated
     union all
+    select ends.trajectory_id, 'broken_off', ends.step, [ends.step]
+    from ends
+    join moves on moves.trajectory_id = ends.trajectory_id and moves.step = ends.step
+    left join coordinated on coordinated.trajectory_id = ends.trajectory_id
+    where ends.is_cut_off and moves.agent_name is distinct from coordinated.coordinator
+    union all
     select trajectory_id, 'corrected', previous_step, [step]
     from moves
     where
@@ -352,7 +380,11 @@ findings as (
     from moves
     where input_tokens < 0.5 * previous_tokens
     union all
-    select trajectory_id, 'loop', min(decision) filter (where nth = 2), list(step order by step)
+    select
+        trajectory_id,
+        'loop',
+        any_value(decision) filter (where nth = 2),
+        list(step order by step)
     from repetitions
     where is_told and n_same >= coalesce(getvariable('min_loop'), 3)
     group by trajectory_id, content
@@ -383,6 +415,17 @@ ranked as (
     from suspects
 ),
 
+-- Who is asked apart from where: an agent may be known better than its step.
+at_fault as (
+    select
+        findings.trajectory_id,
+        arg_max(told.agent_name, (rules.agent_score, -findings.step)) as agent_name
+    from findings
+    join rules on rules.rule = findings.rule
+    join told on told.trajectory_id = findings.trajectory_id and told.step = findings.step
+    group by findings.trajectory_id
+),
+
 -- A loop may be long: its first steps tell it.
 shown as (
     select
@@ -403,10 +446,11 @@ shown as (
 select
     runs.trajectory_id,  -- the run
     ranked.rank as rank,  -- 1: the likeliest; NULL: no rule can tell
+    at_fault.agent_name as at_fault,  -- agent that is likeliest to have made the mistake
     ranked.step as step,  -- step that is suspected
     told.agent_name as agent_name,  -- agent that took it; NULL: no agent is named
     rules.rule as rule,  -- the strongest rule that points to it
-    rules.mode as mode,  -- task, claim, error, timeout, format, contention, handoff, context or loop
+    rules.mode as mode,  -- task, claim, error, timeout, format, contention, handoff, context, loop
     rules.mast as mast,  -- failure mode in MAST; NULL: it has none for this
     rules.trail as trail,  -- category in TRAIL; NULL: it has none for this
     ranked.score as score,  -- of the rule, in [0, 1]: how often it points to the mistake
@@ -418,6 +462,7 @@ left join ranked
         ranked.trajectory_id = runs.trajectory_id
         and ranked.rank <= coalesce(getvariable('top'), 3)
 left join rules on rules.rule = ranked.rule
+left join at_fault on at_fault.trajectory_id = runs.trajectory_id
 left join told on told.trajectory_id = ranked.trajectory_id and told.step = ranked.step
 left join shown on shown.trajectory_id = ranked.trajectory_id and shown.suspect = ranked.step
 order by runs.start_time desc, runs.trajectory_id, rank;
