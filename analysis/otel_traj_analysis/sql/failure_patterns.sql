@@ -6,6 +6,7 @@
 -- units: one attempt that was judged; repetitions word for word, forks and replays do not count
 -- parameters: agent (text, default null): only runs of this agent
 --     min_runs (int, default 5): runs that must show a pattern, and runs that must not
+--     max_patterns (int, default 10000): most patterns compared, those that most can tell of
 --     builtin_outcomes (bool, default false): count runs that nobody judged by how they ended
 -- labels: contrast
 
@@ -124,45 +125,81 @@ harness as (
     where is_proposed
 ),
 
--- Patterns that the same runs show cannot be told apart: the simplest stands for all.
-patterns as (
+-- From here on a pattern is its number: lists of texts are slow to compare.
+numbered as materialized (
     select
-        min_by({'kind': kind, 'pattern': pattern}, simplicity) as chosen,
-        list(kind || ': ' || array_to_string(pattern, ' → ') order by simplicity)[2:6] as same_runs
+        hash(kind, pattern) as number,
+        kind,
+        pattern,
+        trajectory_id,
+        place
+    from shown
+),
+
+seen as (
+    select
+        number,
+        any_value(kind) as kind,
+        any_value(pattern) as pattern,
+        count(*) as n_runs,
+        sum(hash(trajectory_id)::hugeint) as who
+    from numbered
+    group by number
+),
+
+-- Patterns that the same runs show cannot be told apart: the simplest stands for all.
+distinguishable as (
+    select
+        min_by(named, simplicity) as chosen,
+        list(kind || ': ' || array_to_string(pattern, ' → ') order by simplicity)[2:6] as same_runs,
+        least(n_runs, (select count(*) from runs) - n_runs) as n_telling
     from (
         select
             kind,
             pattern,
-            count(*) as n_runs,
-            sum(hash(trajectory_id)::hugeint) as who,
+            n_runs,
+            who,
             row(
                 strpos('error, failed, given up, again, tool, next, ends', kind),
                 len(pattern),
                 pattern
-            ) as simplicity
-        from shown
-        group by kind, pattern
-        having
-            count(*) between coalesce(getvariable('min_runs'), 5)
+            ) as simplicity,
+            {
+                'number': number, 'kind': kind, 'pattern': pattern, 'simplicity': simplicity
+            } as named
+        from seen
+        where
+            n_runs between coalesce(getvariable('min_runs'), 5)
             and (select count(*) from runs) - coalesce(getvariable('min_runs'), 5)
             or pattern in (select pattern from harness)
     )
     group by who, n_runs
 ),
 
-support as (
+-- The fewer runs show a pattern, or the fewer do not, the less they can tell of it.
+patterns as (
     select
-        shown.kind,
-        shown.pattern,
-        shown.place,
-        patterns.same_runs,
+        chosen.number as number,
+        chosen.kind as kind,
+        chosen.pattern as pattern,
+        same_runs
+    from distinguishable
+    qualify
+        row_number() over (order by n_telling desc, chosen.simplicity)
+        <= coalesce(getvariable('max_patterns'), 10000)
+),
+
+support as materialized (
+    select
+        numbered.number,
+        numbered.place,
         runs.trajectory_id,
         runs.is_failure,
         runs.stratum,
         runs.n_calls
-    from shown
-    join patterns on patterns.chosen.kind = shown.kind and patterns.chosen.pattern = shown.pattern
-    join runs on runs.trajectory_id = shown.trajectory_id
+    from numbered
+    join patterns on patterns.number = numbered.number
+    join runs on runs.trajectory_id = numbered.trajectory_id
 ),
 
 -- A long run has more room for a pattern, and long runs fail: at a landmark only runs that got so
@@ -187,8 +224,7 @@ reached as (
 
 showed as (
     select
-        support.kind,
-        support.pattern,
+        support.number,
         landmarks.landmark,
         support.stratum,
         count(*) as n,
@@ -203,9 +239,8 @@ showed as (
 
 tables as (
     select
-        showed.kind,
-        showed.pattern,
-        list({
+        showed.number,
+        list_sort(list({
             'landmark': showed.landmark,
             'stratum': showed.stratum,
             'half': reached.half,
@@ -213,27 +248,41 @@ tables as (
             'with_success': showed.n - showed.n_failure,
             'without_failure': reached.n_failure - showed.n_failure,
             'without_success': reached.n - reached.n_failure - showed.n + showed.n_failure
-        } order by showed.landmark, showed.stratum) as strata
+        })) as strata
     from reached
     join showed on showed.landmark = reached.landmark and showed.stratum = reached.stratum
-    group by showed.kind, showed.pattern
+    group by showed.number
+),
+
+counts as (
+    select
+        number,
+        count(*) as n_runs,
+        count(*) filter (where is_failure) as n_failure,
+        arg_min(
+            {'trajectory_id': trajectory_id, 'place': place}, (not is_failure, trajectory_id), 3
+        ) as shown_by
+    from support
+    group by number
 ),
 
 examples as (
     select
-        support.kind,
-        support.pattern,
-        any_value(support.same_runs) as same_runs,
-        count(*) as n_runs,
-        count(*) filter (where support.is_failure) as n_failure,
+        told.number,
         list({
-            'trajectory_id': support.trajectory_id,
+            'trajectory_id': calls.trajectory_id,
             'trace_id': calls.trace_id,
             'span_id': calls.span_id
-        } order by support.is_failure desc, support.trajectory_id)[:3] as examples
+        } order by told.nth) as examples
     from calls
-    join support on support.trajectory_id = calls.trajectory_id and support.place = calls.place
-    group by support.kind, support.pattern
+    join (
+        select
+            number,
+            unnest(shown_by) as run,
+            generate_subscripts(shown_by, 1) as nth
+        from counts
+    ) as told on told.run.trajectory_id = calls.trajectory_id and told.run.place = calls.place
+    group by told.number
 ),
 
 base as (
@@ -255,25 +304,29 @@ rows_of_answer as (
         0 as n_without,
         0 as n_without_failure,
         left_out,
+        (select count(*) from distinguishable) - (select count(*) from patterns) as n_not_compared,
         [] as strata,
         [] as examples,
         false as is_harness
     from base
     union all
     select
-        examples.kind,
-        examples.pattern,
-        examples.same_runs,
-        examples.n_runs,
-        examples.n_failure,
-        base.n - examples.n_runs,
-        base.n_failure - examples.n_failure,
+        patterns.kind,
+        patterns.pattern,
+        patterns.same_runs,
+        counts.n_runs,
+        counts.n_failure,
+        base.n - counts.n_runs,
+        base.n_failure - counts.n_failure,
+        null,
         null,
         tables.strata,
         examples.examples,
-        examples.pattern in (select pattern from harness)
-    from examples
-    join tables on tables.kind = examples.kind and tables.pattern = examples.pattern
+        patterns.pattern in (select pattern from harness)
+    from patterns
+    join counts on counts.number = patterns.number
+    join tables on tables.number = patterns.number
+    join examples on examples.number = patterns.number
     cross join base
 )
 
@@ -290,6 +343,7 @@ select
     is_harness,  -- an error that no call of the tool survives, and no agent can help
     strata,  -- the counts by task, agent and version; `landmark` 0: whole runs, else first calls
     examples,  -- up to three runs with the span that completes the pattern, failures first
-    left_out  -- of kind `all`: runs that do not count, by reason; NULL: another kind, or none
+    left_out,  -- of kind `all`: runs that do not count, by reason; NULL: another kind, or none
+    n_not_compared  -- of kind `all`: patterns beyond `max_patterns`; NULL: another kind
 from rows_of_answer
 order by kind <> 'all', abs(failure_rate - failure_rate_without) desc, n_runs desc, kind, pattern;
