@@ -51,6 +51,8 @@ def test_names_are_the_shipped_questions() -> None:
         "thinking_patterns",
         "token_cost",
         "tool_effectiveness",
+        "tool_errors",
+        "tool_followups",
         "variants",
         "waste",
     )

@@ -17,6 +17,14 @@ EQUIVALENT = {
     # An attempt that counts is no fork or replay, and landmark 0 is there for every run.
     ("tool_effectiveness", "left join runs"),
     ("tool_effectiveness", "left join landmarks"),
+    # A failed call is a call of a run, and no good one.
+    ("tool_errors", "left join trajectories"),
+    ("tool_errors", "left join ends"),
+    ("tool_errors", "left join attempts"),
+    (
+        "tool_errors",
+        "count(*) filter (where ends.last_ok_step >= failed.step) as n_recovered,",
+    ),
     # What finds no partner is NULL in a comparison, and so left out by the where clause as well.
     ("one_revision", "left join newest_revisions"),
     # Each thing has its remedy.
@@ -41,6 +49,16 @@ EQUIVALENT = {
     ("success_patterns", "left join tables"),
     ("failure_patterns", "left join runs"),
     ("failure_patterns", "left join tables"),
+    *(
+        (f"{end}_patterns", f"left join {cte}")
+        for end in ("success", "failure")
+        for cte in ("counts", "examples")
+    ),
+    # No case has thousands of patterns.
+    *(
+        (f"{end}_patterns", "<= coalesce(getvariable('max_patterns'), 10001)")
+        for end in ("success", "failure")
+    ),
     # Whatever is told of a run is of a unit, its beginnings are nodes, and every tree has a start.
     ("prefix_value", "left join units"),
     ("prefix_value", "left join nodes as starts"),

@@ -32,7 +32,7 @@ SCHEMA = pa.schema(
 
 
 def tool(name: str, finished: int, errors: int, **columns: Any) -> dict[str, Any]:
-    counts = dict.fromkeys(SCHEMA.names[2:-1], 0) | {"strata": []}
+    counts: dict[str, Any] = dict.fromkeys(SCHEMA.names[2:-1], 0) | {"strata": []}
     told = {"tool_name": name, "agent_name": None, "n_calls": finished, "n_finished": finished}
     return counts | told | {"n_errors": errors} | columns
 

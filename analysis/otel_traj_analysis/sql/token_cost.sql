@@ -1,14 +1,27 @@
 -- name: token_cost
--- What the model calls of each agent used and cost, with the number of calls that do not say.
--- grain: one row per agent, provider and model
+-- What the model calls of each agent used and cost, with the number of calls that do not say; by
+-- task and by the tools that they ask for, if wanted.
+-- grain: one row per agent, provider and model; per task and per tools asked for, if wanted
 -- units: one model call, failed ones too; forks and replays are left out
 -- parameters: agent (text, default null): only calls made by this agent
+--     by_task (bool, default false): a row for each task
+--     by_tool (bool, default false): a row for each set of tools that a call asks for
 
 with calls as (
     select
         steps.agent_name,
         steps.provider,
         coalesce(steps.model, steps.response_model) as model,
+        case
+            when coalesce(getvariable('by_task'), false)
+                then coalesce(trajectories.task_id, trajectories.task, trajectories.user_input)
+        end as task,
+        case
+            when coalesce(getvariable('by_tool'), false)
+                then list_sort(list_distinct(json_extract_string(
+                    coalesce(steps.tool_calls, '[]'), '$[*].name'
+                )))
+        end as asked,
         steps.trajectory_id,
         steps.input_tokens,
         steps.output_tokens,
@@ -31,6 +44,8 @@ per_model as (
         agent_name,
         provider,
         model,
+        task,
+        asked,
         count(distinct trajectory_id) as n_runs,
         count(*) as n_calls,
         try_cast(sum(input_tokens) as bigint) as input_tokens,
@@ -47,13 +62,15 @@ per_model as (
         count(*) filter (where cost_usd is null) as n_cost_unknown,
         list(distinct cost_source) filter (where cost_source is not null) as cost_sources
     from calls
-    group by agent_name, provider, model
+    group by agent_name, provider, model, task, asked
 )
 
 select
     agent_name,  -- agent that made the calls; NULL: no agent is named
     provider,  -- provider as recorded; NULL: not recorded
     model,  -- model asked for, else the one that answered; NULL: not recorded
+    task,  -- task id, else what was asked; NULL: all tasks, or not recorded
+    asked,  -- tools that the call asks for, sorted; empty: none; NULL: whatever they ask for
     n_runs,  -- trajectories with at least one call
     n_calls,  -- model calls
     input_tokens,  -- sum over the calls that say, cached ones included; NULL: no call says
@@ -75,4 +92,6 @@ order by
     input_tokens desc nulls last,
     agent_name nulls last,
     provider nulls last,
-    model nulls last;
+    model nulls last,
+    task nulls last,
+    asked;
