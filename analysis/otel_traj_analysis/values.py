@@ -16,13 +16,13 @@ from otel_traj.words import duration, percent, usd
 UNKNOWN: Final = "\N{EN DASH}"
 
 NAMELESS: Final[Mapping[str, str]] = {
-    "agent_name": "unnamed agent",
-    "task": "no task",
-    "model": "unnamed model",
+    "agent_name": "(unnamed)",
+    "task": "(unnamed)",
+    "model": "(unnamed)",
 }
 """Column -> what stands for NULL where that means that nobody gave a name."""
 
-_ORDERED: Final = ("pattern", "calls", "prefix")
+ORDERED: Final = ("pattern", "calls", "prefix")
 """Lists in which one thing follows another."""
 
 
@@ -43,8 +43,10 @@ def text(column: str, value: Any) -> str:
             return f"{value.astimezone(UTC):%Y-%m-%d %H:%M}"
         case date():
             return value.isoformat()
+        case [] if column in ORDERED:
+            return "nothing"
         case list():
-            joint = " → " if column in _ORDERED else ", "
+            joint = " → " if column in ORDERED else ", "
             return joint.join(text("", item) for item in value) or UNKNOWN
         case dict():
             return ", ".join(f"{visible(str(key))}: {text('', v)}" for key, v in value.items())
@@ -60,7 +62,7 @@ def is_share(column: str) -> bool:
 
 def is_difference(column: str) -> bool:
     """Whether a column holds a difference of rates, in [-1, 1]."""
-    return column.startswith("difference") or column == "success_change"
+    return column.startswith("difference") or column.split("_")[-1] == "change"
 
 
 def is_number(duckdb_type: str) -> bool:

@@ -109,7 +109,7 @@ class _Said:
     def __call__(self, row: Mapping[str, Any]) -> None:
         from otel_traj_analysis import sentences
 
-        if len(self.sentences) < SAID and sentences.FINDING not in row:
+        if len(self.sentences) < SAID and "finding" not in row:  # those that have it show it
             sentence = sentences.say(self._described.name, row)
             self.sentences += [sentence] if sentence else []
 

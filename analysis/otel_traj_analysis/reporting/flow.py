@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import log1p
-from typing import Any, Final
+from math import sqrt
+from typing import Any, Final, TypeAlias
 
 import graphlay
 
 from otel_traj_analysis import values
 
 Row = Mapping[str, Any]
+Point: TypeAlias = tuple[float, float]
 
 START: Final = "start"
 END: Final = "end"
@@ -26,7 +27,8 @@ _CHARACTER: Final = 7.9
 """Width of one in the monospace font of the page, at 13 px."""
 _HEIGHT: Final = 30.0
 _MARGIN: Final = 14.0
-_THINNEST, _THICKEST = 1.2, 6.0
+_CORNER: Final = 30.0
+_THINNEST, _THICKEST = 1.0, 7.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +92,9 @@ def draw(arcs: Sequence[Row], n: int) -> Drawing | None:
         )
     laid = graphlay.layout(graph, preset="process_map", options={"routing": {"style": "diagonal"}})
     low, high = laid.bounds["min"], laid.bounds["max"]
-    dx, dy = 4 * _MARGIN - low["x"], _MARGIN - low["y"]
+    dx, dy = 2 * _MARGIN - low["x"], _MARGIN - low["y"]
     return Drawing(
-        width=high["x"] - low["x"] + 8 * _MARGIN,
+        width=high["x"] - low["x"] + 4 * _MARGIN,
         height=high["y"] - low["y"] + 2 * _MARGIN,
         boxes=tuple(
             _box(node, label, place, dx, dy)
@@ -133,7 +135,7 @@ def _label(node: tuple[str, str]) -> str:
 
 
 def _thickness(n: int, most: int) -> float:
-    return round(_THINNEST + (_THICKEST - _THINNEST) * log1p(n) / log1p(most), 1)
+    return round(_THINNEST + (_THICKEST - _THINNEST) * sqrt(n / most), 1)
 
 
 def _box(node: tuple[str, str], label: str, place: Mapping[str, Any], dx: float, dy: float) -> Box:
@@ -152,7 +154,7 @@ def _arrow(arc: Row, laid: Mapping[str, Any], width: float, dx: float, dy: float
     return Arrow(title, _rounded(line), width, f"{arc['n']:,}", x, y)
 
 
-def _middle(line: Sequence[tuple[float, float]]) -> tuple[float, float]:
+def _middle(line: Sequence[Point]) -> Point:
     """The point half-way along a line of straight pieces."""
     pieces = list(pairwise(line))
     lengths = [((bx - ax) ** 2 + (by - ay) ** 2) ** 0.5 for (ax, ay), (bx, by) in pieces]
@@ -165,11 +167,18 @@ def _middle(line: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return line[-1]
 
 
-def _rounded(line: Sequence[tuple[float, float]]) -> str:
-    """An SVG path that cuts the corners of a line by a curve."""
-    (x, y), *rest = line
-    path = [f"M{x} {y}"]
-    for (ax, ay), (bx, by) in pairwise(rest):
-        path.append(f"Q{ax} {ay} {round((ax + bx) / 2, 1)} {round((ay + by) / 2, 1)}")
-    x, y = rest[-1]
-    return " ".join([*path, f"L{x} {y}"])
+def _rounded(line: Sequence[Point]) -> str:
+    """A line of straight pieces as an SVG path with round corners."""
+    path = [f"M{line[0][0]} {line[0][1]}"]
+    for before, corner, after in zip(line, line[1:], line[2:], strict=False):
+        (ax, ay), (bx, by) = _towards(corner, before), _towards(corner, after)
+        path.append(f"L{ax} {ay}Q{corner[0]} {corner[1]} {bx} {by}")
+    return "".join([*path, f"L{line[-1][0]} {line[-1][1]}"])
+
+
+def _towards(start: Point, end: Point) -> Point:
+    """The point where the curve of a corner ends, at most half-way to the next corner."""
+    (ax, ay), (bx, by) = start, end
+    length = ((bx - ax) ** 2 + (by - ay) ** 2) ** 0.5
+    part = min(0.5, _CORNER / length) if length else 0.0
+    return round(ax + part * (bx - ax), 1), round(ay + part * (by - ay), 1)

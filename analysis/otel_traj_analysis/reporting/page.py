@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
@@ -14,20 +14,32 @@ import jinja2
 
 from otel_traj.words import count
 from otel_traj_analysis import statistics, values
-from otel_traj_analysis.labels import LABELS
+from otel_traj_analysis.labels import COMPARED_LABELS, LABELS, TOOL_LABELS
 from otel_traj_analysis.reporting import flow
 from otel_traj_analysis.reporting.reading import Answer, Place, Row, Told, places
 
-SIGNS: Final = {
-    "established": "✓",
-    "suggestive": "~",
-    "task-confounded": "≠",
-    "length-artefact": "↔",
-    "no-effect": "=",
-    "insufficient": "?",
-    "infrastructure": "⚠",
+BADGES: Final = {
+    "interventional": ("✓", "good"),
+    "established": ("✓", "good"),
+    "highly effective": ("✓", "good"),
+    "suggestive": ("~", "doubt"),
+    "task-confounded": ("≠", "doubt"),
+    "time-confounded": ("≠", "doubt"),
+    "length-artefact": ("≠", "doubt"),
+    "unreliable": ("!", "doubt"),
+    "problematic": ("✗", "bad"),
+    "infrastructure": ("✗", "bad"),
+    "insufficient": ("?", "none"),
+    "no-effect": ("=", "none"),
 }
-"""Label -> sign that stands before it, so that colour is never alone."""
+"""Label -> sign that stands before it, so that colour is never alone, and the colour's class."""
+
+MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
+    "contrast": LABELS,
+    "cohorts": COMPARED_LABELS,
+    "effectiveness": TOOL_LABELS,
+}
+"""Statistical step -> its labels and what they mean."""
 
 _ID_CHARACTERS: Final = 10
 
@@ -45,11 +57,15 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell of a table. `kind` is the CSS class: text, number, label or pattern."""
+    """A cell of a table. `kind` is the CSS class: text, number, label, finding or calls.
+
+    `calls` are those that follow one another; `text` says the same.
+    """
 
     text: str
     kind: str
     bar: Bar | None = None
+    calls: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +91,8 @@ def render(told: Told, now: datetime) -> str:
         css_hash=base64.b64encode(hashlib.sha256(css.encode()).digest()).decode(),
         figures=list(_figures(told)),
         in_short=list(_in_short(told)),
-        labels=LABELS,
-        signs=SIGNS,
+        badges=BADGES,
+        meanings=lambda answer: MEANINGS[answer.analysis.labels],
         heads=_heads,
         rows=_cells,
         draw=_drawn,
@@ -99,7 +115,7 @@ def _figures(told: Told) -> Iterator[tuple[str, str, str]]:
     yield (
         "succeed",
         values.text("rate", rate.estimate) if judged else values.UNKNOWN,
-        f"{won:,} of {judged:,} judged; 95 % {rate.low:.0%} to {rate.high:.0%}".replace("%", " %")
+        f"{won:,} of {judged:,} judged; {100 * rate.low:.0f} to {100 * rate.high:.0f} %"
         if judged
         else "no attempt was judged",
     )
@@ -133,7 +149,7 @@ def _in_short(told: Told) -> Iterator[tuple[str, str, str]]:
 
 def _verdict(answer: Answer) -> str | None:
     """What an answer that judges patterns comes to; None of other answers."""
-    if answer.overall is None:
+    if answer.overall is None or "finding" not in answer.overall:
         return None
     found = [row for row in answer.rows if row["label"] == "established"]
     if found:
@@ -145,7 +161,7 @@ def _verdict(answer: Answer) -> str | None:
     more = (
         f", the nearest needs {count(min(missing), 'more run')} of mixed tasks" if missing else ""
     )
-    return f"no pattern is known to hold within tasks{more}; {answer.overall['finding']}"
+    return f"No pattern is known to hold within tasks{more}; {answer.overall['finding']}"
 
 
 def _command(answer: Answer, told: Told) -> str:
@@ -179,6 +195,9 @@ def _cells(answer: Answer) -> Iterator[tuple[list[Cell], list[Place]]]:
                     values.text(column, row[column]),
                     _kind(column, answer.types[column]),
                     scale.bar(row) if column == answer.view.measure else None,
+                    [values.text("", call) for call in row[column] or ()]
+                    if column in values.ORDERED
+                    else (),
                 )
                 for column in answer.columns()
             ],
@@ -216,18 +235,25 @@ class _Scale:
 
 
 def _kind(column: str, duckdb_type: str) -> str:
-    if column in ("label", "pattern", "finding"):
+    if column in ("label", "finding"):
         return column
+    if column in values.ORDERED:
+        return "calls"
     return "number" if values.is_number(duckdb_type) else "text"
 
 
-_UNITS: Final = {"usd": "", "s": "", "seconds": ""}
+_UNSAID: Final = frozenset({"usd", "s", "seconds", "name"})
+"""Words of column names that their cells say, or that go without saying."""
+
+_TITLES: Final = {"wasted_s": "time wasted", "task": "task", "name": "name"}
 
 
 def _words(column: str) -> str:
-    """The name of a column as words: `n_calls` is calls, `cost_usd` cost; cells have the unit."""
-    words = [word for word in column.split("_") if word not in _UNITS]
-    return " ".join(words[1:] if words[0] == "n" and len(words) > 1 else words)
+    """The name of a column as words: `n_calls` is calls, `cost_usd` cost."""
+    if column in _TITLES:
+        return _TITLES[column]
+    words = column.removeprefix("n_").split("_")
+    return " ".join(word for word in words if word not in _UNSAID) or column
 
 
 # --- runs ----------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 _ALL: Final = "all"
-"""Kind of the row that tells of all runs, where patterns are judged."""
+"""Kind of the row that tells of all runs."""
 
 _LONGEST: Final = 12
 """Entries of a list that are shown."""
@@ -72,9 +72,14 @@ class Answer:
     labels: Mapping[str, int] = field(default_factory=dict)
 
     def columns(self) -> tuple[str, ...]:
-        """The columns to be shown, in order."""
+        """The columns to be shown, in order: those of which any row tells something."""
         wanted = self.view.columns or tuple(self.types)[:_DEFAULT_COLUMNS]
-        return tuple(column for column in wanted if column in self.types)
+        there = [column for column in wanted if column in self.types]
+        return tuple(c for c in there if any(row[c] is not None for row in self.rows))
+
+    def cites(self) -> bool:
+        """Whether any row names a run or span."""
+        return any(map(places, self.rows))
 
     def findings(self) -> list[tuple[str, Row]]:
         """What the first rows say, each with its row."""
@@ -142,20 +147,22 @@ def places(row: Row) -> list[Place]:
 
 def _places(row: Row) -> Iterator[Place]:
     run = row.get("trajectory_id")
-    for name in ("examples", "spans"):
-        for span in row.get(name) or ():
-            yield Place(
-                span.get("trajectory_id", run),
-                span.get("step"),
-                span.get("trace_id"),
-                span.get("span_id"),
-            )
-    if not any(row.get(name) for name in ("examples", "spans")):
+    spans = [span for value in row.values() for span in _spans(value)]
+    for span in spans:
+        named = {name: span[name] for name in ("step", "trace_id", "span_id") if name in span}
+        yield Place(span.get("trajectory_id", run), **named)
+    if not spans:
         ids = [value for name, value in row.items() if name.endswith("trajectory_id") and value]
         for trajectory_id in ids:
             is_own = trajectory_id == run
             told = [row.get(name) if is_own else None for name in ("step", "trace_id", "span_id")]
             yield Place(trajectory_id, *told)
+
+
+def _spans(value: Any) -> list[Row]:
+    """The spans that a value names: it is one, or a list of them."""
+    values = value if isinstance(value, list) else [value]
+    return [each for each in values if isinstance(each, dict) and "span_id" in each]
 
 
 def _shipped() -> list[tuple[Chapter, tuple[View, ...]]]:
@@ -178,7 +185,7 @@ def _answer(connection: duckdb.DuckDBPyConnection, view: View, hide: _Hiding) ->
         relation = runner.labelled(connection, relation, analysis.labels)
     types = dict(zip(relation.columns, map(str, relation.types), strict=True))
     rows = _rows(relation.project(", ".join(_read(name, types[name]) for name in types)))
-    overall = [row for row in rows if row.get("kind") == _ALL and analysis.labels]
+    overall = [row for row in rows if row.get("kind") == _ALL]
     rest = [row for row in rows if row not in overall]
     return Answer(
         view,
