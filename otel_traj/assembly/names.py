@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 _NAMES_A_TARGET: Final = re.compile(
@@ -12,6 +13,7 @@ _NAMES_A_TARGET: Final = re.compile(
 )
 
 
+@lru_cache(maxsize=4096)  # agents and tools, of which a store has few
 def plain(name: str) -> str:
     """A name without case and punctuation: `Refund Agent` is `refund_agent`."""
     return re.sub(r"\W|_", "", name).lower()
@@ -21,17 +23,23 @@ def is_named_for(tool_name: str | None, agent: str | None) -> bool:
     """Whether a tool is called for an agent; for an unknown one, for any."""
     if not tool_name:
         return False
-    found = _NAMES_A_TARGET.fullmatch(tool_name)
+    target = _target(tool_name)
     if agent is None:
-        return found is not None
-    return plain(found[1] if found else tool_name) == plain(agent)
+        return target is not None
+    return plain(target or tool_name) == plain(agent)
 
 
 def target_in(tool_name: str | None, agents: Iterable[str]) -> str | None:
     """The agent that a tool is named for: `transfer_to_X`, or a name that is a known agent's."""
     if not tool_name:
         return None
+    target = _target(tool_name)
+    wanted = plain(target or tool_name)
+    same = next((name for name in sorted(agents) if plain(name) == wanted), None)
+    return same or target
+
+
+@lru_cache(maxsize=4096)
+def _target(tool_name: str) -> str | None:
     found = _NAMES_A_TARGET.fullmatch(tool_name)
-    wanted = found[1] if found else tool_name
-    same = next((name for name in sorted(agents) if plain(name) == plain(wanted)), None)
-    return same or (wanted if found else None)
+    return found[1] if found else None

@@ -18,9 +18,9 @@ from otel_traj.assembly.requests import Request, read_requests
 from otel_traj.assembly.runs import Run
 from otel_traj.assembly.said import annotations_of, file_changes_of
 from otel_traj.assembly.tree import Node, roots
-from otel_traj.dialects.canonical import CANON_VERSION, Hashes
+from otel_traj.dialects.canonical import CANON_VERSION
 from otel_traj.dialects.convert import amount, flag, text, texts
-from otel_traj.dialects.messages import as_text, dumps, to_json
+from otel_traj.dialects.messages import as_text, calls_to_json, dumps, to_json
 from otel_traj.dialects.sampling import share_of
 from otel_traj.model import (
     Assembly,
@@ -118,18 +118,16 @@ def _steps(trajectory_id: str, calls: Sequence[Call], actors: Sequence[Actor]) -
     for call in calls:
         parent = _cause(call, tools)
         asker = call.asked_by
-        steps.append(
-            Step(
-                trajectory_id=trajectory_id,
-                step=number[call],
-                turn=turns[call],
-                parent_step=number[parent] if parent is not None else None,
-                agent_run=call.actor.index if call.actor is not None else None,
-                agent_path=paths.get(call.actor) if call.actor is not None else None,
-                group_id=number[asker] if asker is not None and siblings[asker] > 1 else None,
-                **_step_of_call(call, requests.get(call)),
-            )
-        )
+        place: dict[str, Any] = {
+            "trajectory_id": trajectory_id,
+            "step": number[call],
+            "turn": turns[call],
+            "parent_step": number[parent] if parent is not None else None,
+            "agent_run": call.actor.index if call.actor is not None else None,
+            "agent_path": paths.get(call.actor) if call.actor is not None else None,
+            "group_id": number[asker] if asker is not None and siblings[asker] > 1 else None,
+        }
+        steps.append(Step(**place | _step_of_call(call, requests.get(call))))
     return tuple(steps)
 
 
@@ -141,10 +139,7 @@ def _step_of_call(call: Call, request: Request | None) -> dict[str, Any]:
         "kind": call.kind,
         "trace_id": span.trace_id,
         "span_id": span.span_id,
-        "merged_spans": tuple(
-            MergedSpan(node.span.trace_id, node.span.span_id, rule, confidence)
-            for node, rule, confidence in call.merged
-        ),
+        "merged_spans": _merged_spans(call) if call.merged else (),
         "start_time": time_of(call.start_ns) or _EPOCH,
         "end_time": None if "end_time" in made_up else time_of(call.end_ns),
         "duration_us": _duration(call),
@@ -172,49 +167,47 @@ def _step_of_call(call: Call, request: Request | None) -> dict[str, Any]:
     return fields | _own_columns(span) if is_own else fields
 
 
+def _merged_spans(call: Call) -> tuple[MergedSpan, ...]:
+    return tuple(
+        MergedSpan(node.span.trace_id, node.span.span_id, rule, confidence)
+        for node, rule, confidence in call.merged
+    )
+
+
 def _model_columns(call: Call, request: Request) -> dict[str, Any]:
-    facts = call.facts
-    said = facts.output or ()
-    asks = [{"id": p.id, "name": p.name, "arguments": p.value} for p in call.asks]
-    columns: dict[str, Any] = {
-        name: getattr(facts, name)
-        for name in (
-            "provider",
-            "model",
-            "response_model",
-            "response_id",
-            "finish_reason",
-            "stream",
-            "ttft_us",
-            "input_tokens",
-            "output_tokens",
-            "cache_read_tokens",
-            "cache_write_tokens",
-            "reasoning_tokens",
-            "cost_usd",
-        )
-    }
+    facts, hashes = call.facts, request.hashes
+    said, asks = facts.output or (), call.asks
     grade, reason = _grade_model_call(call, request)
-    return columns | {
+    return {
+        "provider": facts.provider,
+        "model": facts.model,
+        "response_model": facts.response_model,
+        "response_id": facts.response_id,
+        "finish_reason": facts.finish_reason,
+        "stream": facts.stream,
+        "ttft_us": facts.ttft_us,
+        "input_tokens": facts.input_tokens,
+        "output_tokens": facts.output_tokens,
+        "cache_read_tokens": facts.cache_read_tokens,
+        "cache_write_tokens": facts.cache_write_tokens,
+        "reasoning_tokens": facts.reasoning_tokens,
+        "cost_usd": facts.cost_usd,
         "cost_source": "recorded" if facts.cost_usd is not None else None,
         "output_text": _joined(message.text for message in said),
         "reasoning": _joined(message.reasoning for message in said),
-        "tool_calls": dumps(asks) if asks else None,
+        "tool_calls": calls_to_json(asks) if asks else None,
         "new_messages": to_json(request.new) if request.new else None,
         "output": to_json(said) if said else None,
-        **_hash_columns(request.hashes),
+        "request_hash": hashes.request,
+        "system_hash": hashes.system,
+        "tools_hash": hashes.tools,
+        "messages_hash": hashes.messages,
+        "params_hash": hashes.params,
+        "prefix_hash": hashes.prefix,
+        "canon_version": CANON_VERSION if any(hashes) else None,
         "grade": grade,
         "grade_reason": reason,
     }
-
-
-def _hash_columns(hashes: Hashes) -> dict[str, str | None]:
-    columns: dict[str, str | None] = dict(zip(_HASH_COLUMNS, hashes, strict=True))
-    columns["canon_version"] = CANON_VERSION if any(hashes) else None
-    return columns
-
-
-_HASH_COLUMNS: Final = tuple(f"{name}_hash" for name in Hashes._fields)
 
 
 def _tool_columns(call: Call) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any, Final, Literal, NamedTuple, TypeGuard
 
 from otel_traj.dialects import quick_json
+from otel_traj.dialects.quick_json import dumps as dumps
 from otel_traj.dialects.quick_json import quoted
 from otel_traj.dialects.reprs import from_repr
 from otel_traj.model import quickly_made
@@ -213,14 +214,6 @@ def _loads_cut(text: str, otherwise: Any) -> Any:
         return json.loads(whole)
     except ValueError:
         return otherwise
-
-
-_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
-
-
-def dumps(value: Any) -> str:
-    """Compact JSON text; what JSON cannot say is written as text."""
-    return _ENCODER.encode(value)
 
 
 def as_text(value: Any) -> str | None:
@@ -774,6 +767,11 @@ def to_json(messages: Iterable[Message]) -> str:
     return f"[{','.join(map(_message_json, messages))}]"
 
 
+def calls_to_json(calls: Iterable[Part]) -> str:
+    """Tool calls as JSON text: a list of their ids, names and arguments."""
+    return f"[{','.join(f'{{{_call_json(call)}}}' for call in calls)}]"
+
+
 def from_json(text: str | None) -> Messages:
     """The messages that `to_json` wrote, part by part; nothing is guessed, unlike in `decode`."""
     return tuple(
@@ -818,8 +816,7 @@ def _part_json(part: Part) -> str:
         case "text" | "reasoning":
             return f'{{"type":"{part.kind}","content":{_value_json(part.text)}}}'
         case "tool_call":
-            who = f'"id":{_value_json(part.id)},"name":{_value_json(part.name)}'
-            return f'{{"type":"tool_call",{who},"arguments":{_value_json(part.value)}}}'
+            return f'{{"type":"tool_call",{_call_json(part)}}}'
         case "tool_result":
             told = {"name": part.name, "is_error": part.failed}
             beside = [
@@ -831,5 +828,10 @@ def _part_json(part: Part) -> str:
             return _value_json(part.value)
 
 
+def _call_json(part: Part) -> str:
+    who = f'"id":{_value_json(part.id)},"name":{_value_json(part.name)}'
+    return f'{who},"arguments":{_value_json(part.value)}'
+
+
 def _value_json(value: Any) -> str:
-    return quoted(value) if type(value) is str else "null" if value is None else dumps(value)
+    return "null" if value is None else dumps(value)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from json.encoder import encode_basestring
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -41,6 +41,21 @@ def items_of(text: str) -> list[tuple[str, Any]]:
         return [(bytes(item).decode(), _read(item)) for item in _read_items(text)]
     except msgspec.DecodeError as error:
         raise ValueError(str(error)) from error
+
+
+def dumps(value: Any) -> str:
+    """Compact JSON text; what JSON cannot say is written as text."""
+    if _make_encoder is None:  # an interpreter without it
+        return _ENCODER.encode(value)
+    return quoted(value) if type(value) is str else "".join(_encode(value, 0))
+
+
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
+_make_encoder: Final = cast(Any, json.encoder).c_make_encoder
+_encode: Final = _make_encoder and _make_encoder(
+    *(None, str, encode_basestring, None, ":", ",", False, False, True)
+)
+"""What `_ENCODER` makes anew for each value, which takes longer than to write a small one."""
 
 
 def quoted(text: str) -> str:

@@ -243,6 +243,8 @@ def _of_columns(name: str, cells: Mapping[str, Sequence[Any]]) -> pa.Table:
 
 
 def _array(column: Column, cells: Sequence[Any]) -> pa.Array:
+    if not any(cells) and all(cell is None for cell in cells):  # as most columns of most rows
+        return pa.nulls(len(cells), column.arrow_type)
     try:
         return pa.array(cells, type=column.arrow_type)
     except (UnicodeEncodeError, OverflowError, pa.ArrowInvalid, pa.ArrowTypeError, TypeError):

@@ -37,13 +37,13 @@ from otel_traj.store import prices, rows
 from otel_traj.store.columns import InColumns, Stretch, in_columns
 from otel_traj.store.prices import Price
 
-PIECE_SPANS: Final = 500
-"""Spans of a piece: a tenth of a second of work, against a millisecond to send it."""
+PIECE_SPANS: Final = 1000
+"""Spans of a piece: an eighth of a second of work, against some milliseconds for its columns."""
 
-PIECE_BYTES: Final = 1024 * 1024
+PIECE_BYTES: Final = 2 * 1024 * 1024
 """About how much of the log becomes a piece."""
 
-_MIN_PIECES: Final = 8
+_MIN_PIECES: Final = 4
 """Fewer are done before a worker has started."""
 
 _MOST: Final = 7

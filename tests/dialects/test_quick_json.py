@@ -56,5 +56,5 @@ def test_items_of_a_list_come_with_their_text() -> None:
 
 @pytest.mark.parametrize("text", ["", "{}", "[1,]", "[NaN]", '["\ud800"]'])
 def test_a_list_that_only_json_reads_has_no_items(text: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         quick_json.items_of(text)
