@@ -27,6 +27,12 @@ EQUIVALENT = {
     ),
     # What finds no partner is NULL in a comparison, and so left out by the where clause as well.
     ("one_revision", "left join newest_revisions"),
+    # What is found is a step of a run, by a rule of the list; what finds no partner is NULL where
+    # it is compared.
+    *(
+        ("attribution", f"left join {table}")
+        for table in ("runs", "moves", "file_changes", "ends", "rules", "told", "steps")
+    ),
     # Each thing has its remedy.
     ("coverage", "left join advice"),
     # Every agent has runs.
