@@ -32,9 +32,9 @@ GOALS: Final = {"algorithm-generated": (0.40, 0.60), "hand-crafted": (0.24, 0.65
 
 
 class Entry(NamedTuple):
-    """One entry of the history; `speaker` is an agent, or the terminal that ran its code."""
+    """One entry of the history, counted from 0; `speaker` is an agent or the terminal."""
 
-    index: int
+    place: int
     speaker: str
     is_agent: bool
     is_error: bool
@@ -43,7 +43,7 @@ class Entry(NamedTuple):
 class Answer(NamedTuple):
     """Where and who: None is no answer, and wrong."""
 
-    index: int | None
+    place: int | None
     agent: str | None
 
 
@@ -103,7 +103,7 @@ def show(name: str, runs: Sequence[Run], method: Method) -> tuple[float, float]:
     """Print the accuracy of a method: of the step, of the agent."""
     answers = [(method(run), run.truth) for run in runs]
     hits = (
-        sum(answer.index == truth.index for answer, truth in answers),
+        sum(answer.place == truth.place for answer, truth in answers),
         sum(answer.agent == truth.agent for answer, truth in answers),
     )
     cells = [interval(n, len(runs)) for n in hits]
@@ -137,10 +137,10 @@ def attributed(run: Run) -> Answer:
 
 def among_three(run: Run) -> Answer:
     """The right one, if it is among the suspects: of the step, of the agents that took one."""
-    places = {answer.index for answer in run.found}
+    places = {answer.place for answer in run.found}
     agents = {answer.agent for answer in run.found}
     return Answer(
-        run.truth.index if run.truth.index in places else None,
+        run.truth.place if run.truth.place in places else None,
         run.truth.agent if run.truth.agent in agents else None,
     )
 
@@ -163,7 +163,7 @@ def last(run: Run) -> Answer:
 def most_frequent(run: Run) -> Answer:
     """The agent that speaks most, and its first entry."""
     [(agent, _)] = Counter(entry.speaker for entry in run.agents).most_common(1)
-    return next(Answer(entry.index, agent) for entry in run.agents if entry.speaker == agent)
+    return next(Answer(entry.place, agent) for entry in run.agents if entry.speaker == agent)
 
 
 def first_of_another(run: Run) -> Answer:
@@ -175,8 +175,8 @@ def first_of_another(run: Run) -> Answer:
 
 def before_first_error(run: Run) -> Answer:
     """The agent's entry before the first terminal error, else the second entry of an agent."""
-    failed = next((entry.index for entry in run.entries if entry.is_error), -1)
-    before = [entry for entry in run.agents if entry.index < failed]
+    failed = next((entry.place for entry in run.entries if entry.is_error), -1)
+    before = [entry for entry in run.agents if entry.place < failed]
     return Answer(*before[-1][:2]) if before else second(run)
 
 
@@ -232,7 +232,7 @@ def suspects(store: TrajectoryStore, told: dict[str, dict[int, Entry]]) -> dict[
     for row in analysis.run(store, "attribution").to_arrow_table().to_pylist():
         entry = told[row["trajectory_id"]].get(row["step"])
         agent = row["at_fault"] if row["rank"] == 1 else row["agent_name"]
-        answer = Answer(entry.index if entry else None, agent)
+        answer = Answer(entry.place if entry else None, agent)
         found.setdefault(row["trajectory_id"], []).append(answer)
     return found
 

@@ -1,4 +1,4 @@
-"""A small share of bench/attribution.py: it meets the labels, and prints accuracies with their n."""
+"""A small share of bench/attribution.py: it beats a guess, and prints accuracies with n."""
 
 from __future__ import annotations
 
@@ -21,6 +21,4 @@ def test_attribution_is_measured_beside_baselines(root: Path) -> None:
     attributed = [(row[1], float(row[2]), float(row[6])) for row in rows if "attribution" in row]
     guessed = [float(row[4]) for row in rows if row[:2] == ["any", "entry"]]
     assert [n for n, *_ in attributed] == ["12", "12"]
-    assert all(
-        step > guess for (_, step, _), guess in zip(attributed, guessed, strict=True)
-    ), told
+    assert all(step > guess for (_, step, _), guess in zip(attributed, guessed, strict=True)), told
