@@ -57,13 +57,14 @@ def _row(redaction: Redaction, row: _Row) -> _Row:
     for name in columns(type(row)):
         value = getattr(row, name)
         if isinstance(value, str | tuple) and name not in NOT_TEXT:
-            new = _text(redaction, name, value)
+            new = cell(redaction, name, value)
             if new is not value:
                 changed[name] = new
     return dataclasses.replace(row, **changed) if changed else row
 
 
-def _text(redaction: Redaction, column: str, value: Any) -> Any:
+def cell(redaction: Redaction, column: str, value: Any) -> Any:
+    """A text, or several, of a derived row; None if it is to be dropped."""
     return redaction.value(ATTRIBUTES.get(column, column), value)
 
 
@@ -105,7 +106,7 @@ class RedactedViews:
     def _derived(self, rows: pa.Table) -> pa.Table:
         for field in rows.schema:
             if field.type in (pa.string(), pa.list_(pa.string())) and field.name not in NOT_TEXT:
-                rows = mapped_texts(rows, field.name, partial(_text, self._redaction, field.name))
+                rows = mapped_texts(rows, field.name, partial(cell, self._redaction, field.name))
         return rows
 
 

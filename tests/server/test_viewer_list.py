@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from tests import corpus
 from tests.server.episodes import delegating, episode
 from tests.server.viewing import Viewing, viewing
 from tests.store.runs import run
+
+pytestmark = pytest.mark.slow
 
 N_PLAIN = 7
 
@@ -166,8 +169,7 @@ def test_every_run_is_in_one_bar_of_a_histogram(viewer: Viewing) -> None:
     ):
         edges, counts = told[name]["edges"], told[name]["counts"]
         assert counts == [
-            sum(low <= value < high for value in values)
-            for low, high in zip(edges, edges[1:], strict=False)
+            sum(low <= value < high for value in values) for low, high in pairwise(edges)
         ]
         assert sum(counts) == len(values)
     assert sum(told["start"]["counts"]) == len(rows)

@@ -1,8 +1,9 @@
-"""A real viewer on loopback, asked over HTTP; every JSON answer is held against its declared type."""
+"""A real viewer on loopback, asked over HTTP; every JSON answer must be of its declared type."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -42,8 +43,7 @@ class Viewing:
         answer = self.ask(path, **parameters)
         assert answer.status == 200, answer.body
         told = json.loads(answer.body)
-        declared = declared_for(path)
-        assert TypeAdapter(declared).validate_json(answer.body, strict=True) == told
+        assert _adapter(declared_for(path)).validate_json(answer.body, strict=True) == told
         return told
 
     def refused(self, path: str, /, **parameters: Any) -> dict[str, Any]:
@@ -69,6 +69,11 @@ def declared_for(path: str) -> Any:
         if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", route.path), whole):
             return route.response_model
     raise AssertionError(f"there is no route for {path}")
+
+
+@functools.cache
+def _adapter(declared: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(declared)
 
 
 @contextlib.contextmanager

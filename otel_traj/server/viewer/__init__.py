@@ -9,17 +9,17 @@ redacted on its way out. Names and types are public: docs/viewer-api.md, ui/open
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from otel_traj.redaction import Redaction
 from otel_traj.server.jaeger.threads import Threads
+from otel_traj.server.lazily import Lazily
 
 
-class Viewer:
+class Viewer(Lazily):
     """An ASGI application that is loaded when the first request comes: half a second of imports."""
 
     def __init__(
@@ -40,22 +40,13 @@ class Viewer:
             is_known: Whether a header `Authorization` shows what is asked for.
             seals: Whether what was recorded is sealed before it is read; else another process does.
         """
+        super().__init__(self._loaded, threads)
         self._store = store
         self._redaction = redaction
-        self._threads = threads
         self._is_known = is_known
         self._seals = seals
-        self._loading = asyncio.Lock()
-        self._app: ASGIApp | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        async with self._loading:
-            if self._app is None:
-                self._app = await self._threads.call(self._load)
-        await self._app(scope, receive, send)
-
-    def _load(self) -> ASGIApp:
+    def _loaded(self) -> ASGIApp:
         from otel_traj.server.viewer.app import viewer
         from otel_traj.server.viewer.reading import Reader
         from otel_traj.store import TrajectoryStore

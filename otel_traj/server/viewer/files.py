@@ -95,7 +95,7 @@ def _between(first: FileChange, last: FileChange) -> list[Hunk] | str:
         return "What it was before was not recorded"
     if after is None and last.sha256_after is not None:
         return "What became of it was not recorded"
-    old, new = (before or "").split("\n"), (after or "").splitlines()
+    old, new = _lines(before), _lines(after)
     if max(len(old), len(new)) > _MOST_COMPARED:
         return f"It has more than {_MOST_COMPARED:,} lines: look at the single steps"
     return list(_parsed("\n".join(difflib.unified_diff(old, new, lineterm=""))))
@@ -107,7 +107,7 @@ _HEAD: Final = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 def _parsed(text: str) -> Iterator[Hunk]:
     """The hunks of a unified diff; what is round them is left out."""
     hunk: Hunk | None = None
-    for line in text.split("\n"):
+    for line in _lines(text):
         if head := _HEAD.match(line):
             if hunk:
                 yield hunk

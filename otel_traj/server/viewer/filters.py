@@ -10,15 +10,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
+
+import duckdb
 
 from otel_traj.errors import InputError
 from otel_traj.server.jaeger.searching import Condition
 from otel_traj.server.viewer import language
 from otel_traj.server.viewer.language import Range, Term
+from otel_traj.server.viewer.reading import Reader
+
+_AT_ONCE: Final = 200
+"""Rows of texts in memory."""
 
 _JUDGED: Final = frozenset({"outcome", "reward"})
 """Fields that the run's own row does not tell."""
@@ -56,6 +62,7 @@ _TEXTS: Final[Mapping[str, str]] = {
 }
 """Field -> condition on a pattern of LIKE, in lower case."""
 
+_OF_TASK: Final = ("task_id", "task", "user_input")
 _OF_RUN: Final = ("task", "user_input", "final_answer", "error_message", "failure_rationale")
 _OF_STEPS: Final = (
     "output_text",
@@ -68,6 +75,9 @@ _OF_STEPS: Final = (
     "observation",
 )
 """Where a text is looked for."""
+
+# Words and what stands between them in a sentence; all else may be a part of a secret.
+_PLAIN: Final = re.compile(r"[^\W\d_]*(?:[\s.,'?!*]+[^\W\d_]*)*")
 
 FACETS: Final = ("agent", "outcome", "status", "tool", "model", "error", "task", "service")
 """Fields that are asked for as parameters of their own too, and counted by `facets`."""
@@ -93,13 +103,24 @@ class Filters:
     def without(self, facet: str) -> Filters:
         """The same, whatever the value of one facet."""
         others = {name: values for name, values in self.facets.items() if name != facet}
-        return Filters(
-            terms=self.terms,
-            facets=others,
-            ranges=self.ranges,
-            since=self.since,
-            until=self.until,
+        return replace(self, facets=others)
+
+    def checked(self, reader: Reader) -> Filters:
+        """The same, where texts are only compared with what may be shown.
+
+        Else who looks for the beginnings of a secret would find out the whole, letter by letter.
+        A text that cannot be a part of one is left to the engine, which is quicker.
+
+        Args:
+            reader: Tells what may be shown.
+        """
+        if not reader.redaction or all(_is_plain(term) for term in self.terms):
+            return self
+        terms = (
+            term if _is_plain(term) else replace(term, value=_holding(reader, term))
+            for term in self.terms
         )
+        return replace(self, terms=tuple(terms))
 
     @property
     def needs_judgement(self) -> bool:
@@ -161,12 +182,80 @@ def _time(name: str, text: str | None) -> datetime | None:
     return told if told.tzinfo else told.replace(tzinfo=UTC)
 
 
+# --- what may be looked for --------------------------------------------------------------------
+
+
+def _is_plain(term: Term) -> bool:
+    """Whether a term cannot tell anything of a secret."""
+    if term.field not in (None, "task") or not isinstance(term.value, str):
+        return True
+    return _PLAIN.fullmatch(term.value) is not None
+
+
+def _holding(reader: Reader, term: Term) -> tuple[str, ...]:
+    """Ids of the trajectories that hold the text of a term where it may be shown."""
+    assert isinstance(term.value, str)  # it is not plain
+    key = ("holding", term.field or "", term.value)
+    return reader.kept(key, lambda: tuple(_looked_up(reader, term)))
+
+
+def _looked_up(reader: Reader, term: Term) -> set[str]:
+    text = str(term.value)
+    if term.field == "task":
+        condition = Condition()
+        condition.add(" or ".join(map(_is, _OF_TASK)), p=pattern(text))
+        return _of_shown(reader, "live.trajectories", _OF_TASK, condition, _like(text))
+    spelt = _spelt(text)
+    looked_for = re.compile("|".join(map(re.escape, spelt.values())), re.IGNORECASE)
+    found: set[str] = set()
+    for table, columns in (("live.trajectories", _OF_RUN), ("live.steps", _OF_STEPS)):
+        condition = Condition()
+        condition.add(_holds(columns, spelt), **spelt)
+        found |= _of_shown(reader, table, columns, condition, looked_for)
+    return found
+
+
+def _like(text: str) -> re.Pattern[str]:
+    """A text with `*` as a regular expression of all of another."""
+    anything = ".*".join(map(re.escape, text.split("*")))
+    return re.compile(rf"\A{anything}\Z", re.IGNORECASE | re.DOTALL)
+
+
+def _of_shown(
+    reader: Reader,
+    table: str,
+    columns: Sequence[str],
+    condition: Condition,
+    looked_for: re.Pattern[str],
+) -> set[str]:
+    """Ids of the rows that the engine finds, if they are still found in what may be shown."""
+
+    def ask(cursor: duckdb.DuckDBPyConnection) -> set[str]:
+        found: set[str] = set()
+        told = cursor.execute(
+            f"select trajectory_id, {', '.join(columns)} from {table} where {condition.sql}",
+            condition.parameters,
+        )
+        while some := told.fetchmany(_AT_ONCE):
+            for trajectory_id, *texts in some:
+                shown = map(reader.shown, columns, texts)
+                if trajectory_id not in found and any(
+                    text is not None and looked_for.search(text) for text in shown
+                ):
+                    found.add(trajectory_id)
+        return found
+
+    return reader.read(ask)
+
+
 # --- conditions --------------------------------------------------------------------------------
 
 
 def _add(found: Condition, term: Term) -> None:
     n = len(found.parts)
-    if isinstance(term.value, Range):
+    if isinstance(term.value, tuple):
+        found.add("t.trajectory_id in (select unnest({ids}))", ids=list(term.value))
+    elif isinstance(term.value, Range):
         _add_range(found, _NUMBERS[str(term.field)], term.value)
     elif term.field is None:
         _add_text(found, term.value)
@@ -226,25 +315,29 @@ _NOTHING: Final[Mapping[str, str]] = {
 
 def _add_text(found: Condition, text: str) -> None:
     """In any message, whatever its case; in JSON as JSON spells it."""
-    plain = text.lower()
-    quoted = json.dumps(plain, ensure_ascii=False)[1:-1]
-
-    def holds(columns: Iterable[str], prefix: str = "") -> str:
-        return " or ".join(
-            f"contains(lower({prefix}{column}), {{plain}})"
-            + (f" or contains(lower({prefix}{column}), {{quoted}})" if quoted != plain else "")
-            for column in columns
-        )
-
-    given: dict[str, Any] = {"plain": plain} | ({"quoted": quoted} if quoted != plain else {})
+    spelt = _spelt(text)
+    of_run, of_steps = (_holds(columns, spelt) for columns in (_OF_RUN, _OF_STEPS))
     found.add(
-        f"{holds(_OF_RUN, 't.')} or t.trajectory_id in"
-        f" (select trajectory_id from live.steps where {holds(_OF_STEPS)})",
-        **given,
+        f"t.trajectory_id in (select trajectory_id from live.trajectories where {of_run})"
+        f" or t.trajectory_id in (select trajectory_id from live.steps where {of_steps})",
+        **spelt,
+    )
+
+
+def _spelt(text: str) -> dict[str, str]:
+    """A text as it stands in other texts, and in JSON; by the names of parameters."""
+    lower = text.lower()
+    both = dict.fromkeys((lower, json.dumps(lower, ensure_ascii=False)[1:-1]))
+    return {f"p{i}": each for i, each in enumerate(both)}
+
+
+def _holds(columns: Iterable[str], names: Iterable[str]) -> str:
+    """Condition that some column holds some of the texts in parameters of these names."""
+    return " or ".join(
+        f"contains(lower({column}), {{{name}}})" for column in columns for name in names
     )
 
 
 def pattern(text: str) -> str:
     """A text with `*` as a pattern of LIKE, in lower case; its other characters mean themselves."""
-    escaped = re.sub(r"([\\%_])", r"\\\1", text.lower())
-    return escaped.replace("*", "%")
+    return re.sub(r"([\\%_])", r"\\\1", text.lower()).replace("*", "%")

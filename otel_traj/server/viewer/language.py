@@ -70,12 +70,13 @@ class Term:
 
     Attributes:
         field: One of `FIELDS`; None is a text in messages.
-        value: What it is compared with; a text still has its `*`.
+        value: What it is compared with, a text still with its `*`; or the ids of the trajectories
+            for which it holds, where those were found out before.
         is_negated: It must not hold.
     """
 
     field: str | None
-    value: str | Range
+    value: str | Range | tuple[str, ...]
     is_negated: bool = False
 
 

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 import duckdb
 
 from otel_traj.errors import InputError
+from otel_traj.server.jaeger.searching import Condition
 from otel_traj.server.viewer.answers import (
     Facet,
     Facets,
@@ -41,6 +42,7 @@ _JUDGED: Final = "trajectories"
 class _Sort(NamedTuple):
     sql: str
     needs_judgement: bool = False
+    is_text: bool = False
 
 
 SORTS: Final[Mapping[str, _Sort]] = {
@@ -51,8 +53,8 @@ SORTS: Final[Mapping[str, _Sort]] = {
     "steps": _Sort("t.n_steps"),
     "tools": _Sort("t.n_tools"),
     "errors": _Sort("t.n_errors"),
-    "agent": _Sort("t.agent_name"),
-    "task": _Sort("coalesce(t.task_id, t.task, t.user_input)"),
+    "agent": _Sort("t.agent_name", is_text=True),
+    "task": _Sort("coalesce(t.task_id, t.task, t.user_input)", is_text=True),
     "outcome": _Sort("t.outcome", needs_judgement=True),
     "reward": _Sort("t.reward", needs_judgement=True),
 }
@@ -97,7 +99,8 @@ def _decoded(sort: str, cursor: str) -> tuple[Any, str]:
 
 def _encoded(by: Order, row: Mapping[str, Any]) -> str:
     sort = f"-{by.sort}" if by.is_descending else by.sort
-    told = json.dumps([sort, row["sort_key"], row["trajectory_id"]])
+    key = None if SORTS[by.sort].is_text else row["sort_key"]
+    told = json.dumps([sort, key, row["trajectory_id"]])
     return base64.urlsafe_b64encode(told.encode()).decode("ascii")
 
 
@@ -111,6 +114,7 @@ def page(reader: Reader, filters: Filters, by: Order, limit: int) -> TrajectoryP
         TooSlowError: It took too long.
     """
     began = time.perf_counter()
+    filters = filters.checked(reader)
 
     def ask(cursor: duckdb.DuckDBPyConnection) -> tuple[list[dict[str, Any]], int]:
         keys = rows(cursor, *_keys(filters, by, limit + 1))
@@ -130,27 +134,39 @@ def page(reader: Reader, filters: Filters, by: Order, limit: int) -> TrajectoryP
 def _keys(filters: Filters, by: Order, limit: int) -> tuple[str, dict[str, Any]]:
     """SQL for ids and keys of a page: from the runs' own rows where those decide."""
     sort = SORTS[by.sort]
-    needs_judgement = filters.needs_judgement or sort.needs_judgement
+    source = _JUDGED if filters.needs_judgement or sort.needs_judgement else _LIVE
     where = filters.condition()
     if by.after is not None:
-        value, trajectory_id = by.after
-        further = f"{sort.sql} {'<' if by.is_descending else '>'} {{value}}"
-        if value is None:
-            where.add(f"{sort.sql} is null and t.trajectory_id > {{id}}", id=trajectory_id)
-        else:
-            where.add(
-                f"{further} or {sort.sql} is null or"
-                f" ({sort.sql} = {{value}} and t.trajectory_id > {{id}})",
-                value=value,
-                id=trajectory_id,
-            )
+        _begin_behind(where, by, sort, source)
     direction = "desc" if by.is_descending else "asc"
     sql = (
         f"select t.trajectory_id, {sort.sql} as sort_key"
-        f" from {_JUDGED if needs_judgement else _LIVE} t where {where.sql}"
+        f" from {source} t where {where.sql}"
         f" order by sort_key {direction} nulls last, t.trajectory_id limit {limit:d}"
     )
     return sql, where.parameters
+
+
+def _begin_behind(where: Condition, by: Order, sort: _Sort, source: str) -> None:
+    """Only what comes after a line. What it is sorted by, if a text, is not in the cursor."""
+    assert by.after is not None
+    value, trajectory_id = by.after
+    behind = "<" if by.is_descending else ">"
+    key = "{value}"
+    if sort.is_text:
+        key = f"(select {sort.sql} from {source} t where t.trajectory_id = {{id}})"
+    among_unknown = f"{sort.sql} is null and t.trajectory_id > {{id}}"
+    among_known = (
+        f"{sort.sql} {behind} {key} or {sort.sql} is null or"
+        f" ({sort.sql} = {key} and t.trajectory_id > {{id}})"
+    )
+    if sort.is_text:
+        among = f"case when {key} is null then {among_unknown} else {among_known} end"
+        where.add(among, id=trajectory_id)
+    elif value is None:
+        where.add(among_unknown, id=trajectory_id)
+    else:
+        where.add(among_known, value=value, id=trajectory_id)
 
 
 def _count(filters: Filters) -> tuple[str, dict[str, Any]]:
@@ -267,6 +283,9 @@ _VALUE: Final[Mapping[str, str]] = {
 }
 """Field -> its value, or values, of a run."""
 
+_COLUMN: Final = {"agent": "agent_name", "tool": "tool_name"}
+"""Field -> column of its values, where that is called otherwise."""
+
 HISTOGRAMS: Final = ("start", "dur", "cost")
 
 
@@ -283,6 +302,7 @@ def facets(reader: Reader, filters: Filters, fields: Iterable[str]) -> Facets:
         TooSlowError: It took too long.
     """
     began = time.perf_counter()
+    filters = filters.checked(reader)
     wanted = tuple(dict.fromkeys(fields))
     unknown = [name for name in wanted if name not in (*FACETS, *HISTOGRAMS)]
     if unknown:
@@ -314,8 +334,9 @@ def _facet(reader: Reader, cursor: duckdb.DuckDBPyConnection, filters: Filters, 
         f" group by value order by n desc, value limit {_TOP}",
         where.parameters,
     ).fetchall()
+    column = _COLUMN.get(name, name)
     return {
-        "values": [{"value": reader.shown(name, value), "count": n} for value, n, _ in counted],
+        "values": [{"value": reader.shown(column, value), "count": n} for value, n, _ in counted],
         "n_values": counted[0][2] if counted else 0,
     }
 

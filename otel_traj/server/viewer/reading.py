@@ -111,14 +111,14 @@ class Reader:
             found = dataclasses.replace(found, trajectory_id=stored.trajectory_id)
         return found
 
-    def shown(self, key: str, value: Any) -> Any:
-        """A value as it may be shown.
+    def shown(self, column: str, value: Any) -> Any:
+        """A text, or several, as they may be shown.
 
         Args:
-            key: Attribute or column that holds it.
+            column: Column of a table that holds it.
             value: The value; None where it is unknown.
         """
-        return value if value is None else self.redaction.value(key, value)
+        return value if value is None else redacting.cell(self.redaction, column, value)
 
 
 def rows(

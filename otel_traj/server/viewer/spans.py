@@ -30,7 +30,7 @@ _NAMED: Final = ("name", "svc", "kind", "tool", "model", "agent")
 
 _NUMBERS: Final = ("tin", "tout", "cost", "flag")
 
-_REDACTED_AS: Final = {"svc": "service.name", "tool": "tool_name", "agent": "agent_name"}
+_REDACTED_AS: Final = {"svc": "service", "tool": "tool_name", "agent": "agent_name"}
 
 # A span may own several steps: tools that only a model call's messages tell of have its span.
 _SPANS: Final = """\
