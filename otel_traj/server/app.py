@@ -6,16 +6,16 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
 
-from otel_traj.server.jaeger.http import JaegerApi
+from otel_traj.server.jaeger import paths
 from otel_traj.server.keeper import SealerKeeper
 from otel_traj.server.metrics import CONTENT_TYPE
 from otel_traj.server.receiver import Receiver
-from otel_traj.server.viewer import Viewer
 
 
 def application(
-    receiver: Receiver, keeper: SealerKeeper, jaeger: JaegerApi, viewer: Viewer
+    receiver: Receiver, keeper: SealerKeeper, jaeger: ASGIApp, viewer: ASGIApp
 ) -> Starlette:
     """The ASGI application.
 
@@ -36,7 +36,7 @@ def application(
         routes=[
             Route("/health", health),
             Route("/metrics", metrics),
-            *jaeger.routes(),
+            *(Route(path, jaeger) for path in (*paths.V3, *paths.LEGACY)),
             Mount("/", viewer),
         ]
     )

@@ -8,19 +8,19 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from starlette.types import ASGIApp
 
 from otel_traj import wal
 from otel_traj.errors import ConfigurationError
 from otel_traj.redaction import Redaction, choose
 from otel_traj.server import app, otlp_grpc
 from otel_traj.server.hosts import OwnHost
-from otel_traj.server.jaeger import storage
 from otel_traj.server.jaeger.asked import ServiceFrom
-from otel_traj.server.jaeger.http import JaegerApi
-from otel_traj.server.jaeger.reading import Reader
 from otel_traj.server.jaeger.threads import Threads
 from otel_traj.server.keeper import SealerKeeper
+from otel_traj.server.lazily import Lazily
 from otel_traj.server.listeners import CROWD, Address, GrpcListener, HttpListener, Listener, Tls
 from otel_traj.server.metrics import Metrics
 from otel_traj.server.otlp_http import OtlpHttp
@@ -171,22 +171,44 @@ async def _listen(
     if settings.otlp_grpc:
         server = otlp_grpc.server(receiver, connections=connections)
         listeners.append(await GrpcListener.start(server, settings.otlp_grpc, tls))
-    reader = Reader(settings.store, settings.shown)
-    reading = (threads, receiver.is_known, settings.service_from)
-    jaeger = JaegerApi(reader, *reading)
+    jaeger = Lazily(lambda: _jaeger(settings, receiver, threads), threads)
     viewer = Viewer(settings.store, settings.shown, threads, receiver.is_known)
     for address, application in (
         (settings.otlp_http, OtlpHttp(receiver)),
         (settings.http, OwnHost(app.application(receiver, keeper, jaeger, viewer), settings.http)),
-        (settings.jaeger_http, OwnHost(jaeger.application(), settings.jaeger_http)),
+        (settings.jaeger_http, OwnHost(jaeger, settings.jaeger_http)),
     ):
         if address:
             listeners.append(
                 await HttpListener.start(application, address, tls, connections=connections)
             )
     if settings.jaeger_storage:
-        server = storage.server(reader, *reading)
+        server = _jaeger_storage(settings, receiver, threads, connections=connections)
         listeners.append(await GrpcListener.start(server, settings.jaeger_storage, tls))
+
+
+def _jaeger(settings: Settings, receiver: Receiver, threads: Threads) -> ASGIApp:
+    from otel_traj.server.jaeger.http import JaegerApi
+    from otel_traj.server.jaeger.reading import Reader
+
+    reader = Reader(settings.store, settings.shown)
+    api = JaegerApi(reader, threads, receiver.is_known, settings.service_from)
+    return api.application()
+
+
+def _jaeger_storage(
+    settings: Settings, receiver: Receiver, threads: Threads, *, connections: int
+) -> Any:
+    from otel_traj.server.jaeger import storage
+    from otel_traj.server.jaeger.reading import Reader
+
+    return storage.server(
+        Reader(settings.store, settings.shown),
+        threads,
+        receiver.is_known,
+        settings.service_from,
+        connections=connections,
+    )
 
 
 def _most_files() -> int:

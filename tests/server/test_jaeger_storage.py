@@ -5,8 +5,10 @@ A real one asks in tests/jaeger.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -18,10 +20,15 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from otel_traj import otlp
 from otel_traj.model import SpanRecord
+from otel_traj.redaction import choose
+from otel_traj.server.jaeger import storage
 from otel_traj.server.jaeger.messages import message
+from otel_traj.server.jaeger.reading import Reader
 from otel_traj.server.jaeger.storage import CHUNK_BYTES
+from otel_traj.server.jaeger.threads import Threads
+from otel_traj.server.listeners import Address, GrpcListener
 from otel_traj.store import TrajectoryStore
-from tests.server.serving import Serving, ask, serving
+from tests.server.serving import Serving, ask, listening, serving
 from tests.store.runs import START_NS, run, span, trace_id
 
 pytestmark = pytest.mark.slow
@@ -228,3 +235,21 @@ def test_what_cannot_be_answered_is_refused(service: Serving) -> None:
 
     assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert "number of traces" in str(refused.value.details())
+
+
+def test_connections_beyond_the_limit_are_cut(tmp_path: Path) -> None:
+    async def start() -> GrpcListener:
+        reader = Reader(tmp_path, choose())
+        server = storage.server(reader, Threads(), lambda _: True, connections=5)
+        return await GrpcListener.start(server, Address("127.0.0.1", 0), None)
+
+    with listening(start) as address, contextlib.ExitStack() as all_:
+        host, port = address.split(":")
+        crowd = [
+            all_.enter_context(socket.create_connection((host, int(port)), timeout=20))
+            for _ in range(12)
+        ]
+
+        for connection in crowd[5:]:
+            with contextlib.suppress(ConnectionResetError):
+                assert connection.recv(1) == b""

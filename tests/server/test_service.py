@@ -160,6 +160,20 @@ def test_whatever_is_acknowledged_by_receivers_that_are_killed_is_stored_once(st
     assert open_store(store).verify() == []
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="tells what is loaded")
+def test_what_reads_a_store_is_loaded_when_somebody_asks(store: Path) -> None:
+    def is_loaded(running: Serving) -> bool:
+        return "duckdb" in Path(f"/proc/{running.process.pid}/maps").read_text()
+
+    with serving(store) as running:
+        urllib.request.urlopen(f"{running.api}/health", timeout=30).close()
+        assert not is_loaded(running)
+
+        with urllib.request.urlopen(f"{running.api}/api/services", timeout=30) as answer:
+            assert json.load(answer)["data"] == []
+        assert is_loaded(running)
+
+
 def test_a_sealer_that_dies_is_replaced(store: Path) -> None:
     with serving(store, "--seal-every", "0.1") as served:
         [sealer] = children(served)

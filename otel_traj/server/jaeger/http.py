@@ -20,7 +20,7 @@ from starlette.routing import Route
 from otel_traj import otlp
 from otel_traj.errors import InputError, StoreError
 from otel_traj.model import SpanRecord
-from otel_traj.server.jaeger import asked, legacy
+from otel_traj.server.jaeger import asked, legacy, paths
 from otel_traj.server.jaeger.asked import ServiceFrom
 from otel_traj.server.jaeger.cutting import cut
 from otel_traj.server.jaeger.reading import Reader, Trace, TraceSummary
@@ -35,7 +35,7 @@ _NO_TRACE: Final = "trace not found"
 
 
 class JaegerApi:
-    """The routes; they stand at the root, for old clients leave a prefix out."""
+    """The answers; their paths stand at the root, for old clients leave a prefix out."""
 
     def __init__(
         self,
@@ -59,30 +59,30 @@ class JaegerApi:
 
     def application(self) -> Starlette:
         """An application of nothing else."""
-        return Starlette(routes=self.routes())
-
-    def routes(self) -> list[Route]:
-        """For an application of which these are part."""
-        legacy_routes: dict[str, _Answer] = {
-            "/api/services": self._services,
-            "/api/services/{service:path}/operations": self._operations_of_service,
-            "/api/operations": self._operations,
-            "/api/traces": self._search,
-            "/api/traces/{trace_id}": self._trace,
-            "/api/dependencies": self._dependencies,
-        }
-        v3_routes: dict[str, _Answer] = {
-            "/api/v3/services": self._v3_services,
-            "/api/v3/operations": self._v3_operations,
-            "/api/v3/traces": self._v3_search,
-            "/api/v3/traces/{trace_id}": self._v3_trace,
-            "/api/v3/trace-summaries": self._v3_summaries,
-        }
-        return [
+        legacy_answers: tuple[_Answer, ...] = (
+            self._services,
+            self._operations_of_service,
+            self._operations,
+            self._search,
+            self._trace,
+            self._dependencies,
+        )
+        v3_answers: tuple[_Answer, ...] = (
+            self._v3_services,
+            self._v3_operations,
+            self._v3_search,
+            self._v3_trace,
+            self._v3_summaries,
+        )
+        routes = [
             Route(path, self._guarded(answer, refuse), methods=["GET"])
-            for routes, refuse in ((v3_routes, _v3_refusal), (legacy_routes, _legacy_refusal))
-            for path, answer in routes.items()
+            for at, answers, refuse in (
+                (paths.V3, v3_answers, _v3_refusal),
+                (paths.LEGACY, legacy_answers, _legacy_refusal),
+            )
+            for path, answer in zip(at, answers, strict=True)
         ]
+        return Starlette(routes=routes)
 
     def _guarded(self, answer: _Answer, refuse: _Refuse) -> _Answer:
         async def guarded(request: Request) -> Response:

@@ -22,6 +22,7 @@ from otel_traj.server.jaeger.cutting import cut
 from otel_traj.server.jaeger.messages import PACKAGE, message
 from otel_traj.server.jaeger.reading import Reader, Trace, TraceSummary
 from otel_traj.server.jaeger.threads import Threads
+from otel_traj.server.listeners import grpc_options
 
 _log = logging.getLogger("otel_traj.server")
 _T = TypeVar("_T")
@@ -40,6 +41,8 @@ def server(
     threads: Threads,
     is_known: Callable[[str | None], bool],
     service_from: ServiceFrom = "service",
+    *,
+    connections: int,
 ) -> Any:
     """A `grpc.aio` server that answers from a store; it listens nowhere yet.
 
@@ -48,8 +51,12 @@ def server(
         threads: What it reads on.
         is_known: Whether the metadata `authorization` shows what is asked for.
         service_from: What counts as service.
+        connections: How many at a time.
     """
-    made = grpc.aio.server(maximum_concurrent_rpcs=_CALLS)
+    made = grpc.aio.server(
+        maximum_concurrent_rpcs=_CALLS,
+        options=[("grpc.so_reuseport", 0), *grpc_options(connections)],
+    )
     made.add_generic_rpc_handlers(_Storage(reader, threads, is_known, service_from).handlers())
     return made
 
