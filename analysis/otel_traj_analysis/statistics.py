@@ -14,6 +14,7 @@ patterns are invented.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple, TypeAlias
@@ -169,8 +170,9 @@ def exact(strata: Strata) -> Exact:
     if int(np.minimum(a + b, a + c).sum()) - lowest > EXACT_SUPPORT:
         return _normal(useful, observed)
     density = np.ones(1)
-    for counts in useful.tolist():
-        density = np.convolve(density, _hypergeometric(*counts))
+    margins = zip((a + b).tolist(), (c + d).tolist(), (a + c).tolist(), strict=True)
+    for margin, n_strata in Counter(margins).items():
+        density = np.convolve(density, _shuffled(*margin, n_strata))
     place = observed - lowest
     return Exact(
         greater=min(1.0, float(density[place:].sum())),
@@ -181,11 +183,32 @@ def exact(strata: Strata) -> Exact:
 
 
 @lru_cache(maxsize=65_536)
-def _hypergeometric(a: int, b: int, c: int, d: int) -> Floats:
-    """Probabilities of all counts that these margins allow; tables of few runs come up often."""
-    counts = np.arange(max(0, a - d), min(a + b, a + c) + 1)
-    density: Floats = stats.hypergeom.pmf(counts, a + b + c + d, a + c, a + b)
-    return density
+def _shuffled(with_pattern: int, without: int, successes: int, n_strata: int) -> Floats:
+    """Probabilities of all sums over so many strata with these margins; few come up very often."""
+    if n_strata == 1:
+        return _hypergeometric(with_pattern, without, successes)
+    half = _shuffled(with_pattern, without, successes, n_strata // 2)
+    rest = _shuffled(with_pattern, without, successes, n_strata - n_strata // 2)
+    both: Floats = np.convolve(half, rest)
+    return both
+
+
+def _hypergeometric(with_pattern: int, without: int, successes: int) -> Floats:
+    """Probabilities of all counts that the margins of one stratum allow.
+
+    By logarithms: `scipy.stats.hypergeom` takes milliseconds where thousands of runs are one table.
+    """
+    n = with_pattern + without
+    a = np.arange(max(0, successes - without), min(with_pattern, successes) + 1)
+    logs = _log_choose(with_pattern, a) + _log_choose(without, successes - a)
+    density: Floats = np.exp(logs - _log_choose(n, np.array([successes])))
+    return density / density.sum()
+
+
+def _log_choose(n: int, k: npt.NDArray[np.int64]) -> Floats:
+    """Logarithms of the numbers of ways to choose k of n."""
+    ways: Floats = special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1)
+    return ways
 
 
 def _normal(strata: Strata, observed: int) -> Exact:

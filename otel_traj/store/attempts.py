@@ -18,6 +18,14 @@ with headers as (
     select trajectory_id from headers
     where not is_derived and n_steps > 0
     qualify count(*) over (partition by task, agent_name, n_steps, tools, final_answer) > 1
+), shapes as (
+    -- Texts are long to read: only of runs that took the same steps.
+    select trajectory_id, hash(list(hash(kind, tool_name) order by step)) as shape
+    from steps semi join alike using (trajectory_id)
+    group by trajectory_id
+), of_one_shape as (
+    select trajectory_id from headers join shapes using (trajectory_id)
+    qualify count(*) over (partition by task, agent_name, shape) > 1
 ), contents as (
     -- Steps without content are alike in any two runs: such runs are not known to be the same.
     select trajectory_id,
@@ -26,7 +34,7 @@ with headers as (
                 case when kind = 'user' then new_messages end)
             order by step
         )) as content
-    from steps semi join alike using (trajectory_id)
+    from steps semi join of_one_shape using (trajectory_id)
     group by trajectory_id
     having bool_and(
         coalesce(arguments, result, output_text, reasoning, tool_calls, new_messages) is not null
