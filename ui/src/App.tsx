@@ -1,6 +1,7 @@
 import { useState } from "react";
-import { Link, Redirect, Route, Switch, useLocation } from "wouter";
+import { Link, Redirect, Route, Router, Switch, useLocation } from "wouter";
 import { SingleKeys, useKeys } from "./frame/keys";
+import { useHere, useSearchHere } from "./frame/location";
 import { change, useSettings } from "./frame/settings";
 import { ListPage } from "./pages/ListPage";
 import { RunPage } from "./pages/RunPage";
@@ -10,28 +11,32 @@ import { Help } from "./parts/Help";
 export function App() {
   const settings = useSettings();
   return (
-    <SingleKeys value={settings.hasSingleKeys}>
-      <a className="skip" href="#main">
-        Skip to the content
-      </a>
-      <Top />
-      <Switch>
-        <Route path="/">
-          <Redirect to="/t" replace />
-        </Route>
-        <Route path="/t" component={ListPage} />
-        <Route path="/t/:id">{({ id }) => <RunPage id={decodeURIComponent(id)} key={id} />}</Route>
-        <Route path="/settings" component={SettingsPage} />
-        <Route>
-          <main id="main" className="page note">
-            <h1>There is no such page</h1>
-            <p>
-              <Link href="/t">All runs</Link>
-            </p>
-          </main>
-        </Route>
-      </Switch>
-    </SingleKeys>
+    <Router hook={useHere} searchHook={useSearchHere}>
+      <SingleKeys value={settings.hasSingleKeys}>
+        <a className="skip" href="#main">
+          Skip to the content
+        </a>
+        <Top />
+        <Switch>
+          <Route path="/">
+            <Redirect to="/t" replace />
+          </Route>
+          <Route path="/t" component={ListPage} />
+          <Route path="/t/:id">
+            {({ id }) => <RunPage id={decodeURIComponent(id)} key={id} />}
+          </Route>
+          <Route path="/settings" component={SettingsPage} />
+          <Route>
+            <main id="main" className="page note">
+              <h1>There is no such page</h1>
+              <p>
+                <Link href="/t">All runs</Link>
+              </p>
+            </main>
+          </Route>
+        </Switch>
+      </SingleKeys>
+    </Router>
   );
 }
 

@@ -2,6 +2,7 @@
 
 import { useCallback, useMemo } from "react";
 import { useLocation, useSearch } from "wouter";
+import { searchHere } from "./location";
 
 export type Changes = Readonly<Record<string, string | readonly string[] | null>>;
 
@@ -20,10 +21,10 @@ export function useAddress(): Address {
   const at = useMemo(() => new URLSearchParams(search), [search]);
   const set = useCallback(
     (changes: Changes, how: "push" | "replace" = "push") => {
-      // From the window: several changes may come before the page is drawn again.
-      const wanted = changed(new URLSearchParams(window.location.search), changes).toString();
+      // Not from `at`: several changes may come before the page is drawn again.
+      const wanted = changed(new URLSearchParams(searchHere()), changes).toString();
       const target = wanted === "" ? path : `${path}?${wanted}`;
-      if (target !== `${path}${window.location.search}`) go(target, { replace: how === "replace" });
+      if (wanted !== searchHere()) go(target, { replace: how === "replace" });
     },
     [go, path],
   );

@@ -16,6 +16,7 @@ import { cost, count, counted, duration, moment } from "../core/format";
 import { oneLine } from "../core/hostile";
 import { toSpans } from "../core/spans";
 import { useAddress } from "../frame/address";
+import { hrefHere } from "../frame/location";
 import { useKeys } from "../frame/keys";
 import { type Chosen, Detail, Facts } from "../parts/Detail";
 import { DoctorPanel } from "../parts/DoctorPanel";
@@ -98,7 +99,7 @@ export function RunPage({ id }: { id: string }) {
     {
       keys: ["."],
       label: "Copy the link to what is shown",
-      run: () => void navigator.clipboard.writeText(window.location.href),
+      run: () => void navigator.clipboard.writeText(hrefHere()),
     },
     { keys: ["Escape"], label: "Close the details", run: close, isAlways: true },
     { keys: ["u"], label: "Back to the runs", run: () => go("/t") },
@@ -278,11 +279,7 @@ function Head({
           <bdi>{task}</bdi>
         </h1>
         <span className="grow" />
-        <CopyButton
-          text={window.location.href}
-          label="Copy the link to what is shown"
-          name="copy link"
-        />
+        <CopyButton text={hrefHere()} of="what is shown" name="copy link" />
         {features.includes("export") && (
           <Menu label="Export">
             <ul>
@@ -369,7 +366,7 @@ function Raw({ it, isRedacted }: { it: RunHeader; isRedacted: boolean }) {
         {isRedacted && " Secrets are replaced in all that is shown and exported."}
       </p>
       <p>
-        <CopyButton text={text} label="Copy the run as JSON" name="copy all" />{" "}
+        <CopyButton text={text} of="the run as JSON" name="copy all" />{" "}
         <a href={url(runPath(it.trajectory_id))} download={`${it.trajectory_id}.json`}>
           save
         </a>

@@ -289,7 +289,7 @@ function SpanOf({ run, span, onSpan, onStep, onNamed }: Props & { span: string }
             <div key="j">
               <CopyButton
                 text={JSON.stringify(it, null, 1)}
-                label="Copy the span as JSON"
+                of="the span as JSON"
                 name="copy all"
               />
               <JsonTree value={it as unknown as Json} label={it.name} />

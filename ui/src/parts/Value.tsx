@@ -85,20 +85,21 @@ export function Value({ value, label, base, as }: Props) {
             as it is
           </button>
         )}
-        <CopyButton text={text} label={`Copy ${label}`} />
+        <CopyButton text={text} of={label} />
         {problem && <span className="failed">{problem}</span>}
       </div>
     </div>
   );
 }
 
+/** @param of what is copied, for those who do not see where the button stands */
 export function CopyButton({
   text,
-  label,
+  of,
   name = "copy",
 }: {
   text: string;
-  label: string;
+  of: string;
   name?: string;
 }) {
   const [isDone, setDone] = useState(false);
@@ -112,8 +113,9 @@ export function CopyButton({
     }
   };
   return (
-    <button type="button" className="link quiet" aria-label={label} onClick={() => void copy()}>
+    <button type="button" className="link quiet" onClick={() => void copy()}>
       {isDone ? "copied" : name}
+      <span className="sr">: {of}</span>
     </button>
   );
 }

@@ -419,10 +419,15 @@ export function FindBox(props: {
   onNext: (by: 1 | -1) => void;
 }) {
   const [text, setText] = useState(props.text);
-  useEffect(() => setText(props.text), [props.text]);
+  const input = useRef<HTMLInputElement>(null);
+  // What is being typed is newer than what the address has.
+  useEffect(() => {
+    if (document.activeElement !== input.current) setText(props.text);
+  }, [props.text]);
   return (
     <span className="find">
       <input
+        ref={input}
         id="find"
         type="text"
         aria-label="Find in the run"
