@@ -20,9 +20,10 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import duckdb
+import pyarrow as pa
 
 from otel_traj.errors import StoreError
 from otel_traj.store import collection, locks, rewrite, snapshot, views
@@ -54,6 +55,12 @@ INLINE_MERGES: Final = 8
 
 SMALL_BYTES: Final = 1024 * 1024
 """A file of a day that is alone and no longer than this is not worth being packed tighter."""
+
+SORTED_BYTES: Final = 128 * 1024 * 1024
+"""How much is put in order at a time, about; an engine takes several times as much for it."""
+
+_FIRST_ROWS: Final = 4096
+"""How many rows the first time, when nobody knows yet how long they are."""
 
 QUIET_S: Final = 86_400.0
 """A day to which nothing was added for so long is merged whole."""
@@ -261,9 +268,10 @@ def _merge(store: Path, base: Snapshot, date: str, inputs: Files) -> Change:
             for table, own in inputs.items():
                 if own:
                     sql = _sql(store, base, date, table, inputs)
+                    rows = _in_order(connection, table, sql)
                     n_rows = sum(file.rows for file in own)
                     add[table] = _written_files(
-                        store, connection, sql, table, date, level=level, n_rows=n_rows
+                        store, rows, table, date, level=level, n_rows=n_rows
                     )
     except BaseException:
         rewrite.discard(store, add)
@@ -284,19 +292,14 @@ def _create_view(
 
 
 def _sql(store: Path, base: Snapshot, date: str, table: str, inputs: Files) -> str:
-    """The rows of a table's inputs that live, in the table's order."""
+    """The rows `r` of a table's inputs that live."""
     columns = ", ".join(f'r."{column}"' for column in COLUMNS[table])
-    rows = f"merged.{table} r"
+    rows = f"select {columns} from merged.{table} r"
     if table == SUPERSEDED.name:
-        return f"select {columns} from {rows} {_still_needed(store, base, date, inputs)}"
+        return f"{rows} {_still_needed(store, base, date, inputs)}"
     if table in views.REVISED and base.live(SUPERSEDED.name):
-        rows = f"{rows} anti join stored.superseded d using (trajectory_id, rev)"
-    if table in _START_OF:
-        start, key = _START_OF[table]
-        return f"with starts as ({start}) select {columns} from {rows} left join starts s" + (
-            f" using ({key}) order by s.began nulls last, {_ORDER[table]}"
-        )
-    return f"select {columns} from {rows} order by {_ORDER[table]}"
+        return f"{rows} anti join stored.superseded d using (trajectory_id, rev)"
+    return rows
 
 
 _START_OF: Final = {
@@ -315,14 +318,78 @@ _START_OF: Final = {
 """Table whose rows are ordered by the start of what they belong to -> that start, and by what."""
 
 _ORDER: Final = {
-    "spans": "r.trace_id, r.start_ns, r.span_id",
+    "spans": "r.start_ns, r.span_id",
     "logs": "r.trace_id nulls first, r.time_ns",
     "annotations": "r.created, r.annotation_id",
     "trajectories": "r.start_time, r.trajectory_id",
-    "steps": "r.trajectory_id, r.step",
-    "trajectory_spans": "r.trajectory_id, r.trace_id, r.span_id",
-    "file_changes": "r.trajectory_id, r.step, r.path",
+    "steps": "r.step",
+    "trajectory_spans": "r.trace_id, r.span_id",
+    "file_changes": "r.step, r.path",
 }
+"""Table -> order of its rows, or of those that belong together."""
+
+
+def _in_order(connection: duckdb.DuckDBPyConnection, table: str, sql: str) -> Iterator[pa.Table]:
+    """The rows of a SELECT in the table's order, in parts that fit in memory."""
+    if table in _START_OF:
+        yield from _group_by_group(connection, table, sql)
+    elif table in _ORDER:
+        yield from rewrite.batches(connection, f"{sql} order by {_ORDER[table]}", table)
+    else:
+        yield from rewrite.batches(connection, sql, table)
+
+
+def _group_by_group(
+    connection: duckdb.DuckDBPyConnection, table: str, sql: str
+) -> Iterator[pa.Table]:
+    """Rows of traces or trajectories, by the start of these: as many at a time as sort quickly.
+
+    A sort of a whole day takes as much memory as the day is long; what is sorted here has about
+    `SORTED_BYTES`, or is one trace.
+    """
+    start, key = _START_OF[table]
+    time = "start_time" if "start_time" in COLUMNS[table] else "null::timestamptz"
+    connection.execute(
+        "create or replace temp table places as"
+        f" with starts as ({start}), counted as (select {key}, count(*) as n_rows,"
+        f" min({time}) as earliest, max({time}) as latest, count({time}) as n_timed"
+        f" from merged.{table} group by 1)"
+        f" select {key}, earliest, latest, n_timed = n_rows as is_timed, n_rows,"
+        f" sum(n_rows) over (order by s.began nulls last, {key}) - n_rows as place"
+        f" from counted left join starts s using ({key})"
+    )
+    n_rows = _one(connection, "select coalesce(sum(n_rows), 0) from places")[0]
+    begin, length = 0, _FIRST_ROWS
+    while begin < n_rows:
+        chosen = f"place >= {begin} and place < {begin + length}"
+        part = (
+            f"{sql} join places p using ({key}) where {chosen}{_between(connection, chosen)}"
+            f" order by p.place, {_ORDER[table]}"
+        )
+        n_read = n_bytes = 0
+        for rows in rewrite.batches(connection, part, table):
+            n_read, n_bytes = n_read + len(rows), n_bytes + rows.nbytes
+            yield rows
+        begin += length
+        if n_bytes:
+            length = max(1, min(4 * length, SORTED_BYTES * n_read // n_bytes))
+
+
+def _between(connection: duckdb.DuckDBPyConnection, chosen: str) -> str:
+    """A condition on the times of chosen rows: what else is in the files is not read then."""
+    earliest, latest, is_timed = _one(
+        connection,
+        "select min(earliest)::varchar, max(latest)::varchar, bool_and(is_timed)"
+        f" from places where {chosen}",
+    )
+    if not is_timed:
+        return ""
+    return f" and r.start_time between timestamptz '{earliest}' and timestamptz '{latest}'"
+
+
+def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
+    (row,) = connection.execute(sql).fetchall()
+    return tuple(row)
 
 
 def _still_needed(store: Path, base: Snapshot, date: str, inputs: Files) -> str:
@@ -343,19 +410,18 @@ def _others(base: Snapshot, table: str, date: str, inputs: Collection[DataFile])
 
 def _written_files(
     store: Path,
-    connection: duckdb.DuckDBPyConnection,
-    sql: str,
+    parts: Iterable[pa.Table],
     table: str,
     date: str,
     *,
     level: int,
     n_rows: int,
 ) -> tuple[DataFile, ...]:
-    """Rows of a SELECT, `n_rows` at most, in files of about `FILE_BYTES`; none for no rows."""
+    """Rows, `n_rows` at most, in files of about `FILE_BYTES`; none for no rows."""
     done: list[DataFile] = []
     writer = FileWriter(store, table, date, level=level, n_rows=n_rows)
     try:
-        for rows in rewrite.batches(connection, sql, table):
+        for rows in parts:
             if writer.n_bytes >= FILE_BYTES:
                 done += filter(None, [writer.close()])
                 writer = FileWriter(store, table, date, level=level, n_rows=n_rows)

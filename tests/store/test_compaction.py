@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from otel_traj import wal
@@ -86,21 +87,47 @@ def test_rows_stand_in_the_order_of_their_table(scattered: TrajectoryStore) -> N
 
     scattered.compact(full=True)
 
+    check_order(scattered)
     [file] = snapshot.newest(scattered.path).live("spans")
-    starts = (
-        scattered.connection()
-        .sql(
-            "select trace_id, min(start_time) over (partition by trace_id) as began, start_ns"
-            " from stored.spans"
-        )
-        .fetchall()
-    )
-    assert starts == sorted(starts, key=lambda row: (row[1], row[0], row[2]))
     assert (file.t0, file.t1) == tuple(
         scattered.sql(
             "select epoch_us(min(start_time)), epoch_us(max(start_time)) from spans"
         ).fetchall()[0]
     )
+
+
+def check_order(store: TrajectoryStore) -> None:
+    """Spans and steps stand as their tables say: run by run, in the order in which these began."""
+    spans = stored(store, "spans", "trace_id", "start_ns", "span_id")
+    began = {trace_id: min(s[1] for s in spans if s[0] == trace_id) for trace_id, *_ in spans}
+    assert spans == sorted(spans, key=lambda span: (began[span[0]], *span))
+    starts = dict(store.sql("select trajectory_id, start_time from trajectories").fetchall())
+    steps = stored(store, "steps", "trajectory_id", "step")
+    assert len(steps) > 10
+    assert steps == sorted(steps, key=lambda step: (starts[step[0]], *step))
+
+
+def stored(store: TrajectoryStore, table: str, *columns: str) -> list[tuple[Any, ...]]:
+    """The rows of the one file of a table, as they stand there."""
+    [file] = snapshot.newest(store.path).live(table)
+    content = pq.read_table(store.path / file.path, columns=list(columns))
+    return list(zip(*(content[column].to_pylist() for column in columns), strict=True))
+
+
+@pytest.mark.parametrize("length", [1, 5])
+def test_a_day_too_long_to_be_sorted_at_once_comes_out_the_same(
+    scattered: TrajectoryStore, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    before = rows_of(scattered)
+    monkeypatch.setattr(compaction, "_FIRST_ROWS", length)
+    monkeypatch.setattr(compaction, "SORTED_BYTES", 1)
+
+    report = scattered.compact(full=True)
+
+    assert report.files_before > report.files_after
+    assert rows_of(scattered) == before
+    check_order(scattered)
+    assert scattered.verify() == []
 
 
 def test_merging_rewrites_a_row_once_a_level(
