@@ -202,7 +202,8 @@ def _hypergeometric(with_pattern: int, without: int, successes: int) -> Floats:
     a = np.arange(max(0, successes - without), min(with_pattern, successes) + 1)
     logs = _log_choose(with_pattern, a) + _log_choose(without, successes - a)
     density: Floats = np.exp(logs - _log_choose(n, np.array([successes])))
-    return density / density.sum()
+    density /= density.sum()
+    return density
 
 
 def _log_choose(n: int, k: npt.NDArray[np.int64]) -> Floats:

@@ -60,7 +60,8 @@ EQUIVALENT = {
         for end in ("success", "failure")
         for cte in ("counts", "examples")
     ),
-    # No case has thousands of patterns.
+    # No case has so many runs or patterns.
+    ("replay_inputs", "<= coalesce(getvariable('newest'), 101)"),
     *(
         (f"{end}_patterns", "<= coalesce(getvariable('max_patterns'), 10001)")
         for end in ("success", "failure")

@@ -3,8 +3,19 @@
 -- issue the call again.
 -- grain: one row per model call or tool execution
 -- parameters: trajectory_id (text, default null): only this trajectory, by its whole id
+--     newest (int, default 100): at most so many trajectories, as requests are long
 
-with calls as (
+with chosen as (
+    select trajectory_id
+    from steps
+    where getvariable('trajectory_id') is null or trajectory_id = getvariable('trajectory_id')
+    group by trajectory_id
+    qualify
+        row_number() over (order by max(start_time) desc nulls last, trajectory_id)
+        <= coalesce(getvariable('newest'), 100)
+),
+
+calls as (
     select
         trajectory_id,
         step,
@@ -36,7 +47,7 @@ with calls as (
     from steps
     where
         kind in ('llm', 'tool')
-        and (getvariable('trajectory_id') is null or trajectory_id = getvariable('trajectory_id'))
+        and trajectory_id in (select trajectory_id from chosen)
 ),
 
 -- Several spans may tell of one call. Its request is taken whole from one of them, best the owner:
