@@ -87,8 +87,8 @@ def test_file_is_written_as_the_house_writes_sql(shipped: Analysis) -> None:
 def test_describe_tells_what_the_header_says() -> None:
     described = analysis.describe("tool_effectiveness")
 
-    assert (
-        described.grain == "one row per tool, agent that calls it, and version of the run's agent"
+    assert described.grain == (
+        "one row per tool, agent that calls it, and version of the run's agent; per week if asked"
     )
     assert described.columns[0] == Column(
         "tool_name", "VARCHAR", "name as the model used it; NULL: not recorded"
@@ -96,6 +96,7 @@ def test_describe_tells_what_the_header_says() -> None:
     assert [(p.name, p.type, p.default) for p in described.parameters] == [
         ("min_calls", "int", 1),
         ("agent", "text", None),
+        ("by_week", "bool", False),
     ]
     assert described.sql == analysis.sql("tool_effectiveness")
 

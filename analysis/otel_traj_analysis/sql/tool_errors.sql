@@ -65,7 +65,17 @@ classes as (
 
 told as (
     select
-        classes.*,
+        classes.tool_name,
+        classes.signature,
+        classes.n_calls,
+        classes.n_runs,
+        classes.n_judged,
+        classes.n_failure,
+        classes.n_again,
+        classes.n_recovered,
+        classes.first_seen,
+        classes.last_seen,
+        classes.examples,
         case
             when error_classes.is_confirmed then 'confirmed'
             when error_classes.is_proposed then 'proposed'

@@ -6,7 +6,7 @@
 -- parameters: agent (text, default null): only calls made by this agent
 --     max_chars (int, default 20000): so much of each text is looked at
 
--- Places give an order: what a step says is at 2 * step, what its tool gives behind it.
+-- Places give an order: what a step says is at twice its number, what its tool gives behind it.
 with told as (
     select
         steps.trajectory_id,
@@ -45,14 +45,14 @@ with told as (
 texts as (
     select
         trajectory_id,
-        2 * step as place,
+        step + step as place,
         kind <> 'user' as is_agents,
         said as text
     from told
     union all
     select
         trajectory_id,
-        2 * step + 1,
+        step + step + 1,
         false,
         given
     from told
@@ -121,7 +121,7 @@ classed as (
         end as follow_up
     from calls
     left join news
-        on news.trajectory_id = calls.trajectory_id and news.place = 2 * calls.step + 1
+        on news.trajectory_id = calls.trajectory_id and news.place = calls.step + calls.step + 1
     where
         calls.ending is not null
         and (getvariable('agent') is null or calls.agent_name = getvariable('agent'))
