@@ -86,36 +86,43 @@ told as (
         steps.arguments,
         steps.result,
         steps.handoff_to,
+        -- A call of a tool belongs to the move that decided on it: the last one of its turn.
+        coalesce(
+            max(steps.step) filter (where steps.kind in ('llm', 'thought', 'handoff')) over (
+                partition by steps.trajectory_id, steps.turn order by steps.step
+            ),
+            steps.step
+        ) as decision,
         lower(steps.finish_reason) in ('length', 'max_tokens') as is_cut_off,
         steps.input_tokens,
+        steps.new_messages as heard,
         case
-            when steps.kind = 'user' then steps.new_messages
             when steps.kind = 'handoff' then steps.arguments
             when steps.kind in ('llm', 'thought')
-                then concat_ws(' ', steps.reasoning, steps.output_text, steps.tool_calls)
+                then concat_ws(
+                    ' ',
+                    steps.reasoning,
+                    steps.output_text,
+                    array_to_string(json_extract_string(steps.tool_calls, '$[*].arguments'), ' ')
+                )
             else coalesce(steps.result, steps.model_saw, steps.error_message)
         end as text
     from steps
     semi join runs on runs.trajectory_id = steps.trajectory_id
 ),
 
--- A call of a tool belongs to the move that decided on it: the last one of its turn.
-acts as (
-    select
-        *,
-        coalesce(
-            max(step) filter (where is_move) over (
-                partition by trajectory_id, turn order by step
-            ),
-            step
-        ) as decision
-    from told
-    where is_move or kind = 'tool'
-),
-
 moves as (
     select
-        *,
+        trajectory_id,
+        step,
+        kind,
+        agent_name,
+        status,
+        result,
+        handoff_to,
+        is_cut_off,
+        input_tokens,
+        text,
         row_number() over run as place,
         first_value(agent_name) over run as opener,
         lag(agent_name) over run as previous_agent,
@@ -133,10 +140,10 @@ moves as (
 
 failures as (
     select
-        acts.trajectory_id,
-        acts.step,
-        acts.decision,
-        acts.tool_name,
+        told.trajectory_id,
+        told.step,
+        told.decision,
+        told.tool_name,
         case
             when regexp_matches(failed_calls.signature, 'time[d -]*out|deadline exceeded')
                 then 'call_timed_out'
@@ -150,9 +157,9 @@ failures as (
                 then 'call_malformed'
             else 'call_failed'
         end as rule
-    from acts
+    from told
     join failed_calls
-        on failed_calls.trajectory_id = acts.trajectory_id and failed_calls.step = acts.step
+        on failed_calls.trajectory_id = told.trajectory_id and failed_calls.step = told.step
     left join error_classes
         on
             error_classes.tool_name = failed_calls.tool_name
@@ -209,7 +216,14 @@ first_told as (
             unnest(
                 regexp_extract_all(text, '\b(?:\d[\d,.]*\d|\d|[A-Z][[:alnum:]]{2,})\b')
             ) as word
-        from told
+        from (
+            select trajectory_id, step, text
+            from told
+            union all
+            -- What a move hears comes before what it says.
+            select trajectory_id, step - 0.5, heard
+            from told
+        )
     )
     group by trajectory_id, word
 ),
@@ -227,55 +241,63 @@ claims as (
     having count(*) >= 3
 ),
 
--- What repeats an act word for word; short texts repeat by themselves.
-repetitions as (
+contents as (
     select
-        *,
-        row_number() over (partition by trajectory_id, content order by step) as nth,
-        count(*) over (partition by trajectory_id, content) as n_same
-    from (
-        select
-            trajectory_id,
-            step,
-            decision,
-            kind,
-            status,
-            hash(kind, agent_name, tool_name, arguments, status, text) as content,
-            text is not null
-            and case when kind = 'tool' then arguments is not null else len(text) >= 80 end
-                as is_told
-        from acts
-    )
+        trajectory_id,
+        step,
+        decision,
+        kind,
+        status,
+        hash(kind, agent_name, tool_name, arguments, status, text) as content,
+        -- Short texts repeat by themselves.
+        text is not null
+        and case when kind = 'tool' then arguments is not null else len(text) >= 80 end as is_told
+    from told
+    where is_move or kind = 'tool'
 ),
 
+repetitions as (
+    select
+        trajectory_id,
+        step,
+        decision,
+        kind,
+        content,
+        is_told,
+        status = 'error' as is_failed,
+        row_number() over (partition by trajectory_id, content order by step) as nth,
+        count(*) over (partition by trajectory_id, content) as n_same
+    from contents
+),
+
+-- Calls that bring nothing new are of one stretch when the same number of others came before.
 stretches as (
     select
-        *,
-        place - row_number() over (partition by trajectory_id order by step) as stretch
-    from (
-        select
-            *,
-            row_number() over (partition by trajectory_id order by step) as place
-        from repetitions
-        where kind = 'tool'
-    )
-    where (is_told and nth > 1) or status = 'error'
+        trajectory_id,
+        step,
+        decision,
+        is_failed or (is_told and nth > 1) as is_stuck,
+        count(*) filter (where not (is_failed or (is_told and nth > 1))) over (
+            partition by trajectory_id order by step
+        ) as stretch
+    from repetitions
+    where kind = 'tool'
 ),
 
 overwritten as (
     select
-        acts.trajectory_id,
-        acts.step,
-        acts.decision,
-        acts.agent_run,
+        told.trajectory_id,
+        told.step,
+        told.decision,
+        told.agent_run,
         file_changes.sha256_before,
-        lag(acts.step) over file as previous_step,
-        lag(acts.agent_run) over file as previous_run,
+        lag(told.step) over file as previous_step,
+        lag(told.agent_run) over file as previous_run,
         lag(file_changes.sha256_after) over file as sha256_left
-    from acts
+    from told
     join file_changes
-        on file_changes.trajectory_id = acts.trajectory_id and file_changes.step = acts.step
-    window file as (partition by acts.trajectory_id, file_changes.path order by acts.step)
+        on file_changes.trajectory_id = told.trajectory_id and file_changes.step = told.step
+    window file as (partition by told.trajectory_id, file_changes.path order by told.step)
 ),
 
 findings as (
@@ -293,7 +315,7 @@ findings as (
         and len(moves.text) >= 400
         and len(
             list_intersect(runs.words, regexp_extract_all(lower(moves.text), '[[:alnum:]]{4,}'))
-        ) < 0.3 * len(runs.words)
+        ) / len(runs.words) < 0.3
     union all
     select trajectory_id, 'timed_out', step, [step]
     from ends
@@ -368,17 +390,17 @@ findings as (
     join moves on moves.trajectory_id = failures.trajectory_id and moves.step > failures.step
     where
         not exists (
-            from acts
+            from told
             where
-                acts.trajectory_id = failures.trajectory_id
-                and acts.step > failures.step
-                and acts.tool_name = failures.tool_name
+                told.trajectory_id = failures.trajectory_id
+                and told.step > failures.step
+                and told.tool_name = failures.tool_name
         )
     group by failures.trajectory_id, failures.step
     union all
     select trajectory_id, 'lost_context', step, [step]
     from moves
-    where input_tokens < 0.5 * previous_tokens
+    where input_tokens / previous_tokens < 0.5
     union all
     select
         trajectory_id,
@@ -391,6 +413,7 @@ findings as (
     union all
     select trajectory_id, 'no_progress', arg_min(decision, step), list(step order by step)
     from stretches
+    where is_stuck
     group by trajectory_id, stretch
     having count(*) >= coalesce(getvariable('min_stretch'), 5)
 ),
@@ -410,7 +433,12 @@ suspects as (
 
 ranked as (
     select
-        *,
+        trajectory_id,
+        step,
+        rule,
+        score,
+        rules,
+        evidence,
         row_number() over (partition by trajectory_id order by score desc, step) as rank
     from suspects
 ),
