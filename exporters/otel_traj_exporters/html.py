@@ -170,12 +170,14 @@ def _lines(run: Trajectory) -> Iterator[Line]:
         + [_at(run, step) + (step.duration_us or 0) for step in run.steps]
         + [1]
     )
+    asked = {(step.agent_run, step.turn) for step in run.steps if step.kind == "user"}
     for step in run.steps:
+        is_asked = step.kind != "user" and (step.agent_run, step.turn) in asked
         yield Line(
             step,
             _title(step),
             tuple(_facts_of(step)),
-            tuple(_pieces(step)),
+            (*_messages(step, is_asked=is_asked), *_pieces(step)),
             max(0, len(agents.parts(step.agent_path)) - 1),
             left=100 * min(1.0, max(0.0, _at(run, step) / whole)),
             width=100 * (step.duration_us or 0) / whole,
@@ -210,8 +212,6 @@ def _facts_of(step: Step) -> Iterator[str]:
 
 
 def _pieces(step: Step) -> Iterator[Piece]:
-    if step.kind in ("user", "llm"):
-        yield from _messages(step, "user" if step.kind == "user" else "system")
     for label, text in (
         ("reasoning", step.reasoning),
         ("answer", step.output_text),
@@ -225,12 +225,15 @@ def _pieces(step: Step) -> Iterator[Piece]:
             yield Piece(label, text)
 
 
-def _messages(step: Step, role: str) -> Iterator[Piece]:
-    for message in from_json(step.new_messages):
-        for part in message.parts if message.role == role else ():
+def _messages(step: Step, *, is_asked: bool) -> Iterator[Piece]:
+    """New messages of user and system; those of a user that has a step of its own, only there."""
+    roles = {"user": {"user"}, "llm": {"system"} if is_asked else {"system", "user"}}
+    shown = roles.get(step.kind, set())
+    for message in from_json(step.new_messages) if shown else ():
+        for part in message.parts if message.role in shown else ():
             picture = _picture(part.value) if part.kind == "media" else None
             text = part.text if part.text is not None else as_text(part.value) or ""
-            yield Piece(role, "" if picture else text, picture)
+            yield Piece(message.role, "" if picture else text, picture)
 
 
 def _calls(step: Step) -> str:

@@ -300,6 +300,8 @@ def test_a_transcript_folds_who_works_for_the_agent(viewer: Viewing) -> None:
     assert folded["first"]["text"] == "What is the tide?"
     assert folded["last"]["text"] == "High at six"
     assert [item["step"]["step"] for item in inside["items"]] == [1, 2]
+    said = [(p["label"], p["text"]["text"]) for p in inside["items"][0]["step"]["pieces"]]
+    assert said == [("user", "What is the tide?"), ("answer", "High at six")]
     assert viewer.refused(f"{path}/transcript", agent="planner.0/nobody.7")["status"] == 404
 
 

@@ -180,13 +180,12 @@ def transcript(run: Trajectory, agent: str | None, begin: int, limit: int) -> Tr
     if agent is not None and not level:
         raise NotThereError(f"No agent of this run has the path {agent!r}")
     items = [item for item in level if item.steps[0].step >= begin]
-    lines = {line["step"]: line for line in _lines(run)}
-    ran = _ran(run)
+    read = _Loop(run)
     return {
         "items": [
             {"step": None, "agent": _folded(run, item)}
             if item.path is not None
-            else {"step": _read(item.steps[0], lines, ran), "agent": None}
+            else {"step": read.step(item.steps[0]), "agent": None}
             for item in items[:limit]
         ],
         "next": items[limit].steps[0].step if len(items) > limit else None,
@@ -220,15 +219,33 @@ def _ran(run: Trajectory) -> dict[str | None, int]:
     return {step.tool_call_id: step.step for step in run.steps if step.kind != "llm"}
 
 
-def _read(
-    step: Step, lines: Mapping[int, StepRow], ran: Mapping[str | None, int]
-) -> TranscriptStep:
-    texts = Texts(PREVIEW)
-    return {
-        **lines[step.step],
-        "pieces": list(_pieces(texts, step)),
-        "calls": _calls(texts, step, ran),
-    }
+class _Loop:
+    """Reads the steps of a run, of which some tell what others do not repeat."""
+
+    def __init__(self, run: Trajectory) -> None:
+        self._lines = {line["step"]: line for line in _lines(run)}
+        self._ran = _ran(run)
+        self._asked = {(step.agent_run, step.turn) for step in run.steps if step.kind == "user"}
+
+    def step(self, step: Step) -> TranscriptStep:
+        """A step with what it said and got."""
+        texts = Texts(PREVIEW)
+        return {
+            **self._lines[step.step],
+            "pieces": [*self._told(texts, step), *_pieces(texts, step)],
+            "calls": _calls(texts, step, self._ran),
+        }
+
+    def _told(self, texts: Texts, step: Step) -> Iterator[Piece]:
+        """New messages of user and system; a user's step has said what the model's repeats."""
+        roles = {"user"} if step.kind == "user" else set()
+        if step.kind == "llm":
+            is_asked = (step.agent_run, step.turn) in self._asked
+            roles = {"system"} if is_asked else {"system", "user"}
+        for i, message in enumerate(from_json(step.new_messages) if roles else ()):
+            for j, part in enumerate(message.parts if message.role in roles else ()):
+                told = texts.part(f"new_messages.{i}.{j}", part)
+                yield _piece(message.role, told["text"], told["is_json"], told["media"])
 
 
 def _folded(run: Trajectory, item: _Item) -> TranscriptAgent:
@@ -271,14 +288,7 @@ _ASKED: Final = {"retrieval": "query"}
 
 
 def _pieces(texts: Texts, step: Step) -> Iterator[Piece]:
-    """What a step said and got, in the order of reading; a model was told the rest before."""
-    if step.kind in ("user", "llm"):
-        role = "user" if step.kind == "user" else "system"
-        for i, message in enumerate(from_json(step.new_messages)):
-            if message.role == role:
-                for j, part in enumerate(message.parts):
-                    told = texts.part(f"new_messages.{i}.{j}", part)
-                    yield _piece(role, told["text"], told["is_json"], told["media"])
+    """What a step said and got, in the order of reading."""
     asked = _ASKED.get(step.kind, "arguments")
     for label, column in (
         ("reasoning", "reasoning"),
