@@ -34,7 +34,7 @@ BADGES: Final = {
 }
 """Label -> sign that stands before it, so that colour is never alone, and the colour's class."""
 
-MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
+MEANINGS: Final[Mapping[str, Mapping[Any, str]]] = {
     "contrast": LABELS,
     "cohorts": COMPARED_LABELS,
     "effectiveness": TOOL_LABELS,
