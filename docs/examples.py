@@ -35,6 +35,7 @@ DOCUMENTS = (
     "docs/importing.md",
     "docs/moving.md",
     "docs/patterns.md",
+    "docs/report.md",
     "docs/receiving.md",
     "docs/jaeger.md",
 )
