@@ -29,6 +29,7 @@ DOCUMENTS = (
     "docs/redaction.md",
     "docs/stores.md",
     "docs/erasing.md",
+    "docs/attribution.md",
     "docs/damage.md",
     "docs/engines.md",
     "docs/exporters.md",
