@@ -17,6 +17,9 @@ EQUIVALENT = {
     # An attempt that counts is no fork or replay, and landmark 0 is there for every run.
     ("tool_effectiveness", "left join runs"),
     ("tool_effectiveness", "left join landmarks"),
+    # Steps have runs, and 5,001 runs make no example.
+    ("tool_followups", "left join runs"),
+    ("tool_followups", "where runs.nth <= coalesce(getvariable('max_runs'), 5001)"),
     # A failed call is a call of a run, and no good one.
     ("tool_errors", "left join trajectories"),
     ("tool_errors", "left join ends"),

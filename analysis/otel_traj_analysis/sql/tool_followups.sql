@@ -5,9 +5,18 @@
 -- units: one finished tool execution; forks and replays are left out
 -- parameters: agent (text, default null): only calls made by this agent
 --     max_chars (int, default 20000): so much of each text is looked at
+--     max_runs (int, default 5000): so many runs are looked at, chosen by chance, but always alike
+
+with runs as (
+    select
+        trajectory_id,
+        row_number() over (order by md5(trajectory_id)) as nth
+    from trajectories
+    where coalesce(relation, '') not in ('fork', 'replay')
+),
 
 -- Places give an order: what a step says is at twice its number, what its tool gives behind it.
-with told as (
+told as (
     select
         steps.trajectory_id,
         steps.step,
@@ -38,8 +47,8 @@ with told as (
             when steps.kind = 'tool' then coalesce(steps.result, steps.model_saw, steps.error_message)
         end as given
     from steps
-    join trajectories on trajectories.trajectory_id = steps.trajectory_id
-    where coalesce(trajectories.relation, '') not in ('fork', 'replay')
+    join runs on runs.trajectory_id = steps.trajectory_id
+    where runs.nth <= coalesce(getvariable('max_runs'), 5000)
 ),
 
 texts as (
