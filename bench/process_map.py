@@ -1,9 +1,12 @@
-"""The directly-follows graph and the variants of runs, held against pm4py's on the same events.
+"""Graph, variants and gapped patterns of runs, held against pm4py's and prefixspan's.
 
     python bench/process_map.py                          every data set here, then 1,000,000 events
     python bench/process_map.py --events 2000 --data taubench-airline-gpt4o
 
-pm4py gets an environment of its own below `.frameworks/`, made once; needs the package index then.
+Both get an environment of their own below `.frameworks/`, made once; needs the package index then.
+Patterns with gaps are those of `success_patterns` over all runs, with any gap, as prefixspan knows
+no bound: of two and three calls all of them, of one and two calls those that are closed, that is no
+longer one is in as many runs. Of a run the first 40 calls count there.
 Ours is read out of a store on disk (data sets) or out of tables in memory (events made in SQL);
 pm4py gets the same events as a sorted table in memory. Times are wall and CPU of all threads,
 ours medians of `--repeat`, pm4py's of one go.
@@ -13,6 +16,7 @@ Goals: nothing differs; the graph of a million events within a second.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import statistics
 import subprocess
@@ -21,9 +25,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
+import pyarrow as pa
 from pyarrow import parquet
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -32,10 +37,13 @@ from bench.labelled import DATA, ROOT
 from otel_traj import importers
 from otel_traj.errors import OtelTrajError
 from otel_traj.store import TrajectoryStore
-from otel_traj_analysis import load, runner
+from otel_traj_analysis import cases, load, runner
+from tests import corpus
 from tests.environments import InstallError, made
 
 CALLS_OF_RUN = 20
+CALLS_MINED = 40
+MIN_RUNS_MINED = 2
 EVENTS = """
     select trajectory_id as run, tool_name as call,
         timestamp '2026-11-01' + to_seconds(row_number() over (
@@ -60,11 +68,11 @@ MADE = """
 """
 
 
-def peer(python: Path, events: Path) -> dict[str, Any]:
-    """What pm4py finds in an event log."""
-    script = Path(__file__).with_name("pm4py_graph.py")
+def peer(python: Path, script: str, given: Path) -> dict[str, Any]:
+    """What another library finds in a file, told by a script beside this one."""
+    path = Path(__file__).with_name(script)
     done = subprocess.run(
-        [str(python), "-W", "ignore", str(script), str(events)],
+        [str(python), "-W", "ignore", str(path), str(given)],
         capture_output=True,
         text=True,
         check=True,
@@ -96,29 +104,106 @@ def compare(connection: duckdb.DuckDBPyConnection, python: Path, folder: Path) -
     """Hand the events of a database to pm4py; its findings, with what differs from ours."""
     events = folder / "events.parquet"
     parquet.write_table(connection.sql(EVENTS).to_arrow_table(), events)
-    theirs = peer(python, events)
+    theirs = peer(python, "pm4py_graph.py", events)
     unlike = differences(lambda name: runner.answer(connection, load(name), {}), theirs)
     return {**theirs, "unlike": unlike}
 
 
-def data_set(name: str, python: Path, folder: Path) -> bool:
+# --- patterns with gaps --------------------------------------------------------------------------
+
+
+def compare_gapped(
+    connection: duckdb.DuckDBPyConnection, python: Path, folder: Path
+) -> dict[str, Any]:
+    """Hand the runs of a database to prefixspan; its findings, with what differs from ours."""
+    runs = connection.execute(
+        f"select list(call order by time)[:{CALLS_MINED}] from ({EVENTS}) group by run"  # noqa: S608
+    ).fetchall()
+    sequences = [calls for (calls,) in runs]
+    given = folder / "sequences.json"
+    given.write_text(json.dumps({"sequences": sequences, "min_runs": MIN_RUNS_MINED}), "utf-8")
+    theirs = peer(python, "prefixspan_patterns.py", given)
+    began = time.perf_counter()
+    ours = gapped(sequences)
+    seconds = time.perf_counter() - began
+    frequent = {pattern: n for pattern, n in ours.items() if len(pattern) > 1}
+    unlike = [
+        *_unlike("pattern", frequent, {tuple(p): n for p, n in theirs["frequent"]}),
+        *_unlike("closed", closed(ours), {tuple(p): n for p, n in theirs["closed"]}),
+    ]
+    return {**theirs, "unlike": unlike, "seconds_ours": seconds}
+
+
+def gapped(sequences: list[list[str]]) -> dict[tuple[str, ...], int]:
+    """Patterns of one to three calls, as the SQL of `success_patterns` finds them -> their runs."""
+    calls = [
+        (str(n), step, call) for n, run in enumerate(sequences) for step, call in enumerate(run)
+    ]
+    connection = duckdb.connect()
+    ids, steps, names = zip(*calls, strict=True)
+    columns = {"trajectory_id": ids, "step": steps, "tool_name": names}
+    connection.from_arrow(pa.table({k: list(v) for k, v in columns.items()})).create("called")
+    connection.execute("""
+        create table steps as
+        select *, 'tool' as kind, 'ok' as status, null as trace_id, null as span_id from called;
+        create table attempts as
+        select distinct trajectory_id, null::varchar as task, null::varchar as agent_name,
+            null::varchar as agent_version, true as is_success, null::varchar as left_out
+        from called
+    """)
+    whole = load("success_patterns")
+    found: dict[tuple[str, ...], int] = {}
+    for cte in ("in_a_row", "with_gaps"):
+        part = dataclasses.replace(whole, sql=cases.cte_sql(connection, whole, cte))
+        rows = runner.answer(connection, part, {"max_gap": CALLS_MINED, "max_length": 1})
+        told = rows.aggregate("pattern, count(*) as n").fetchall()
+        found |= {tuple(pattern): n for pattern, n in told if n >= MIN_RUNS_MINED}
+    return found
+
+
+def closed(found: dict[tuple[str, ...], int]) -> dict[tuple[str, ...], int]:
+    """Those of one and two calls of which no pattern with one call more is in as many runs."""
+    covered = {
+        (longer[:place] + longer[place + 1 :], n)
+        for longer, n in found.items()
+        for place in range(len(longer))
+    }
+    return {p: n for p, n in found.items() if len(p) < 3 and (p, n) not in covered}
+
+
+# --- data sets -----------------------------------------------------------------------------------
+
+
+class Peers(NamedTuple):
+    """Interpreters of the environments with the other libraries."""
+
+    pm4py: Path
+    prefixspan: Path
+
+
+def data_set(name: str, source: Path, peers: Peers, folder: Path) -> bool:
     """Import a data set and compare; True where nothing differs. Says what it finds."""
     store = TrajectoryStore.create(folder / "traces")
-    store.append(importers.read(DATA / name))
+    store.append(importers.read(source))
     connection = store.connection()
     events, runs = told(connection)
     if not events:
         print(f"{name}: no calls in it", flush=True)
         return True
-    found = compare(connection, python, folder)
+    found = compare(connection, peers.pm4py, folder)
+    mined = compare_gapped(connection, peers.prefixspan, folder)
     print(
         f"{name}: {events:,} events of {runs:,} runs: {len(found['arcs'])} arcs,"
-        f" {len(found['variants'])} variants, {len(found['unlike'])} differ from pm4py's",
+        f" {len(found['variants'])} variants, {len(found['unlike'])} differ from pm4py's;"
+        f" {len(mined['frequent'])} gapped patterns in at least {MIN_RUNS_MINED} runs,"
+        f" {len(mined['closed'])} closed, {len(mined['unlike'])} differ from prefixspan's"
+        f" ({mined['seconds_ours']:.2f} s, prefixspan {mined['seconds']:.2f} s)",
         flush=True,
     )
-    for line in found["unlike"][:5]:
+    unlike = [*found["unlike"], *mined["unlike"]]
+    for line in unlike[:5]:
         print(f"    {line}")
-    return not found["unlike"]
+    return not unlike
 
 
 def told(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
@@ -129,7 +214,7 @@ def told(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
     return events, runs
 
 
-def made_up(n_events: int, repeat: int, python: Path, folder: Path) -> bool:
+def made_up(n_events: int, repeat: int, peers: Peers, folder: Path) -> bool:
     """Time and compare both on events made in SQL; True where nothing differs."""
     connection = duckdb.connect()
     runs = max(1, n_events // CALLS_OF_RUN)
@@ -139,7 +224,7 @@ def made_up(n_events: int, repeat: int, python: Path, folder: Path) -> bool:
         " null::boolean as is_success from trajectories"
     )
     ours = {name: timed(connection, name, repeat) for name in ("process_map", "variants")}
-    found = compare(connection, python, folder)
+    found = compare(connection, peers.pm4py, folder)
     print(f"\n{runs * CALLS_OF_RUN:,} events of {runs:,} runs made in SQL, median of {repeat}:")
     for name, (seconds, cpu_seconds) in ours.items():
         theirs, theirs_cpu = found["seconds"][name], found["cpu_seconds"][name]
@@ -167,27 +252,37 @@ def timed(connection: duckdb.DuckDBPyConnection, name: str, repeat: int) -> tupl
 
 
 def main() -> int:
-    """Print what is found; 1 where something differs from pm4py's."""
+    """Print what is found; 1 where something differs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--data", nargs="*", metavar="NAME", help="data sets; all when left out")
+    parser.add_argument(
+        "--data",
+        nargs="*",
+        metavar="NAME",
+        help="data sets, or folders; all that are here when left out",
+    )
     options = parser.parse_args()
     try:
-        python = made(ROOT / ".frameworks" / "pm4py", ["pm4py", "pyarrow"])
+        peers = Peers(
+            made(ROOT / ".frameworks" / "pm4py", ["pm4py", "pyarrow"]),
+            made(ROOT / ".frameworks" / "prefixspan", ["prefixspan"]),
+        )
     except InstallError as error:
-        print(f"skipped: no pm4py: {error}")
+        print(f"skipped: no pm4py or prefixspan: {error}")
         return 0
-    found = sorted(path.name for path in DATA.iterdir() if path.is_dir()) if DATA.exists() else []
+    sources = {path.name: path for path in sorted(DATA.glob("*/"))}
+    if corpus.WHOLE.exists():
+        sources["corpus"] = corpus.WHOLE
     is_same = True
-    for name in found if options.data is None else options.data:
+    for name in sources if options.data is None else options.data:
         with tempfile.TemporaryDirectory() as folder:
             try:
-                is_same &= data_set(name, python, Path(folder))
+                is_same &= data_set(name, sources.get(name, Path(name)), peers, Path(folder))
             except OtelTrajError as error:
                 print(f"{name}: not imported: {str(error).splitlines()[0]}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        is_same &= made_up(options.events, options.repeat, python, Path(folder))
+        is_same &= made_up(options.events, options.repeat, peers, Path(folder))
     return int(not is_same)
 
 

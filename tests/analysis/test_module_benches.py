@@ -11,13 +11,16 @@ from tests.benches import printed
 pytestmark = pytest.mark.slow
 
 
-def test_graph_and_variants_of_made_up_events_are_those_of_pm4py(root: Path) -> None:
-    if not (root / ".frameworks" / "pm4py" / "made-of").exists():
-        pytest.skip("bench/process_map.py has made no environment with pm4py yet")
+def test_graph_variants_and_gapped_patterns_are_those_of_other_libraries(root: Path) -> None:
+    for peer in ("pm4py", "prefixspan"):
+        if not (root / ".frameworks" / peer / "made-of").exists():
+            pytest.skip(f"bench/process_map.py has made no environment with {peer} yet")
+    runs = str(root / "tests" / "data" / "corpus")
 
-    told = printed(root, "process_map.py", "--events", "2000", "--repeat", "1", "--data")
+    told = printed(root, "process_map.py", "--events", "2000", "--repeat", "1", "--data", runs)
 
     assert "variants, 0 differ from pm4py's" in told
+    assert "closed, 0 differ from prefixspan's" in told
     assert "2,000 events of 100 runs made in SQL" in told
 
 
