@@ -67,11 +67,11 @@ def long_names(number: int) -> list[object]:
     ]
 
 
-@pytest.fixture(params=["light"])
-def page(browser: Browser, viewer: str, request: pytest.FixtureRequest) -> Iterator[Page]:
+@pytest.fixture
+def page(browser: Browser, viewer: str) -> Iterator[Page]:
     """A page that is on its best behaviour: it complains about nothing and asks nobody else."""
     context = browser.new_context(
-        base_url=viewer, color_scheme=request.param, viewport={"width": 1280, "height": 800}
+        base_url=viewer, color_scheme="light", viewport={"width": 1280, "height": 800}
     )
     context.set_default_timeout(15_000)
     shown = context.new_page()

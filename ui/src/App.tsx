@@ -10,6 +10,9 @@ import { Help } from "./parts/Help";
 
 export function App() {
   const settings = useSettings();
+  const [path] = useHere();
+  // From the path as it is: the router's own reading of it is not one to one.
+  const id = decoded(path.replace(/^\/t\//, ""));
   return (
     <Router hook={useHere} searchHook={useSearchHere}>
       <SingleKeys value={settings.hasSingleKeys}>
@@ -22,9 +25,7 @@ export function App() {
             <Redirect to="/t" replace />
           </Route>
           <Route path="/t" component={ListPage} />
-          <Route path="/t/:id">
-            {({ id }) => <RunPage id={decodeURIComponent(id)} key={id} />}
-          </Route>
+          <Route path="/t/:id">{() => <RunPage id={id} key={id} />}</Route>
           <Route path="/settings" component={SettingsPage} />
           <Route>
             <main id="main" className="page note">
@@ -38,6 +39,14 @@ export function App() {
       </SingleKeys>
     </Router>
   );
+}
+
+function decoded(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
+  }
 }
 
 function Top() {

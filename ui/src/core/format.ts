@@ -51,16 +51,17 @@ export function exact(n: number): string {
   return String(n).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 }
 
-/** Date and time where the reader is; `now` decides whether the date is told. */
+/** Date and time where the reader is; what it has in common with `now` is left out. */
 export function moment(iso: string | null | undefined, now: Date): string {
   if (!iso) return UNKNOWN;
   const at = new Date(iso);
   if (Number.isNaN(at.getTime())) return iso;
   const time = `${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}`;
-  const isToday = at.toDateString() === now.toDateString();
-  return isToday
-    ? time
-    : `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())} ${time}`;
+  if (at.toDateString() === now.toDateString()) return time;
+  const day = `${pad(at.getMonth() + 1)}-${pad(at.getDate())}`;
+  return at.getFullYear() === now.getFullYear()
+    ? `${day} ${time}`
+    : `${at.getFullYear()}-${day} ${time}`;
 }
 
 function significant(n: number): string {

@@ -1,7 +1,8 @@
-import { type ReactNode, useEffect, useRef } from "react";
+import { type ReactNode, useEffect, useRef, useState } from "react";
 
 /** A button with what it opens; closes by Escape and by a click elsewhere. */
 export function Menu(props: { label: ReactNode; isWide?: boolean; children: ReactNode }) {
+  const [isOpen, setOpen] = useState(false);
   const box = useRef<HTMLDetailsElement>(null);
   useEffect(() => {
     const element = box.current!;
@@ -23,9 +24,13 @@ export function Menu(props: { label: ReactNode; isWide?: boolean; children: Reac
     };
   }, []);
   return (
-    <details ref={box} className={props.isWide ? "menu wide" : "menu"}>
+    <details
+      ref={box}
+      className={props.isWide ? "menu wide" : "menu"}
+      onToggle={(event) => setOpen(event.currentTarget.open)}
+    >
       <summary>{props.label}</summary>
-      <div className="menu-body">{props.children}</div>
+      {isOpen && <div className="menu-body">{props.children}</div>}
     </details>
   );
 }

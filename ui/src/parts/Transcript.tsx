@@ -173,14 +173,9 @@ const StepCard = memo(function StepCard(props: {
       aria-current={isHere ? "step" : undefined}
     >
       <header>
-        <button
-          type="button"
-          className="step-name"
-          onClick={() => onSelect(step.step)}
-          aria-label={`Step ${step.step}, ${step.kind} ${name}: details`}
-        >
+        <button type="button" className="step-name" onClick={() => onSelect(step.step)}>
           <span className="muted number">#{step.step}</span>
-          <span className={`kind ${familyOf(step.kind)}`} aria-hidden="true">
+          <span className={`kind ${familyOf(step.kind)}`} role="img" aria-label={step.kind}>
             {signOf(step.kind)}
           </span>
           <strong>

@@ -178,7 +178,7 @@ export function Waterfall(props: Props) {
   const nFound = find ? countMarks(found) : 0;
   return (
     <div className="waterfall">
-      <div className="tools" role="toolbar" aria-label="Waterfall">
+      <div className="view-tools" role="toolbar" aria-label="Waterfall">
         <fieldset className="axis">
           <legend className="sr">Time axis</legend>
           {(["follow", "fit", "full"] as const).map((one) => (
