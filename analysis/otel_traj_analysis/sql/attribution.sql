@@ -88,7 +88,7 @@ told as (
         steps.handoff_to,
         -- A call of a tool belongs to the move that decided on it: the last one of its turn.
         coalesce(
-            max(steps.step) filter (where steps.kind in ('llm', 'thought', 'handoff')) over (
+            max(steps.step) filter (where is_move) over (
                 partition by steps.trajectory_id, steps.turn order by steps.step
             ),
             steps.step
@@ -277,7 +277,7 @@ stretches as (
         step,
         decision,
         is_failed or (is_told and nth > 1) as is_stuck,
-        count(*) filter (where not (is_failed or (is_told and nth > 1))) over (
+        count(*) filter (where not is_stuck) over (
             partition by trajectory_id order by step
         ) as stretch
     from repetitions
