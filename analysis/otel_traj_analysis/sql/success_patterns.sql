@@ -63,6 +63,7 @@ runs as (
         units.is_success,
         units.stratum,
         units.half,
+        count(calls.place) as n_calls,
         coalesce(list(calls.symbol order by calls.place) filter (calls.symbol is not null), [])
             as symbols
     from units
@@ -237,7 +238,7 @@ support as materialized (
         runs.trajectory_id,
         runs.is_success,
         runs.stratum,
-        len(runs.symbols) as n_calls
+        runs.n_calls
     from numbered
     join patterns on patterns.number = numbered.number
     join runs on runs.trajectory_id = numbered.trajectory_id
@@ -248,7 +249,7 @@ support as materialized (
 landmarks as (
     select 0 as landmark
     union
-    select unnest(quantile_disc(len(symbols), [0.25, 0.5, 0.75])) from runs
+    select unnest(quantile_disc(n_calls, [0.25, 0.5, 0.75])) from runs
 ),
 
 reached as (
@@ -259,7 +260,7 @@ reached as (
         count(*) as n,
         count(*) filter (where runs.is_success) as n_success
     from landmarks
-    join runs on len(runs.symbols) >= landmarks.landmark
+    join runs on runs.n_calls >= landmarks.landmark
     group by all
 ),
 
