@@ -18,7 +18,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final, Literal, TypeAlias
 
@@ -33,6 +33,7 @@ from otel_traj.model import (
     SpanRecord,
     SpanStatus,
     is_local_root,
+    quickly_made,
 )
 
 Signal = Literal["traces", "logs"]
@@ -100,11 +101,12 @@ class Origin:
     schema_url: str | None
 
 
-@dataclass(slots=True, eq=False)
+@quickly_made
+@dataclass(frozen=True, slots=True)
 class ReceivedSpan:
     """An ended span as it came, of which only what places it is read; `record` reads the rest.
 
-    Whoever sorts spans needs no more, and sends their bytes to who does. Not to be changed.
+    Whoever sorts spans needs no more, and sends their bytes to who does.
     """
 
     trace_id: str
@@ -115,16 +117,13 @@ class ReceivedSpan:
     is_local_root: bool
     body: bytes
     origin: Origin
-    _record: SpanRecord | None = field(default=None, init=False, repr=False)
 
     @property
     def record(self) -> SpanRecord:
-        """The whole of it, the same object each time."""
-        if self._record is None:
-            from opentelemetry.proto.trace.v1.trace_pb2 import Span as Message
+        """The whole of it, read anew each time."""
+        from opentelemetry.proto.trace.v1.trace_pb2 import Span as Message
 
-            self._record = _span_of_proto(Message.FromString(self.body), self.origin)
-        return self._record
+        return _span_of_proto(Message.FromString(self.body), self.origin)
 
 
 Span: TypeAlias = SpanRecord | ReceivedSpan

@@ -16,8 +16,8 @@ from otel_traj.assembly.calls import Call
 from otel_traj.assembly.keys import keys_of
 from otel_traj.assembly.tree import Node
 from otel_traj.dialects import canonical
-from otel_traj.dialects.canonical import Body, Hashes, Numbering, message_bodies
-from otel_traj.dialects.messages import Message, Messages, from_json
+from otel_traj.dialects.canonical import Body, Hashes, Numbering, Written, message_bodies
+from otel_traj.dialects.messages import Messages, from_json
 from otel_traj.model import Step
 
 
@@ -51,6 +51,7 @@ def read_requests(calls: Sequence[Call]) -> dict[Call, Request]:
     by_span: dict[str, _History] = {}
     continues = {call: _continues(call) for call in calls if call.kind == "llm"}
     wanted = {span_id for span_id in continues.values() if span_id is not None}
+    written: Written = {}
     for call in calls:
         if call.kind == "user":
             found[call] = Request(call.facts.input or (), Hashes())
@@ -60,7 +61,7 @@ def read_requests(calls: Sequence[Call]) -> dict[Call, Request]:
         continued = by_span.get(continues[call] or "") or by_response.get(
             call.facts.previous_response_id or ""
         )
-        found[call], last[thread] = _read(call, last.get(thread, _NOTHING), continued)
+        found[call], last[thread] = _read(call, last.get(thread, _NOTHING), continued, written)
         if call.facts.response_id and call.facts.response_id in named:
             by_response[call.facts.response_id] = last[thread]
         if call.node.span.span_id in wanted:
@@ -74,14 +75,16 @@ def _continues(call: Call) -> str | None:
     return told if isinstance(told, str) else None
 
 
-def _read(call: Call, before: _History, continued: _History | None) -> tuple[Request, _History]:
+def _read(
+    call: Call, before: _History, continued: _History | None, written: Written
+) -> tuple[Request, _History]:
     """A request, and the history that it and its answer leave behind.
 
     One that names the response it goes on from need not repeat what came before; its instructions
     are its own, unless it tells none and only what is new in it.
     """
     facts, given, numbering = call.facts, call.facts.input or (), Numbering()
-    bodies = message_bodies(given, numbering, before.tellings[0].known())
+    bodies = message_bodies(given, numbering, written)
     kept = before.shared_with(bodies)
     new = given[kept:]
     top = canonical.count_leading_system(given)
@@ -92,7 +95,7 @@ def _read(call: Call, before: _History, continued: _History | None) -> tuple[Req
     if continued and past and (is_rest or (given and not _shared(past.bodies, bodies[top:]))):
         numbering = continued.numbering.copy()
         new = given[min(kept, top) :]
-        bodies = [*bodies[:top], *past.bodies, *message_bodies(given[top:], numbering)]
+        bodies = [*bodies[:top], *past.bodies, *message_bodies(given[top:], numbering, written)]
         given, kept = (*given[:top], *past.messages, *given[top:]), top + len(past.messages)
     hashes = canonical.hash_request(facts, given, bodies, kept)
     lacks_tools = bool(call.asks) and facts.tool_definitions is None
@@ -107,7 +110,7 @@ def _read(call: Call, before: _History, continued: _History | None) -> tuple[Req
         hashes = hashes._replace(request=None, messages=None)
     elif lacks_tools:
         hashes = hashes._replace(request=None)
-    history = _History.after(_Telling(given, bodies), facts.output or (), numbering)
+    history = _History.after(_Telling(given, bodies), facts.output or (), numbering, written)
     return Request(new, hashes, lacks_tools, lacks_history), history
 
 
@@ -141,14 +144,16 @@ def rebuild(steps: Sequence[Step], k: int) -> Messages | None:
         None where the request is not told, or goes on from one that is not.
     """
     earlier: list[tuple[Step, _History]] = []
+    written: Written = {}
     request = None
     for step in steps[: k + 1]:
         if step.kind != "llm":
             continue
         request = _rebuilt(step, earlier[::-1])
         numbering = Numbering()
-        telling = _Telling(request or (), message_bodies(request or (), numbering))
-        earlier.append((step, _History.after(telling, from_json(step.output), numbering)))
+        telling = _Telling(request or (), message_bodies(request or (), numbering, written))
+        answer = from_json(step.output)
+        earlier.append((step, _History.after(telling, answer, numbering, written)))
     return request
 
 
@@ -187,15 +192,10 @@ class _Telling(NamedTuple):
     messages: Messages
     bodies: Sequence[Body]
 
-    def then(self, messages: Messages, numbering: Numbering) -> _Telling:
+    def then(self, messages: Messages, numbering: Numbering, written: Written) -> _Telling:
         """These, and others after them."""
-        bodies = message_bodies(messages, numbering)
+        bodies = message_bodies(messages, numbering, written)
         return _Telling((*self.messages, *messages), [*self.bodies, *bodies])
-
-    def known(self) -> dict[int, tuple[Message, Body]]:
-        """For `message_bodies`: a later request repeats most of these messages."""
-        pairs = zip(self.messages, self.bodies, strict=True)
-        return {id(message): (message, body) for message, body in pairs if not message.tool_results}
 
     def first(self, count: int) -> _Telling:
         """The first so many of them."""
@@ -226,12 +226,14 @@ class _History:
     numbering: Numbering
 
     @classmethod
-    def after(cls, request: _Telling, answer: Messages, numbering: Numbering) -> _History:
+    def after(
+        cls, request: _Telling, answer: Messages, numbering: Numbering, written: Written
+    ) -> _History:
         """The history of a request and its answer; `numbering` has counted the request's calls."""
         counted = numbering.copy()
-        tellings = [request.then(answer, counted)]
+        tellings = [request.then(answer, counted, written)]
         if (bare := _without_reasoning(answer)) is not answer:
-            tellings.append(request.then(bare, numbering.copy()))
+            tellings.append(request.then(bare, numbering.copy(), written))
         return cls(tuple(tellings), counted)
 
     def goes_on_without_calls(self, kept: int, new: Messages) -> bool:
@@ -268,4 +270,4 @@ def _shared(left: Sequence[Body], right: Sequence[Body]) -> int:
     return length
 
 
-_NOTHING: Final = _History.after(_Telling((), ()), (), Numbering())
+_NOTHING: Final = _History.after(_Telling((), ()), (), Numbering(), {})

@@ -29,8 +29,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
 from operator import attrgetter
-from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from otel_traj.dialects import quick_json
 from otel_traj.dialects.facts import Facts
@@ -78,7 +77,9 @@ def canonical_request(facts: Facts) -> dict[str, Any]:
         "system": canonical_system(facts.system, messages),
         "tools": canonical_tools(facts.tool_definitions),
         "messages": [
-            piece for message in messages[leading:] for piece in _pieces(message, numbering)
+            piece
+            for message in messages[leading:]
+            for piece in _pieces(message, numbering.refs(message))
         ],
         "params": canonical_params(facts),
     }
@@ -166,11 +167,19 @@ class Numbering:
         self.waiting[self.count] = part.name
         self.count += 1
 
-    def count_calls(self, message: Message) -> None:
-        """Number the tool calls of a message that answers none."""
+    def refs(self, message: Message) -> tuple[int | None, ...]:
+        """Number the calls of a message; which call each of its results answers."""
+        if not message.tool_results:
+            for part in message.tool_calls:
+                self.call(part)
+            return ()
+        found = []
         for part in message.parts:
             if part.kind == "tool_call":
                 self.call(part)
+            elif part.kind == "tool_result":
+                found.append(self.answered_by(part))
+        return tuple(found)
 
     def answered_by(self, part: Part) -> int | None:
         """The call that a result answers: by id, else the first of its name that waits for one.
@@ -203,26 +212,29 @@ def count_leading_system(messages: Messages) -> int:
     return len(messages)
 
 
+Written: TypeAlias = dict[tuple[int, tuple[int | None, ...]], tuple[Message, Body]]
+"""Message by `id`, and the calls that its results answer -> it (so that it stays), its bytes."""
+
+
 def message_bodies(
-    messages: Iterable[Message],
-    numbering: Numbering,
-    known: Mapping[int, tuple[Message, Body]] = MappingProxyType({}),
+    messages: Iterable[Message], numbering: Numbering, written: Written | None = None
 ) -> list[Body]:
     """The canonical bytes of each message.
 
     Args:
         messages: In order; system messages too.
         numbering: Of the tool calls before them; goes on counting.
-        known: By `id`, messages that answer no calls, with their bytes.
+        written: What was written before, to which these are added: requests repeat messages.
     """
+    written = {} if written is None else written
     bodies = []
     for message in messages:
-        _, body = known.get(id(message), (message, None))
-        if body is None:
-            body = tuple(_piece_bytes(piece) for piece in _pieces(message, numbering))
-        else:
-            numbering.count_calls(message)
-        bodies.append(body)
+        refs = numbering.refs(message)
+        known = written.get((id(message), refs))
+        if known is None:
+            body = tuple([_piece_bytes(piece) for piece in _pieces(message, refs)])
+            known = written[id(message), refs] = message, body
+        bodies.append(known[1])
     return bodies
 
 
@@ -232,8 +244,9 @@ def _piece_bytes(piece: Mapping[str, Any]) -> bytes:
     return f"{{{','.join(members)}}}".encode("utf-8", "surrogatepass")
 
 
-def _pieces(message: Message, numbering: Numbering) -> Iterator[dict[str, Any]]:
+def _pieces(message: Message, refs: Iterable[int | None]) -> Iterator[dict[str, Any]]:
     """A message as canonical messages of one part each; what says nothing is left out."""
+    answered = iter(refs)
     for part in _calls_last(message.parts):
         match part.kind:
             case "text" if part.text:
@@ -241,12 +254,10 @@ def _pieces(message: Message, numbering: Numbering) -> Iterator[dict[str, Any]]:
             case "reasoning" if part.text:
                 yield {"role": "assistant", "type": "reasoning", "text": part.text}
             case "tool_call":
-                numbering.call(part)
                 call = {"role": "assistant", "type": "tool_call", "name": part.name}
                 yield _told(call | {"arguments": _parsed(part.value)})
             case "tool_result":
-                answered = numbering.answered_by(part)
-                yield {"role": "tool", "type": "tool_result", "ref": answered} | _told(
+                yield {"role": "tool", "type": "tool_result", "ref": next(answered)} | _told(
                     {"content": _result(part.value)}
                 )
             case "media" | "other" if part.value not in (None, "", {}, []):

@@ -110,9 +110,11 @@ def derive(piece: Piece) -> Derived:
     failed: dict[str, str] = {}
     with growing():
         given_ids: set[str] = set()
+        records: dict[int, SpanRecord] = {}
         for trace_id, (received, logs) in piece.traces.items():
             try:
                 spans = [record_of(span) for span in received]
+                records.update(zip(map(id, received), spans, strict=True))
                 given_ids.update(_given_ids(spans))
                 alone = assemble_alone(
                     spans, logs, known_ids=piece.known_ids, open_traces=piece.open_traces
@@ -121,8 +123,11 @@ def derive(piece: Piece) -> Derived:
             except Exception:
                 failed[trace_id] = traceback.format_exc()
         columns = _in_columns(found, piece.commit.n)
-        received_in_rows = received_rows(piece.news, piece.commit)
-        return Derived(columns, received_in_rows, failed, frozenset(given_ids))
+        news = {
+            trace_id: [records.get(id(span)) or record_of(span) for span in own]
+            for trace_id, own in piece.news.items()
+        }
+        return Derived(columns, received_rows(news, piece.commit), failed, frozenset(given_ids))
 
 
 def _given_ids(spans: Sequence[SpanRecord]) -> Iterator[str]:
@@ -401,7 +406,7 @@ def _as_received(span: ReceivedSpan) -> tuple[Any, ...]:
 
 
 _HEAD_AND_BODY: Final = operator.attrgetter(
-    *(field.name for field in dataclasses.fields(ReceivedSpan) if field.init)
+    *(field.name for field in dataclasses.fields(ReceivedSpan))
 )
 
 

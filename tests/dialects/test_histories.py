@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_traj.dialects import messages
-from otel_traj.dialects.canonical import Numbering, message_bodies
+from otel_traj.dialects.canonical import Numbering, Written, message_bodies
 from otel_traj.dialects.messages import decode
 
 PARTS = st.sampled_from(
@@ -89,7 +89,7 @@ def test_what_was_seen_long_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) ->
     assert 0 < sum(len(seen.text) for seen in messages._seen._by_head.values()) < 6_000
 
 
-def test_known_bytes_count_the_calls_that_they_tell() -> None:
+def test_what_was_written_before_counts_the_calls_that_it_tells() -> None:
     asked = {"type": "tool_call", "name": "look", "arguments": {}}
     result = {"type": "tool_call_response", "name": "look", "response": "seen"}
     told = decode(
@@ -100,8 +100,11 @@ def test_known_bytes_count_the_calls_that_they_tell() -> None:
             {"role": "tool", "parts": [result]},
         ]
     )
-    bodies = message_bodies(told, Numbering())
-    known = {id(told[n]): (told[n], bodies[n]) for n in (0, 2)}
+    written: Written = {}
+    bodies = message_bodies(told, Numbering(), written)
+    again = message_bodies(told, Numbering(), written)
+    later = message_bodies(told[2:], Numbering(), written)
 
-    assert message_bodies(told, Numbering(), known) == bodies
+    assert all(first is second for first, second in zip(bodies, again, strict=True))
+    assert later == message_bodies(told[2:], Numbering())
     assert [b'"ref":%d' % n in bodies[2 * n + 1][0] for n in (0, 1)] == [True, True]
