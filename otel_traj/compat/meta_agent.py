@@ -32,7 +32,8 @@ from otel_traj.capture import TrajectorySpan, current, tool
 from otel_traj.capture.guard import guard
 from otel_traj.capture.handles import SpanHandle
 from otel_traj.capture.wrapping import wrap
-from otel_traj.compat import runs
+from otel_traj.compat import patterns, runs
+from otel_traj.compat.patterns import Pattern
 
 if TYPE_CHECKING:
     from otel_traj.model import Step
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AgentTrace",
     "MetaAgent",
+    "Pattern",
     "ProblemContext",
     "ThinkingStep",
     "ToolCall",
@@ -309,11 +311,31 @@ class MetaAgent:
             ],
         }
 
+    def get_patterns(self, agent_type: str | None = None) -> list[Pattern]:
+        """What ended traces have in common, of one agent type or of all.
+
+        Raises:
+            MissingExtraError: The extra `analysis` is not installed.
+        """
+        return patterns.find(runs.opened(self._store), agent_type)
+
+    def get_pattern_summary(
+        self, agent_type: str | None = None, *, confidence_threshold: float = 0.7
+    ) -> dict[str, Any]:
+        """How many patterns there are, and which may be relied on.
+
+        Returns:
+            `total_patterns`; `patterns_by_type`, for each type that occurs `count` and
+            `high_confidence`; `high_confidence_patterns`, the patterns whose `confidence` (not
+            `seed_confidence`) reaches the threshold.
+
+        Raises:
+            MissingExtraError: The extra `analysis` is not installed.
+        """
+        return patterns.summary(self.get_patterns(agent_type), confidence_threshold)
+
     def _rows(self, query: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = (
-            runs.opened(self._store).sql(query, parameters).to_arrow_table().to_pylist()
-        )
-        return found
+        return runs.rows(runs.opened(self._store), query, parameters)
 
 
 # What somebody judged; where nobody did, an exception says that a trace failed, and else nobody

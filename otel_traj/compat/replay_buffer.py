@@ -164,6 +164,28 @@ class ReplayBuffer:
             self._traces[trajectory_id] = found.trace_id
         return found.trajectory
 
+    def get_statistics(self) -> dict[str, Any]:
+        """What the buffer holds; replays and forks of a run are not counted again.
+
+        Returns:
+            `total_trajectories`; `by_outcome`, how many are `success`, `failure`, `partial` and
+            `unknown` (nobody judged them, or something else broke them); `by_agent`, for each
+            `total`, `successes`, `success_rate` (of those judged) and `avg_reward`; `avg_reward` of
+            those that have one; `avg_duration_seconds` of those that ended; `task_types`, how many
+            per task; `storage_backend`. None is unknown.
+        """
+        store = runs.opened(self.path)
+        [totals] = runs.rows(store, _STATISTICS)
+        return {
+            "total_trajectories": totals["total"],
+            "by_outcome": {tag.value: totals[tag.value] for tag in OutcomeTag},
+            "by_agent": {row.pop("agent"): row for row in runs.rows(store, _BY_AGENT)},
+            "avg_reward": totals["avg_reward"],
+            "avg_duration_seconds": totals["avg_duration_seconds"],
+            "task_types": {row["task"]: row["n"] for row in runs.rows(store, _BY_TASK)},
+            "storage_backend": "otel-traj",
+        }
+
     def prune_old_trajectories(self, days_old: float = 30) -> int:
         """Let trajectories go that ended so long ago; pinned and running ones stay.
 
@@ -233,6 +255,36 @@ class ReplayBuffer:
         if waiting:
             _log.warning("What waited in %r is in the store now", str(self._spool))
         self._n_spooled = 0
+
+
+_RUNS: Final = """
+with runs as (
+    select *, case
+            when outcome_source <> 'builtin' and outcome <> 'error' then outcome else 'unknown'
+        end as verdict
+    from trajectories where coalesce(relation, '') not in ('fork', 'replay', 'subagent')
+)"""
+
+_STATISTICS: Final = f"""{_RUNS}
+select count(*) as total,
+    count(*) filter (verdict = 'success') as success,
+    count(*) filter (verdict = 'failure') as failure,
+    count(*) filter (verdict = 'partial') as partial,
+    count(*) filter (verdict = 'unknown') as unknown,
+    avg(reward) as avg_reward, avg(duration_s) as avg_duration_seconds
+from runs"""  # noqa: S608 - SQL of ours
+
+_BY_AGENT: Final = f"""{_RUNS}
+select coalesce(agent_name, '') as agent, count(*) as total,
+    count(*) filter (verdict = 'success') as successes,
+    count(*) filter (verdict = 'success') / nullif(count(*) filter (verdict <> 'unknown'), 0)
+        as success_rate,
+    avg(reward) as avg_reward
+from runs group by agent_name order by total desc, agent"""  # noqa: S608 - SQL of ours
+
+_BY_TASK: Final = f"""{_RUNS}
+select task, count(*) as n from runs where task is not null
+group by task order by n desc, task"""  # noqa: S608 - SQL of ours
 
 
 def _spool_folder(store: Path) -> Path:

@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -90,6 +90,14 @@ def _kept_open(path: Path, process: int, born: int) -> TrajectoryStore:
     from otel_traj.store import open_store  # brings DuckDB, which recording does without
 
     return open_store(path)
+
+
+def rows(
+    store: TrajectoryStore, query: str, parameters: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """What a query gives, as column -> value."""
+    found: list[dict[str, Any]] = store.sql(query, parameters).to_arrow_table().to_pylist()
+    return found
 
 
 class FailingRun(TrajectorySpan):

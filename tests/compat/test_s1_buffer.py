@@ -459,3 +459,55 @@ def test_s1_11_a_forked_child_stores_beside_its_parent(buffer: ReplayBuffer, sto
 
     assert child.exitcode == 0
     assert asked(store, "select count(*) from trajectories") == [(3,)]
+
+
+# --- statistics --------------------------------------------------------------------------------
+
+
+def test_s1_09_statistics_count_outcomes_agents_and_tasks(store: Path) -> None:
+    started = datetime(2026, 11, 21, tzinfo=UTC)
+    told = (("a", "ann", "success", 1.0, "x"), ("b", "ann", "failure", 0.0, "x"),
+            ("c", "ann", "unknown", 0.0, "y"), ("d", "bob", "partial", 0.5, "x"))  # fmt: skip
+    with ReplayBuffer(store) as buffer:
+        for name, agent, outcome, reward, task in told:
+            buffer.store_trajectory(
+                Trajectory(
+                    trajectory_id=name,
+                    agent_id=agent,
+                    task_description=task,
+                    initial_state={},
+                    steps=(),
+                    final_outcome=OutcomeTag(outcome),
+                    reward=reward,
+                    created_at=started,
+                    duration_seconds=4.0,
+                )
+            )
+
+        found = buffer.get_statistics()
+
+    assert found["total_trajectories"] == 4
+    assert found["by_outcome"] == {"success": 1, "failure": 1, "partial": 1, "unknown": 1}
+    assert found["by_agent"]["ann"]["total"] == 3
+    assert found["by_agent"]["ann"]["successes"] == 1
+    assert found["by_agent"]["ann"]["success_rate"] == 0.5
+    assert found["by_agent"]["bob"] == {
+        "total": 1, "successes": 0, "success_rate": 0.0, "avg_reward": 0.5
+    }  # fmt: skip
+    assert found["avg_duration_seconds"] == pytest.approx(4.0)
+    assert found["task_types"] == {"x": 3, "y": 1}
+    assert found["avg_reward"] == pytest.approx(0.375)
+    assert found["storage_backend"] == "otel-traj"
+
+
+def test_s1_09_an_empty_buffer_knows_no_averages(store: Path) -> None:
+    with ReplayBuffer(store) as buffer:
+        assert buffer.get_statistics() == {
+            "total_trajectories": 0,
+            "by_outcome": {"success": 0, "failure": 0, "partial": 0, "unknown": 0},
+            "by_agent": {},
+            "avg_reward": None,
+            "avg_duration_seconds": None,
+            "task_types": {},
+            "storage_backend": "otel-traj",
+        }
