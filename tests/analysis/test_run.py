@@ -188,6 +188,7 @@ def test_an_analysis_looks_at_the_chosen_runs(store: TrajectoryStore) -> None:
         ("no_such = 1", QueryError, "condition 'no_such = 1' on trajectories: .*no_such"),
         ("1 = (", QueryError, "syntax error"),
         ("true); select (1", QueryRefusedError, "one SELECT"),
+        ("true) or (true", QueryError, "syntax error"),
         ("trajectory_id in (from read_csv('/etc/passwd'))", QueryRefusedError, "read_csv"),
     ],
 )
@@ -238,3 +239,32 @@ def test_check_shows_what_it_found(store: TrajectoryStore) -> None:
     assert (found.check, found.n, len(found.rows)) == ("spans_once", 12, 10)
     assert found.rows[0] == {"trace_id": "t", "span_id": "s0", "n_rows": 2, "n_runs": 0}
     assert isinstance(found, Violations)
+
+
+def test_conditions_of_a_parameter_choose_runs(store: TrajectoryStore) -> None:
+    [first, *_] = rows(
+        analysis.run(store, "cohorts", cohort_where="n_errors > 0", builtin_outcomes=True)
+    )
+
+    assert (first["cohort"], first["n_runs"]) == ("baseline", 2)
+
+
+@pytest.mark.parametrize(
+    ("where", "error", "message"),
+    [
+        ("nothing > 0", QueryError, "cohort_where: .*nothing"),
+        ("true); drop view steps; (", QueryError, "syntax error"),
+        ("read_text('/etc/passwd') is null", QueryRefusedError, "read_text"),
+        (3, ConfigurationError, "takes where, not 3"),
+    ],
+)
+def test_a_condition_of_a_parameter_that_is_wrong_says_so(
+    store: TrajectoryStore, where: object, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        analysis.run(store, "cohorts", cohort_where=where)
+
+
+def test_cohorts_by_an_unknown_column_say_so(store: TrajectoryStore) -> None:
+    with pytest.raises(QueryError, match="cohorts: .*empty set of columns"):
+        analysis.run(store, "cohorts", split_by="nonsense")

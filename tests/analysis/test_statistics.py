@@ -177,6 +177,30 @@ def test_detectable_differences_are_those_of_the_usual_tables(
     assert missing == pytest.approx(2 * per_arm * 3 / 4, rel=0.15)
 
 
+def test_median_difference_is_the_sign_test_of_the_textbook() -> None:
+    """Hollander and Wolfe (1999), table 3.1: nine patients before and after a tranquilizer."""
+    before = [1.83, 0.50, 1.62, 2.48, 1.68, 1.88, 1.55, 3.06, 1.30]
+    after = [0.878, 0.647, 0.598, 2.05, 1.06, 1.29, 1.06, 3.14, 1.29]
+
+    paired = statistics.median_difference([b - a for a, b in zip(before, after, strict=True)])
+
+    assert paired.difference == pytest.approx((-0.49, -0.952, 0.08))
+    assert paired.p_value == pytest.approx(2 * (1 + 9 + 36) / 2**9)
+
+
+def test_too_few_differences_have_no_bounds() -> None:
+    five = statistics.median_difference([1.0, 2.0, 3.0, 4.0, 5.0])
+
+    assert (five.difference.estimate, five.p_value) == (3, 2 / 2**5)
+    assert math.isnan(five.difference.low)
+    assert math.isnan(five.difference.high)
+    six = statistics.median_difference([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    assert six == ((3.5, 1, 6), 2 / 2**6)
+    nothing = statistics.median_difference([])
+    assert math.isnan(nothing.difference.estimate)
+    assert nothing.p_value == 1
+
+
 def test_strata_that_do_not_vary_say_nothing() -> None:
     alike = np.array([[4, 0, 3, 0], [0, 0, 2, 2], [1, 1, 0, 0]])
 

@@ -16,13 +16,8 @@ with attempted as (
     select
         trajectory_id as attempt_id,
         coalesce(task, '(no task)') as attempt_at,
-        coalesce(
-            nullif(
-                left_out,
-                case when coalesce(getvariable('builtin_outcomes'), false) then 'unjudged' end
-            ),
-            case when is_success is null then 'open' end
-        ) as reason,
+        coalesce(repeats, trajectory_id) as original,
+        left_out as attempt_left_out,
         is_success
     from attempts
     where getvariable('agent') is null or agent_name = getvariable('agent')
@@ -33,12 +28,17 @@ told as (
     select
         attempted.attempt_id as trajectory_id,
         attempted.attempt_at as task,
-        attempted.reason,
+        attempted.original,
+        attempted.is_success,
+        case
+            when attempted.attempt_left_out <> 'repeated' then attempted.attempt_left_out
+            when trajectories.outcome_source = 'builtin' then 'unjudged'
+            when trajectories.outcome in ('error', 'unknown') then trajectories.outcome
+        end as left_out,
         trajectories.trace_ids[1] as trace_id,
         trajectories.root_span_id as span_id,
         case when year(trajectories.start_time) > 1970 then trajectories.start_time end as began,
         {
-            'success': case when attempted.reason is null then attempted.is_success::int end,
             'cost_usd': trajectories.cost_usd,
             'duration_s': trajectories.duration_s,
             'tokens': trajectories.input_tokens + trajectories.output_tokens,
@@ -82,24 +82,51 @@ grouped as (
     from told
 ),
 
-runs as (
+-- Two cohorts may do the same word for word: only within one of them that is a repetition.
+placed as (
     select
         case
-            when grouped.is_baseline is null then grouped.value
+            when grouped.is_baseline is null then coalesce(grouped.value, '(none)')
             when grouped.is_baseline and not grouped.is_cohort then 'baseline'
             when grouped.is_cohort and not grouped.is_baseline then 'cohort'
         end as cohort,
         told.trajectory_id,
         told.task,
+        told.original,
         told.trace_id,
         told.span_id,
         told.began,
         told.measures,
         told.facts,
-        told.reason,
-        coalesce(told.reason not in ('derived', 'repeated', 'error'), true) as is_attempt
+        told.is_success,
+        nullif(
+            told.left_out,
+            case when coalesce(getvariable('builtin_outcomes'), false) then 'unjudged' end
+        ) as left_out
     from told
     join grouped on grouped.trajectory_id = told.trajectory_id
+),
+
+runs as (
+    select
+        cohort,
+        trajectory_id,
+        task,
+        trace_id,
+        span_id,
+        began,
+        measures,
+        facts,
+        is_success,
+        case
+            when bool_or(left_out = 'error') over (partition by original) then 'error'
+            when row_number() over (partition by cohort, original order by trajectory_id) > 1
+                then 'repeated'
+            when left_out is null and is_success is null then 'open'
+            else left_out
+        end as reason,
+        reason is null or reason not in ('derived', 'repeated', 'error') as is_attempt
+    from placed
 ),
 
 measured as (
@@ -111,8 +138,12 @@ measured as (
         span_id,
         reason,
         is_attempt,
-        unnest(map_keys(measures)) as measure,
-        unnest(map_values(measures)) as value
+        unnest(list_prepend('success', map_keys(measures))) as measure,
+        unnest(
+            list_prepend(
+                case when reason is null then is_success::int::double end, map_values(measures)
+            )
+        ) as value
     from runs
     where cohort is not null
 ),
@@ -183,6 +214,7 @@ first_of_all as (
                 cohort,
                 row(
                     cohort not in ('baseline', 'control'),
+                    cohort = '(none)',
                     began_first is null,
                     began_first,
                     -n,
@@ -218,7 +250,7 @@ shared as (
     group by it.cohort, it.measure
 ),
 
--- What else changed with the cohort: facts that both told and of which they have no value in common.
+-- What else changed: facts that both told and of which they have no value in common.
 facts as (
     select cohort, what, list(distinct value order by value) as told
     from (
@@ -262,7 +294,7 @@ examples as (
 )
 
 select
-    totals.cohort,  -- what its runs have in common: the value, or baseline and cohort
+    totals.cohort,  -- value of its runs, (none) where there is none; baseline or cohort: conditions
     totals.measure,  -- success, cost_usd, duration_s, tokens, steps or failed_steps
     first_of_all.cohort as baseline,  -- the cohort it is compared with; of itself its own name
     totals.n_runs,  -- runs of which it is known
@@ -275,7 +307,7 @@ select
     coalesce(first_of_all.split_by, '') = 'arm' as is_assigned,  -- as arms of an experiment
     differing.also_differ,  -- what else differs in all runs, as models; NULL: nothing that is told
     examples.examples,  -- up to three runs with their root spans, farthest from the baseline first
-    first_of_all.n_in_none,  -- runs that are in no cohort, or in both
+    first_of_all.n_in_none,  -- runs that are in no cohort, because both conditions hold or neither
     totals.left_out  -- runs that do not count for the measure, by reason; NULL: none
 from totals
 join first_of_all on true

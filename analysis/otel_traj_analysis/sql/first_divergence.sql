@@ -3,15 +3,15 @@
 -- first calls, how often, how it ended, and whether they had been told the same.
 -- grain: one row per task, beginning after which runs of both groups went on in different ways, and
 --     call that came next; and one of kind `all`
--- units: one attempt at a task that both groups tried; repetitions word for word, forks, replays and
---     errors of the harness do not count
+-- units: one attempt at a task that both groups tried; repetitions word for word, forks, replays
+--     and errors of the harness do not count
 -- parameters: split_by (text, default 'is_success'): column of `trajectories`, or metadata.KEY
 --     baseline (text, default 'true'): its value in the first group
 --     cohort (text, default 'false'): its value in the second group
---     baseline_where (where, default null): the runs of the first group instead, whatever the column
---     cohort_where (where, default null): the runs of the second group instead
+--     baseline_where (where, default null): the runs of the first group instead
+--     cohort_where (where, default null): those of the second; one condition alone: all others
 --     agent (text, default null): only runs of this agent
---     symbol (text, default 'tool'): what makes calls differ: tool, status (failed apart), arguments
+--     symbol (text, default 'tool'): calls differ by tool, status (failed apart) or arguments
 --     max_calls (int, default 30): calls of a run that are looked at
 --     builtin_outcomes (bool, default false): count runs that nobody judged by how they ended
 
@@ -237,9 +237,9 @@ choices as (
         next.n_cohort_success,
         next.baseline_example,
         next.cohort_example,
-        here.n_baseline * here.n_cohort - sum(next.n_baseline * next.n_cohort) over (
-            partition by here.task, here.prefix
-        ) as n_parted,
+        here.n_baseline * here.n_cohort - (
+            sum(next.n_baseline * next.n_cohort) over (partition by here.task, here.prefix)
+        )::bigint as n_parted,
         max(here.n_baseline * here.n_cohort) over (partition by here.task) as n_pairs
     from nodes as next
     join nodes as here

@@ -5,7 +5,7 @@
 --     the end instead of one; one of kind `start` for each task; and one of kind `all`
 -- units: one attempt that was judged; repetitions word for word, forks and replays do not count
 -- parameters: agent (text, default null): only runs of this agent
---     symbol (text, default 'tool'): what makes calls differ: tool, status (failed apart), arguments
+--     symbol (text, default 'tool'): calls differ by tool, status (failed apart) or arguments
 --     max_calls (int, default 30): calls of a run that are looked at
 --     min_siblings (int, default 3): runs that must have gone on in another way to blame a call
 --     prior_runs (float, default 4.0): runs ending as all of the task do, added to every beginning
@@ -270,4 +270,4 @@ select
     examples,  -- up to three of the runs, blamed ones first, with the span of the last call made
     left_out  -- of kind `all`: runs that do not count, by reason; NULL: another kind, or none
 from rows_of_answer
-order by kind <> 'all', n_blamed desc, change, task, agent_name, agent_version, calls;
+order by kind <> 'all', n_blamed * change, change, task, agent_name, agent_version, calls;
