@@ -36,6 +36,7 @@ DOCUMENTS = (
     "docs/importing.md",
     "docs/moving.md",
     "docs/patterns.md",
+    "docs/cohorts.md",
     "docs/report.md",
     "docs/receiving.md",
     "docs/jaeger.md",
