@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     epilog=examples(
         "otel-traj export --format parquet --outcome success good-runs",
         "otel-traj export --format otlp 4bf92f35 run.jsonl",
+        "otel-traj export --format atif 4bf92f35 run.json",
         "otel-traj export --format otlp --agent support --endpoint http://localhost:4318",
         "otel-traj export --format parquet --redact on all-runs",
     )
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     "format_",
     required=True,
     metavar="NAME",
-    help="An exporter: parquet, otlp, or one that another package brings.",
+    help="An exporter: atif, chrome, html, otlp, parquet, or one that another package brings.",
 )
 @click.option("--endpoint", metavar="URL", help="Send to this receiver; there is no PATH then.")
 @click.option("--agent", metavar="NAME", help="Only runs in which this agent acted.")
@@ -63,7 +64,7 @@ def command(
 
     Those of the given IDs (or beginnings of ids), else all that the filters leave, as `list` shows
     them. PATH is what the exporter writes: a new folder for parquet; for otlp a file, *.pb for
-    protobuf and otherwise JSON lines. The endpoint of a receiver is http(s)://HOST:4318 or
+    protobuf and otherwise JSON lines; for atif a file with a document per line. The endpoint of a receiver is http(s)://HOST:4318 or
     grpc://HOST:4317; what is sent twice is there once.
 
     Credentials that were recorded all the same are replaced on the way out, see --redact; what is
