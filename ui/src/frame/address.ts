@@ -1,13 +1,11 @@
 /** The address holds all that is looked at: reading it, and changing parts of it. */
 
-import { useCallback, useMemo } from "react";
-import { useLocation, useSearch } from "wouter";
-import { searchHere } from "./location";
+import { useMemo } from "react";
+import { navigate, pathHere, searchHere, useSearchHere } from "./location";
 
 export type Changes = Readonly<Record<string, string | readonly string[] | null>>;
 
 export interface Address {
-  readonly path: string;
   readonly at: URLSearchParams;
   get(name: string): string | null;
   all(name: string): string[];
@@ -16,28 +14,18 @@ export interface Address {
 }
 
 export function useAddress(): Address {
-  const [path, go] = useLocation();
-  const search = useSearch();
-  const at = useMemo(() => new URLSearchParams(search), [search]);
-  const set = useCallback(
-    (changes: Changes, how: "push" | "replace" = "push") => {
-      // Not from `at`: several changes may come before the page is drawn again.
-      const wanted = changed(new URLSearchParams(searchHere()), changes).toString();
-      const target = wanted === "" ? path : `${path}?${wanted}`;
-      if (wanted !== searchHere()) go(target, { replace: how === "replace" });
-    },
-    [go, path],
-  );
-  return useMemo(
-    () => ({
-      path,
-      at,
-      get: (name: string) => at.get(name),
-      all: (name: string) => at.getAll(name),
-      set,
-    }),
-    [path, at, set],
-  );
+  const search = useSearchHere();
+  return useMemo(() => {
+    const at = new URLSearchParams(search);
+    return { at, get: (name) => at.get(name), all: (name) => at.getAll(name), set };
+  }, [search]);
+}
+
+function set(changes: Changes, how: "push" | "replace" = "push"): void {
+  // Not from what was drawn: several changes may come before the page is drawn again.
+  const wanted = changed(new URLSearchParams(searchHere()), changes).toString();
+  if (wanted === searchHere()) return;
+  navigate(wanted === "" ? pathHere() : `${pathHere()}?${wanted}`, { replace: how === "replace" });
 }
 
 export function changed(from: URLSearchParams, changes: Changes): URLSearchParams {

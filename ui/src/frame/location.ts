@@ -30,7 +30,12 @@ export function useSearchHere(): string {
   return useSyncExternalStore(subscribe, () => searchOf(here));
 }
 
-/** The address that is shown, also where the bar is behind. */
+/** The path as it is, percent signs and all; routers read it in ways that cannot be undone. */
+export function pathHere(): string {
+  return pathOf(here);
+}
+
+/** What follows the question mark, also where the bar is behind. */
 export function searchHere(): string {
   return searchOf(here);
 }
