@@ -145,6 +145,7 @@ def _chosen_by(where: str) -> str:
     """Query for the trajectories that a condition holds for, checked."""
     chosen = f"select trajectory_id from trajectories where ({where}\n)"  # noqa: S608 - checked
     query.check(chosen)
+    query.check(f"select {where}")  # alone too: no bracket of its own may close ours
     return chosen
 
 

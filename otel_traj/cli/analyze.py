@@ -74,6 +74,8 @@ def command(
         if settings or describe or explain or where:
             raise click.UsageError("Say which analysis: otel-traj analyze NAME.")
         _list()
+    elif (describe or explain) and (settings or where):
+        raise click.UsageError("--param and --where are for a run; --explain prints the file.")
     elif describe:
         _describe(analysis.describe(name))
     elif explain:

@@ -186,6 +186,8 @@ def test_analyze_runs_with_parameters_of_the_headers_type(run: Run, corpus_store
         (["outcomes", "--where", "no_such = 1"], "The condition 'no_such = 1' on trajectories: "),
         (["--param", "min_runs=4"], "Say which analysis"),
         (["--where", "true"], "Say which analysis"),
+        (["outcomes", "--explain", "--where", "true"], "--explain prints the file"),
+        (["outcomes", "--describe", "--param", "min_runs=4"], "are for a run"),
     ],
 )
 def test_a_wrong_analysis_or_parameter_says_what_is_right(
@@ -202,6 +204,14 @@ def test_analyze_looks_only_where_it_is_told(run: Run, corpus_store: Path) -> No
               "--store", corpus_store)  # fmt: skip
 
     assert (ran.status, json.loads(ran.out)) == (0, [])
+
+
+def test_the_first_rows_of_a_table_are_said_in_words(run: Run, corpus_store: Path) -> None:
+    table = run("analyze", "token_cost", "--limit", "1", "--store", corpus_store)
+    others = run("analyze", "token_cost", "--format", "markdown", "--store", corpus_store)
+
+    assert re.search(r"^1 row\n- model .+ calls?", table.err, re.MULTILINE)
+    assert others.err == ""
 
 
 def test_analyze_explains_itself_by_its_sql(run: Run) -> None:

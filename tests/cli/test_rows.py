@@ -12,9 +12,20 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 from pyarrow import parquet
 
-from otel_traj.cli.rows import Rows, json_text, rows, write_csv, write_json, write_parquet
+from otel_traj.cli.rows import (
+    Rows,
+    json_text,
+    rows,
+    write_csv,
+    write_json,
+    write_markdown,
+    write_parquet,
+)
+from otel_traj.cli.safety import visible
 from otel_traj.cli.table import write_table
 from otel_traj.errors import QueryError
 
@@ -105,6 +116,38 @@ def test_csv_tells_null_from_empty_and_quotes_what_must_be(
     assert text == 'a,b,c,d,e,f\n,"","x,y","say ""hi""","two\nlines"," f "\n'
     values = ["", "", "x,y", 'say "hi"', "two\nlines", " f "]
     assert list(csv.reader(io.StringIO(text)))[1] == values
+
+
+def markdown_cells(text: str) -> list[list[Token]]:
+    """What a reader of Markdown makes of each cell of a table."""
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(text)
+    return [token.children or [] for token in tokens if token.type == "inline"]
+
+
+def test_markdown_is_a_table_with_numbers_at_the_right(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    relation = connection.sql(
+        "select 'a|b' as \"x_y\", 1 as n union all select null, 20 order by 2"
+    )
+
+    assert written(write_markdown, relation) == (
+        "| x_y | n |\n| --- | ---: |\n| a\\|b | 1 |\n| NULL | 20 |\n"
+    )
+
+
+@given(
+    text=st.text(st.characters(codec="utf-8"), min_size=1)
+    | st.text("`*_[]()<>|~&!\\\n a1", min_size=1)
+)
+def test_markdown_shows_any_text_as_it_is(text: str) -> None:
+    out = io.StringIO()
+
+    write_markdown(Rows(("name", "text"), (False, False), [["x", text]]), out)
+
+    _, _, _, cell = markdown_cells(out.getvalue())
+    assert {token.type for token in cell} <= {"text", "text_special"}
+    assert "".join(token.content for token in cell) == visible(text).strip()
 
 
 def test_csv_comes_back_equal_through_duckdb(
