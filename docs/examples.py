@@ -40,6 +40,7 @@ DOCUMENTS = (
     "docs/report.md",
     "docs/receiving.md",
     "docs/jaeger.md",
+    "docs/viewer-api.md",
 )
 
 PATIENCE_S = 300

@@ -205,12 +205,11 @@ def _looked_up(reader: Reader, term: Term) -> set[str]:
         condition = Condition()
         condition.add(" or ".join(map(_is, _OF_TASK)), p=pattern(text))
         return _of_shown(reader, "live.trajectories", _OF_TASK, condition, _like(text))
-    spelt = _spelt(text)
-    looked_for = re.compile("|".join(map(re.escape, spelt.values())), re.IGNORECASE)
+    looked_for = re.compile(_spelt(text), re.IGNORECASE)
     found: set[str] = set()
     for table, columns in (("live.trajectories", _OF_RUN), ("live.steps", _OF_STEPS)):
         condition = Condition()
-        condition.add(_holds(columns, spelt), **spelt)
+        condition.add(_holds(columns), p=_spelt(text))
         found |= _of_shown(reader, table, columns, condition, looked_for)
     return found
 
@@ -315,27 +314,26 @@ _NOTHING: Final[Mapping[str, str]] = {
 
 def _add_text(found: Condition, text: str) -> None:
     """In any message, whatever its case; in JSON as JSON spells it."""
-    spelt = _spelt(text)
-    of_run, of_steps = (_holds(columns, spelt) for columns in (_OF_RUN, _OF_STEPS))
     found.add(
-        f"t.trajectory_id in (select trajectory_id from live.trajectories where {of_run})"
-        f" or t.trajectory_id in (select trajectory_id from live.steps where {of_steps})",
-        **spelt,
+        "t.trajectory_id in"
+        f" (select trajectory_id from live.trajectories where {_holds(_OF_RUN)})"
+        f" or t.trajectory_id in (select trajectory_id from live.steps where {_holds(_OF_STEPS)})",
+        p=_spelt(text),
     )
 
 
-def _spelt(text: str) -> dict[str, str]:
-    """A text as it stands in other texts, and in JSON; by the names of parameters."""
-    lower = text.lower()
-    both = dict.fromkeys((lower, json.dumps(lower, ensure_ascii=False)[1:-1]))
-    return {f"p{i}": each for i, each in enumerate(both)}
+def _spelt(text: str) -> str:
+    """A text as it stands in other texts, or in JSON, as a regular expression."""
+    both = dict.fromkeys((text, json.dumps(text, ensure_ascii=False)[1:-1]))
+    return "|".join(map(re.escape, both))
 
 
-def _holds(columns: Iterable[str], names: Iterable[str]) -> str:
-    """Condition that some column holds some of the texts in parameters of these names."""
-    return " or ".join(
-        f"contains(lower({column}), {{{name}}})" for column in columns for name in names
-    )
+def _holds(columns: Iterable[str]) -> str:
+    """Condition that some column matches `{p}`, whatever its case.
+
+    A regular expression is looked for three times as fast as a text in texts made lower case.
+    """
+    return " or ".join(f"regexp_matches({column}, {{p}}, 'i')" for column in columns)
 
 
 def pattern(text: str) -> str:

@@ -116,12 +116,10 @@ def page(reader: Reader, filters: Filters, by: Order, limit: int) -> TrajectoryP
     began = time.perf_counter()
     filters = filters.checked(reader)
 
-    def ask(cursor: duckdb.DuckDBPyConnection) -> tuple[list[dict[str, Any]], int]:
-        keys = rows(cursor, *_keys(filters, by, limit + 1))
-        [(total,)] = cursor.execute(*_count(filters)).fetchall()
-        return _whole(cursor, keys), total
+    def ask(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+        return _whole(cursor, rows(cursor, *_keys(filters, by, limit + 1)))
 
-    found, total = reader.read(ask)
+    total, found = _total(reader, filters), reader.read(ask)
     shown = found[:limit]
     return {
         "rows": [row(reader, told) for told in shown],
@@ -140,7 +138,7 @@ def _keys(filters: Filters, by: Order, limit: int) -> tuple[str, dict[str, Any]]
         _begin_behind(where, by, sort, source)
     direction = "desc" if by.is_descending else "asc"
     sql = (
-        f"select t.trajectory_id, {sort.sql} as sort_key"
+        f"select t.trajectory_id, t.start_time, {sort.sql} as sort_key"
         f" from {source} t where {where.sql}"
         f" order by sort_key {direction} nulls last, t.trajectory_id limit {limit:d}"
     )
@@ -169,10 +167,17 @@ def _begin_behind(where: Condition, by: Order, sort: _Sort, source: str) -> None
         where.add(among_known, value=value, id=trajectory_id)
 
 
-def _count(filters: Filters) -> tuple[str, dict[str, Any]]:
+def _total(reader: Reader, filters: Filters) -> int:
+    """How many match; counted once for all pages and orders."""
     where = filters.condition()
     source = _JUDGED if filters.needs_judgement else _LIVE
-    return f"select count(*) from {source} t where {where.sql}", where.parameters
+    sql = f"select count(*) from {source} t where {where.sql}"
+
+    def ask(cursor: duckdb.DuckDBPyConnection) -> int:
+        [(total,)] = cursor.execute(sql, where.parameters).fetchall()
+        return int(total)
+
+    return reader.kept((sql, repr(where.parameters)), lambda: reader.read(ask))
 
 
 def _whole(
@@ -183,10 +188,14 @@ def _whole(
         return []
     ids = [key["trajectory_id"] for key in keys]
     named = ", ".join(f"$i{n}" for n in range(len(ids)))
+    times = [key["start_time"] for key in keys]
+    given: dict[str, Any] = {f"i{n}": i for n, i in enumerate(ids)}
+    # Files tell their times: the newest runs are in few of them.
     found = rows(
         cursor,
-        f"select {ROW} from trajectories where trajectory_id in ({named})",
-        {f"i{n}": i for n, i in enumerate(ids)},
+        f"select {ROW} from trajectories where trajectory_id in ({named})"
+        " and start_time between $first and $last",
+        {**given, "first": min(times), "last": max(times)},
     )
     by_id = {told["trajectory_id"]: told for told in found}
     return [
@@ -308,8 +317,9 @@ def facets(reader: Reader, filters: Filters, fields: Iterable[str]) -> Facets:
     if unknown:
         raise InputError(f"No field '{unknown[0]}'. There is: {', '.join((*FACETS, *HISTOGRAMS))}")
 
+    total = _total(reader, filters)
+
     def ask(cursor: duckdb.DuckDBPyConnection) -> Facets:
-        [(total,)] = cursor.execute(*_count(filters)).fetchall()
         return {
             "facets": {
                 name: _facet(reader, cursor, filters, name) for name in wanted if name in FACETS

@@ -24,8 +24,8 @@ _T = TypeVar("_T")
 DEADLINE_S: Final = 20.0
 """How long one question may take; a viewer that asks for more is told to narrow it."""
 
-_KEPT: Final = 12
-"""Runs, or all spans of one, that stay in memory: who looks at one asks for it again and again."""
+_KEPT: Final = 24
+"""Answers that stay in memory, runs among them: who looks at one asks for it again and again."""
 
 
 class TooSlowError(OtelTrajError):
