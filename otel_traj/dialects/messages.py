@@ -14,7 +14,7 @@ import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Final, Literal, NamedTuple, TypeGuard
+from typing import Any, Final, Literal, TypeGuard
 
 from otel_traj.dialects import quick_json
 from otel_traj.dialects.quick_json import dumps as dumps
@@ -320,75 +320,43 @@ def _decode_history(text: str) -> Messages | None:
     None if it is anything but a list of objects that say who speaks.
     """
     found: list[Message] = []
-    end, separator = 1, ","
-    while separator == ",":
-        start = _after_space(text, end)
-        known = _seen.at(text, start)
-        if known is None:
-            new = _decode_new(f"[{text[start:]}")
-            return (*found, *new) if new else None
-        found.append(known.message)
-        end = _after_space(text, start + len(known.text))
-        separator, end = text[end : end + 1], end + 1
-    return tuple(found) if separator == "]" and not text[end:].strip() else None
-
-
-def _decode_new(text: str) -> list[Message] | None:
-    """The same of a list of which nothing need have been seen."""
     try:
-        items = quick_json.items_of(text)
+        for item in quick_json.items_of(text):
+            message = _seen.get(item)
+            if message is None:
+                value = quick_json.loads(item)
+                if not (is_object(value) and value.get("role") and _FRAMES.isdisjoint(value)):
+                    return None
+                message = _seen.add(item, _of_message(value, ""))
+            found.append(message)
     except (ValueError, RecursionError):
         return None
-    found: list[Message] = []
-    for item, value in items:
-        if not (is_object(value) and value.get("role") and _FRAMES.isdisjoint(value)):
-            return None
-        known = _seen.at(item, 0) or _seen.add(item, _of_message(value, ""))
-        found.append(known.message)
-    return found
-
-
-def _after_space(text: str, start: int) -> int:
-    while text[start : start + 1] in _SPACES:
-        start += 1
-    return start
-
-
-_SPACES: Final = frozenset(" \t\n\r")
-
-
-class _Seen(NamedTuple):
-    text: str
-    message: Message
+    return tuple(found)
 
 
 class _Memory:
     """Messages that were read not long ago: each request of a run repeats those of the last one."""
 
     def __init__(self) -> None:
-        self._by_head: dict[str, _Seen] = {}
-        self._n_chars = 0
+        self._by_text: dict[bytes, Message] = {}
+        self._n_bytes = 0
 
-    def at(self, text: str, start: int) -> _Seen | None:
-        """The message that stands in a text from `start` on, if it was seen."""
-        known = self._by_head.get(text[start : start + _HEAD_CHARS])
-        return known if known is not None and text.startswith(known.text, start) else None
+    def get(self, text: bytes) -> Message | None:
+        """The message that was written so, if it was read."""
+        return self._by_text.get(text)
 
-    def add(self, text: str, message: Message) -> _Seen:
+    def add(self, text: bytes, message: Message) -> Message:
         """Remember a message and how it was written."""
-        if self._n_chars > _SEEN_CHARS:
-            self._by_head.clear()
-            self._n_chars = 0
-        seen = self._by_head[text[:_HEAD_CHARS]] = _Seen(text, message)
-        self._n_chars += len(text)
-        return seen
+        if self._n_bytes > _MOST_SEEN:
+            self._by_text.clear()
+            self._n_bytes = 0
+        self._by_text[text] = message
+        self._n_bytes += len(text)
+        return message
 
 
-_HEAD_CHARS: Final = 128
-"""By which a message is looked for; long enough that few begin alike."""
-
-_SEEN_CHARS: Final = 4_000_000
-"""Of all that is remembered; then it begins anew."""
+_MOST_SEEN: Final = 4_000_000
+"""Bytes of all that is remembered; then it begins anew."""
 
 _seen = _Memory()
 

@@ -18,8 +18,8 @@ _write: Final = msgspec.json.Encoder().encode
 _REFUSED: Final = (msgspec.DecodeError, UnicodeEncodeError)
 
 
-def loads(text: str) -> Any:
-    """The value of a JSON text.
+def loads(text: str | bytes) -> Any:
+    """The value of a JSON text, UTF-8 if it is bytes.
 
     Raises:
         ValueError: It is none.
@@ -31,14 +31,14 @@ def loads(text: str) -> Any:
         return json.loads(text)
 
 
-def items_of(text: str) -> list[tuple[str, Any]]:
-    """The items of a JSON list, each as text and as value.
+def items_of(text: str) -> list[bytes]:
+    """The items of a JSON list, each as it is written.
 
     Raises:
         ValueError: It is none, or holds what only `json` reads.
     """
     try:
-        return [(bytes(item).decode(), _read(item)) for item in _read_items(text)]
+        return [bytes(item) for item in _read_items(text)]
     except msgspec.DecodeError as error:
         raise ValueError(str(error)) from error
 

@@ -81,12 +81,12 @@ def test_a_message_that_stands_again_is_the_same_one() -> None:
 
 
 def test_what_was_seen_long_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(messages, "_SEEN_CHARS", 5_000)
+    monkeypatch.setattr(messages, "_MOST_SEEN", 5_000)
 
     for n in range(100):
         decode(json.dumps([{"role": "user", "content": f"{n} " * 200}]))
 
-    assert 0 < sum(len(seen.text) for seen in messages._seen._by_head.values()) < 6_000
+    assert 0 < sum(map(len, messages._seen._by_text)) < 6_000
 
 
 def test_what_was_written_before_counts_the_calls_that_it_tells() -> None:
