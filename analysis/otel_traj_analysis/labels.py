@@ -80,8 +80,8 @@ COMPARED_LABELS: Final[Mapping[ComparedLabel, str]] = {
     " at least 3 tasks that can tell",
     "time-confounded": "holds within tasks, but one cohort had ended before the other began:"
     " whatever else changed in between may be why",
-    "suggestive": "p < 0.05 within tasks, but not sure among so many, from fewer tasks, or with runs"
-    " left out unequally",
+    "suggestive": "p < 0.05 within tasks, but not sure among so many, from fewer tasks, or with"
+    " runs left out unequally",
     "task-confounded": "seen over all runs and not within tasks: the cohorts tried other tasks",
     "no-effect": "a difference of 25 points, or of 25 % of a measure, would have been seen",
     "insufficient": "too few to tell; `missing` says how many more",

@@ -247,7 +247,7 @@ LEAST_PAIRS: Final = 6
 
 
 def median_difference(differences: Sequence[float]) -> Paired:
-    """What the sign test says of differences, one per stratum; of the measure it assumes nothing."""
+    """What the sign test says of differences, one per stratum; it assumes no distribution."""
     if not differences:
         return Paired(NOTHING, 1.0)
     tested = stats.quantile_test(differences, q=0, p=0.5)

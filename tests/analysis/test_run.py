@@ -266,5 +266,5 @@ def test_a_condition_of_a_parameter_that_is_wrong_says_so(
 
 
 def test_cohorts_by_an_unknown_column_say_so(store: TrajectoryStore) -> None:
-    with pytest.raises(QueryError, match="cohorts: .*empty set of columns"):
+    with pytest.raises(QueryError, match=r"cohorts: .*empty set of columns"):
         analysis.run(store, "cohorts", split_by="nonsense")

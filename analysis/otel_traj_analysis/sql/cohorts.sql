@@ -119,7 +119,11 @@ runs as (
         facts,
         is_success,
         case
-            when bool_or(left_out = 'error') over (partition by original) then 'error'
+            when
+                bool_or(left_out = 'error' and trajectory_id = original) over (
+                    partition by original
+                )
+                then 'error'
             when row_number() over (partition by cohort, original order by trajectory_id) > 1
                 then 'repeated'
             when left_out is null and is_success is null then 'open'
