@@ -37,6 +37,7 @@ DOCUMENTS = (
     "docs/moving.md",
     "docs/patterns.md",
     "docs/cohorts.md",
+    "docs/tools.md",
     "docs/report.md",
     "docs/receiving.md",
     "docs/jaeger.md",
