@@ -201,7 +201,7 @@ export function Waterfall(props: Props) {
         <button
           type="button"
           aria-pressed={collapsed.size > 0}
-          onClick={() => setCollapsed(collapsed.size > 0 ? new Set() : branches(spans, 1))}
+          onClick={() => setCollapsed(collapsed.size > 0 ? new Set() : foldable(spans))}
         >
           {collapsed.size > 0 ? "Unfold all" : "Fold all"}
         </button>
@@ -449,6 +449,12 @@ export function FindBox(props: {
       </span>
     </span>
   );
+}
+
+/** All but the roots; these too where nothing else can be folded. */
+function foldable(spans: Spans): Set<number> {
+  const below = branches(spans, 1);
+  return below.size > 0 ? below : branches(spans);
 }
 
 function byRow(path: readonly Segment[]): Map<number, Segment[]> {

@@ -1,0 +1,189 @@
+"""What a reader of the viewer waits for, in the distribution's Chromium.
+
+    python bench/viewer.py                         one run of 20,000 spans
+    python bench/viewer.py --spans 100000
+    python bench/viewer.py --spans 300 --frames 5 --runs 1
+
+A real `otel-traj view` on loopback, software raster. `first rows` counts from the navigation to
+rows that are painted, `server` is the time of the API alone. Frames are the gaps between animation
+frames while the waterfall scrolls by, jumps to random places (all rows are replaced) or zooms. The
+gate is what may not be exceeded, for 20,000 spans (first rows: also for 100,000).
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+from urllib.request import Request, urlopen
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "exporters"), str(ROOT / "analysis")]
+
+import pytest  # noqa: E402
+
+from otel_traj.model import SpanRecord  # noqa: E402
+from otel_traj.store import TrajectoryStore  # noqa: E402
+from tests.store.runs import chat, root, span_id, tool  # noqa: E402
+from tests.ui.browsers import looking_at, options  # noqa: E402
+
+_FRAMES: Final = """
+async ([frames, kind]) => {
+    const box = document.querySelector('.tree .scroll');
+    const gaps = [];
+    let last = performance.now();
+    for (let i = 0; i < frames; i++) {
+        const far = box.scrollHeight - box.clientHeight;
+        if (kind === 'scroll') box.scrollTop += 140;
+        if (kind === 'jump') box.scrollTop = ((i * 7919) % 9973) / 9973 * far;
+        if (kind === 'zoom') {
+            const event = { key: i % 2 ? '-' : '+', bubbles: true };
+            window.dispatchEvent(new KeyboardEvent('keydown', event));
+        }
+        await new Promise(requestAnimationFrame);
+        const now = performance.now();
+        gaps.push(now - last);
+        last = now;
+    }
+    return gaps;
+}
+"""
+
+_ROWS: Final = ".tree [role=row][aria-level]"
+
+
+def spans(n: int) -> Iterator[SpanRecord]:
+    """One run: a model call with nine tools below it, over and over; one in 997 fails."""
+    yield root(1)
+    for position in range(1, n):
+        above = position - 1 - (position - 1) % 10
+        made = chat(1, position)
+        if position % 10 != 1:
+            made = dataclasses.replace(tool(1, position), parent_span_id=span_id(1, above + 1))
+        yield dataclasses.replace(made, status="ERROR") if position % 997 == 0 else made
+
+
+def main() -> int:
+    """Make the run, look at it, print what it took."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--spans", type=int, default=20_000)
+    parser.add_argument("--frames", type=int, default=120)
+    parser.add_argument("--runs", type=int, default=3)
+    asked = parser.parse_args()
+    try:
+        from playwright.sync_api import sync_playwright
+
+        chosen = options()
+    except (ImportError, pytest.skip.Exception) as missing:
+        print(f"not measured: {missing}")
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        store = TrajectoryStore.create(Path(folder) / "traces")
+        store.append(list(spans(asked.spans)))
+        with looking_at(store.path) as address, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(**chosen)
+            report(browser, address, asked.spans, asked.frames, asked.runs)
+            browser.close()
+    return 0
+
+
+def report(browser: Any, address: str, n: int, frames: int, runs: int) -> None:
+    """Measure and print."""
+    server, size, run = ask_spans(address, runs)
+    print(f"one run of {n:,} spans; median of {runs}, {frames} frames each")
+    line("spans, server", server * 1000, "ms", 60)
+    line("spans, gzip", size / 1000, "KB", 400)
+    times: dict[str, list[float]] = {}
+    for _ in range(runs):
+        for name, value in look(browser, f"{address}/t/{run}?view=waterfall", frames).items():
+            times.setdefault(name, []).append(value)
+    gates = {
+        "first rows": (800 if n <= 20_000 else 1500, "ms"),
+        "scroll, p95": (33, "ms"),
+        "jump, p95": (50, "ms"),
+        "zoom, p95": (33, "ms"),
+        "fold all": (60, "ms"),
+        "find": (50, "ms"),
+        "DOM nodes": (2500, ""),
+        "JS heap": (40, "MB"),
+    }
+    for name, (gate, unit) in gates.items():
+        line(name, statistics.median(times[name]), unit, gate)
+
+
+def line(name: str, value: float, unit: str, gate: float) -> None:
+    """One figure beside its gate."""
+    verdict = "" if value <= gate else "   over the gate"
+    print(f"{name:15} {value:9.1f} {unit:3} gate {gate:6g}{verdict}")
+
+
+def ask_spans(address: str, runs: int) -> tuple[float, int, str]:
+    """Median seconds and bytes of `/spans` as a browser asks for it, and the run's id."""
+    api = f"{address}/api/ot/v1/trajectories"
+    with urlopen(f"{api}?limit=1") as answer:
+        run: str = answer.read().decode().split('"trajectory_id":"', 1)[1].split('"', 1)[0]
+    taken, size = [], 0
+    for _ in range(runs + 1):
+        began = time.perf_counter()
+        request = Request(f"{api}/{run}/spans", headers={"Accept-Encoding": "gzip"})
+        with urlopen(request) as answer:
+            size = len(answer.read())
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken[1:]), size, run
+
+
+def look(browser: Any, address: str, frames: int) -> dict[str, float]:
+    """What one visit took; milliseconds, but for nodes and megabytes."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    found: dict[str, float] = {}
+    page.goto(address, wait_until="commit")
+    page.wait_for_selector(_ROWS)
+    found["first rows"] = page.evaluate(
+        "() => new Promise(done => requestAnimationFrame(() => done(performance.now())))"
+    )
+    for kind in ("scroll", "jump", "zoom"):
+        gaps = sorted(page.evaluate(_FRAMES, [frames, kind]))
+        found[f"{kind}, p95"] = gaps[min(int(len(gaps) * 0.95), len(gaps) - 1)]
+    # The zoom stays, and would draw no bar: the whole run again.
+    page.keyboard.press("0")
+    page.wait_for_timeout(400)
+    found["find"] = took(page, lambda: page.locator("#find").fill("lookup"))
+    page.locator("#find").fill("")
+    fold = page.get_by_role("button", name="Fold all")
+    found["fold all"] = took(page, fold.click)
+    page.get_by_role("button", name="Unfold all").click()
+    client = context.new_cdp_session(page)
+    client.send("HeapProfiler.collectGarbage")
+    client.send("Performance.enable")
+    told = {m["name"]: m["value"] for m in client.send("Performance.getMetrics")["metrics"]}
+    found["DOM nodes"] = page.evaluate("document.getElementsByTagName('*').length")
+    found["JS heap"] = told["JSHeapUsedSize"] / 1e6
+    context.close()
+    return found
+
+
+def took(page: Any, act: Callable[[], Any]) -> float:
+    """Milliseconds of script and layout that an action causes, until it is painted."""
+    client = page.context.new_cdp_session(page)
+    client.send("Performance.enable")
+
+    def busy() -> float:
+        told = {m["name"]: m["value"] for m in client.send("Performance.getMetrics")["metrics"]}
+        return float(told["TaskDuration"]) * 1000
+
+    page.wait_for_timeout(100)
+    before = busy()
+    act()
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
+    return busy() - before
+
+
+if __name__ == "__main__":
+    sys.exit(main())
