@@ -87,6 +87,16 @@ SENTENCES: Final[Mapping[str, Sequence[str]]] = {
         "model {model}: {n_calls call} by agent {agent_name} at unknown cost",
     ),
     "tool_effectiveness": ("{tool_name}: {finding} ({label})",),
+    "tool_errors": (
+        "{tool_name} fails {n_calls time} in {n_runs run} with: {signature}; it worked again later "
+        "in the run after {n_recovered} of them",
+        "{tool_name} fails {n_calls time} in {n_runs run} with: {signature}; it never worked again "
+        "in the run",
+    ),
+    "tool_followups": (
+        "{tool_name}, calls that end in {ending}: of {n_quotable} that give a word of their own "
+        "{n_used} are quoted later ({used_rate})",
+    ),
     "variants": (
         "{n_runs run} of the same calls, {share} of all: {calls}; {n_success} of {n_judged} "
         "judged succeed",
