@@ -16,7 +16,7 @@ import pytest
 from otel_traj.server.viewer import pages
 
 if TYPE_CHECKING:
-    from playwright.sync_api import ConsoleMessage, Page
+    from playwright.sync_api import ConsoleMessage, Dialog, Page, Request
 
 # Its connections to its maker's hosts would be refused, many at a time.
 _QUIET: Final = (
@@ -60,17 +60,19 @@ class Watch:
 
     def __init__(self, page: Page, origin: str) -> None:
         self.seen: list[str] = []
+        self._own = (origin, "data:", "blob:")
         page.on("console", self._note)
         page.on("pageerror", lambda error: self.seen.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: (self.seen.append("dialog"), dialog.dismiss()))
-        page.on(
-            "request",
-            lambda request: (
-                None
-                if request.url.startswith((origin, "data:", "blob:"))
-                else self.seen.append(f"request: {request.url}")
-            ),
-        )
+        page.on("dialog", self._dismiss)
+        page.on("request", self._ask)
+
+    def _dismiss(self, dialog: Dialog) -> None:
+        self.seen.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def _ask(self, request: Request) -> None:
+        if not request.url.startswith(self._own):
+            self.seen.append(f"request: {request.url}")
 
     def _note(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and not message.text.startswith(_EXPECTED):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otel_traj import semconv
+from otel_traj.model import SpanRecord
 from otel_traj.store import TrajectoryStore
 from tests.server.episodes import delegating, episode, hostile, messages
 from tests.store.runs import chat, root, tool
@@ -42,10 +43,10 @@ def viewer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-def deep(number: int) -> list[object]:
+def deep(number: int) -> list[SpanRecord]:
     """A run of 400 steps with an error near its end: more than a screen of anything."""
     asked = {semconv.INPUT_MESSAGES: messages("user", "Count to four hundred")}
-    steps: list[object] = [chat(number, 1, **asked)]
+    steps: list[SpanRecord] = [chat(number, 1, **asked)]
     for position in range(2, 400):
         step = tool(number, position, **{semconv.TOOL_CALL_RESULT: f"it is {position}"})
         is_wrong = position == 390
@@ -57,7 +58,7 @@ def deep(number: int) -> list[object]:
     return [*steps, root(number, **{semconv.AGENT_NAME: "counter"})]
 
 
-def long_names(number: int) -> list[object]:
+def long_names(number: int) -> list[SpanRecord]:
     """A run whose names are longer than any column."""
     name = "averyveryverylongnamewithoutanyspace" * 12
     told = {semconv.AGENT_NAME: name, semconv.TASK: name, semconv.OUTCOME: "success"}
