@@ -42,6 +42,7 @@ PUBLIC = {
     "otel_traj.compat.meta_agent": [
         "AgentTrace",
         "MetaAgent",
+        "Pattern",
         "ProblemContext",
         "ThinkingStep",
         "ToolCall",
