@@ -54,21 +54,30 @@ def page(run: Trajectory, begin: int, limit: int) -> StepPage:
         begin: The first step.
         limit: At most so many.
     """
-    lines = _lines(run)
-    shown = lines[begin : begin + limit]
+    lines = _Lines(run)
+    shown = run.steps[begin : begin + limit]
     end = begin + len(shown)
-    return {"rows": shown, "next": end if end < len(lines) else None, "total": len(lines)}
+    return {
+        "rows": [lines.of(step) for step in shown],
+        "next": end if end < len(run.steps) else None,
+        "total": len(run.steps),
+    }
 
 
-def _lines(run: Trajectory) -> list[StepRow]:
-    changed: dict[int, list[FileChange]] = {}
-    for change in run.file_changes:
-        changed.setdefault(change.step, []).append(change)
-    rewards = _cumulative(run.steps)
-    return [
-        _line(run, step, reward, changed.get(step.step, []))
-        for step, reward in zip(run.steps, rewards, strict=True)
-    ]
+class _Lines:
+    """Makes lines of the steps of a run; what other steps tell of one is worked out before."""
+
+    def __init__(self, run: Trajectory) -> None:
+        self._run = run
+        self._rewards = list(_cumulative(run.steps))
+        self._changed: dict[int, list[FileChange]] = {}
+        for change in run.file_changes:
+            self._changed.setdefault(change.step, []).append(change)
+
+    def of(self, step: Step) -> StepRow:
+        """The line of a step."""
+        changes = self._changed.get(step.step, [])
+        return _line(self._run, step, self._rewards[step.step], changes)
 
 
 def _cumulative(steps: Iterable[Step]) -> Iterator[float | None]:
@@ -223,7 +232,7 @@ class _Loop:
     """Reads the steps of a run, of which some tell what others do not repeat."""
 
     def __init__(self, run: Trajectory) -> None:
-        self._lines = {line["step"]: line for line in _lines(run)}
+        self._lines = _Lines(run)
         self._ran = _ran(run)
         self._asked = {(step.agent_run, step.turn) for step in run.steps if step.kind == "user"}
 
@@ -231,7 +240,7 @@ class _Loop:
         """A step with what it said and got."""
         texts = Texts(PREVIEW)
         return {
-            **self._lines[step.step],
+            **self._lines.of(step),
             "pieces": [*self._told(texts, step), *_pieces(texts, step)],
             "calls": _calls(texts, step, self._ran),
         }
@@ -381,7 +390,7 @@ def detail(run: Trajectory, number: int, texts: Texts, verdicts: Iterable[Verdic
     step = step_of(run, number)
     shown = {column: texts.text(column, getattr(step, column)) for column in TEXTS}
     return {
-        **_lines(run)[number],
+        **_Lines(run).of(step),
         "texts": {column: text for column, text in shown.items() if text is not None},
         "new_messages": texts.messages("new_messages", step.new_messages),
         "output": texts.messages("output", step.output),
