@@ -51,7 +51,7 @@ def read_requests(calls: Sequence[Call]) -> dict[Call, Request]:
     by_span: dict[str, _History] = {}
     continues = {call: _continues(call) for call in calls if call.kind == "llm"}
     wanted = {span_id for span_id in continues.values() if span_id is not None}
-    written: Written = {}
+    written = Written()
     for call in calls:
         if call.kind == "user":
             found[call] = Request(call.facts.input or (), Hashes())
@@ -97,7 +97,7 @@ def _read(
         new = given[min(kept, top) :]
         bodies = [*bodies[:top], *past.bodies, *message_bodies(given[top:], numbering, written)]
         given, kept = (*given[:top], *past.messages, *given[top:]), top + len(past.messages)
-    hashes = canonical.hash_request(facts, given, bodies, kept)
+    hashes = canonical.hash_request(facts, given, bodies, kept, written)
     lacks_tools = bool(call.asks) and facts.tool_definitions is None
     lacks_history = (
         _answers_unseen_calls(given)
@@ -144,7 +144,7 @@ def rebuild(steps: Sequence[Step], k: int) -> Messages | None:
         None where the request is not told, or goes on from one that is not.
     """
     earlier: list[tuple[Step, _History]] = []
-    written: Written = {}
+    written = Written()
     request = None
     for step in steps[: k + 1]:
         if step.kind != "llm":
@@ -270,4 +270,4 @@ def _shared(left: Sequence[Body], right: Sequence[Body]) -> int:
     return length
 
 
-_NOTHING: Final = _History.after(_Telling((), ()), (), Numbering(), {})
+_NOTHING: Final = _History.after(_Telling((), ()), (), Numbering(), Written())

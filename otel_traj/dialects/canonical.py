@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 from otel_traj.dialects import quick_json
 from otel_traj.dialects.facts import Facts
@@ -86,7 +86,13 @@ def canonical_request(facts: Facts) -> dict[str, Any]:
     return {name: value for name, value in components.items() if value}
 
 
-def hash_request(facts: Facts, messages: Messages, bodies: Sequence[Body], kept: int) -> Hashes:
+def hash_request(
+    facts: Facts,
+    messages: Messages,
+    bodies: Sequence[Body],
+    kept: int,
+    written: Written | None = None,
+) -> Hashes:
     """The hashes of a request.
 
     Args:
@@ -94,12 +100,13 @@ def hash_request(facts: Facts, messages: Messages, bodies: Sequence[Body], kept:
         messages: All of its messages.
         bodies: Their canonical bytes.
         kept: How many of its first messages an earlier request or answer holds.
+        written: What was hashed before, to which this is added.
     """
     system = _hash_of(canonical_system(facts.system, messages))
     tools = _hash_of(canonical_tools(facts.tool_definitions))
     params = _hash_of_params(facts)
     leading = count_leading_system(messages)
-    chain = chain_of(system, tools, bodies[:kept], leading=leading)
+    chain = chain_of(system, tools, bodies[:kept], leading=leading, written=written)
     told = _hash_of_bodies(bodies[leading:])
     return Hashes(
         request=_hash("".join(part or _ABSENT for part in (system, tools, told, params)).encode()),
@@ -122,7 +129,12 @@ def _hash_of_bodies(bodies: Iterable[Body]) -> str:
 
 
 def chain_of(
-    system: str | None, tools: str | None, bodies: Iterable[Body], *, leading: int = 0
+    system: str | None,
+    tools: str | None,
+    bodies: Iterable[Body],
+    *,
+    leading: int = 0,
+    written: Written | None = None,
 ) -> list[str]:
     """The prefix chain: p0, then its state after each message as it was told.
 
@@ -131,12 +143,17 @@ def chain_of(
         tools: Hash of the tools component.
         bodies: Canonical bytes of the messages.
         leading: How many of the first ones are part of the system component.
+        written: What was hashed before, to which this is added.
     """
+    states = {} if written is None else written.states
     state = _hash(((system or _ABSENT) + (tools or _ABSENT)).encode())
     chain = [state]
     for index, body in enumerate(bodies):
         for piece in body if index >= leading else ():
-            state = _hash(state.encode() + piece)
+            following = states.get((state, piece))
+            if following is None:
+                following = states[state, piece] = _hash(state.encode() + piece)
+            state = following
         chain.append(state)
     return chain
 
@@ -212,8 +229,20 @@ def count_leading_system(messages: Messages) -> int:
     return len(messages)
 
 
-Written: TypeAlias = dict[tuple[int, tuple[int | None, ...]], tuple[Message, Body]]
-"""Message by `id`, and the calls that its results answer -> it (so that it stays), its bytes."""
+@dataclass(slots=True)
+class Written:
+    """What was written and hashed of a run: each request repeats the messages of the last one.
+
+    Attributes:
+        bodies: Message by `id`, and the calls that its results answer -> it (so that it stays),
+            its bytes.
+        states: A state of the prefix chain, and a piece -> the state after it.
+    """
+
+    bodies: dict[tuple[int, tuple[int | None, ...]], tuple[Message, Body]] = field(
+        default_factory=dict
+    )
+    states: dict[tuple[str, bytes], str] = field(default_factory=dict)
 
 
 def message_bodies(
@@ -224,16 +253,16 @@ def message_bodies(
     Args:
         messages: In order; system messages too.
         numbering: Of the tool calls before them; goes on counting.
-        written: What was written before, to which these are added: requests repeat messages.
+        written: What was written before, to which these are added.
     """
-    written = {} if written is None else written
+    known_bodies = {} if written is None else written.bodies
     bodies = []
     for message in messages:
         refs = numbering.refs(message)
-        known = written.get((id(message), refs))
+        known = known_bodies.get((id(message), refs))
         if known is None:
             body = tuple([_piece_bytes(piece) for piece in _pieces(message, refs)])
-            known = written[id(message), refs] = message, body
+            known = known_bodies[id(message), refs] = message, body
         bodies.append(known[1])
     return bodies
 

@@ -100,7 +100,7 @@ def test_what_was_written_before_counts_the_calls_that_it_tells() -> None:
             {"role": "tool", "parts": [result]},
         ]
     )
-    written: Written = {}
+    written = Written()
     bodies = message_bodies(told, Numbering(), written)
     again = message_bodies(told, Numbering(), written)
     later = message_bodies(told[2:], Numbering(), written)
