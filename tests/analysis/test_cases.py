@@ -134,6 +134,7 @@ def test_every_column_is_expected_in_some_case(analysis: Analysis) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.sources
 @pytest.mark.parametrize("analysis", ALL, ids=lambda analysis: analysis.name)
 def test_cases_notice_when_the_sql_is_broken(analysis: Analysis) -> None:
     survivors = mutation.survivors(analysis, cases.shipped(analysis.name))
