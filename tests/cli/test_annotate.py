@@ -112,7 +112,9 @@ def broken(tmp_path: Path) -> Path:
 
 
 def left_out(run: Run, store: Path) -> list[dict[str, Any]]:
-    return asked(run, store, "select left_out, count(*) as n from attempts group by all order by n desc")
+    return asked(
+        run, store, "select left_out, count(*) as n from attempts group by all order by n desc"
+    )
 
 
 def test_errors_of_the_harness_are_listed_confirmed_once_and_taken_back(
