@@ -65,8 +65,10 @@ told as (
 grouped as (
     select
         trajectory_id,
-        case when key = '' then cell else json_extract_string(cell, '$."' || key || '"') end
-            as value,
+        case
+            when key = '' then nullif(cell, '[]')
+            else json_extract_string(cell, '$."' || key || '"')
+        end as value,
         case
             when getvariable('baseline_where') is not null
                 then trajectory_id in (select unnest(getvariable('baseline_where')::varchar[]))
