@@ -18,6 +18,9 @@ from tests.ui.browsers import Watch, looking_at, options
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+PATIENCE_MS = 20_000
+"""How long a page may take to show something, on a machine that does much else."""
+
 N_PLAIN = 230
 """Runs of an agent that asks once: more than two pages of the list."""
 
@@ -26,6 +29,7 @@ N_PLAIN = 230
 def browser() -> Iterator[Browser]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     chosen = options()
+    sync_api.expect.set_options(timeout=PATIENCE_MS)
     with sync_api.sync_playwright() as playwright:
         launched = playwright.chromium.launch(**chosen)
         yield launched
@@ -74,7 +78,7 @@ def page(browser: Browser, viewer: str) -> Iterator[Page]:
     context = browser.new_context(
         base_url=viewer, color_scheme="light", viewport={"width": 1280, "height": 800}
     )
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MS)
     shown = context.new_page()
     watch = Watch(shown, viewer)
     yield shown

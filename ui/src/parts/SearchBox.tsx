@@ -1,4 +1,4 @@
-import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
+import { type KeyboardEvent, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import type { Facets } from "../api/client";
 import { oneLine } from "../core/hostile";
 import { type Completion, completions } from "../core/query";
@@ -21,6 +21,12 @@ export function SearchBox({ value, fields, facets, error, onChange }: Props) {
   const [at, setAt] = useState(-1);
   const input = useRef<HTMLInputElement>(null);
   useEffect(() => setText(value), [value]);
+  // Before the next key comes: later, it would move the caret away from what was typed since.
+  const placed = useRef<number | null>(null);
+  useLayoutEffect(() => {
+    if (placed.current !== null) input.current?.setSelectionRange(placed.current, placed.current);
+    placed.current = null;
+  }, [text]);
   const choices = useMemo(() => {
     const values = Object.fromEntries(
       Object.entries(facets).map(([name, facet]) => [
@@ -38,7 +44,7 @@ export function SearchBox({ value, fields, facets, error, onChange }: Props) {
     setText(next);
     setCaret(end);
     setAt(-1);
-    requestAnimationFrame(() => input.current?.setSelectionRange(end, end));
+    placed.current = end;
   };
   const ask = () => {
     setOpen(false);
