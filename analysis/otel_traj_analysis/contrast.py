@@ -17,7 +17,6 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from otel_traj.store import infrastructure
 from otel_traj_analysis import statistics
@@ -125,7 +124,7 @@ def _tables(strata: pa.ChunkedArray) -> Iterator[Tables]:
         told = chunk.values
         counts = np.stack([np.asarray(told.field(name), np.int64) for name in _COUNTS], axis=1)
         landmarks = np.asarray(told.field("landmark"), np.int64)
-        is_first_half = np.asarray(pc.equal(told.field("half"), "a"), np.bool_)
+        is_first_half = np.asarray(told.field("half"), object) == "a"
         for begin, end in pairwise(chunk.offsets.to_pylist()):
             yield Tables(counts[begin:end], landmarks[begin:end], is_first_half[begin:end])
 
