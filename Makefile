@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$python"; break; }; done)
 
-.PHONY: help demo test quick lint format docs bench clean
+.PHONY: help demo test quick ui lint format docs bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ test: $(VENV)/dev.stamp  ## all tests
 
 quick: $(VENV)/dev.stamp  ## the tests that take no more than a moment
 	@$(PYTEST) -m 'not slow' $(ARGS)
+
+ui: $(VENV)/dev.stamp  ## build the viewer, which `otel-traj view` shows in this checkout
+	@OTEL_TRAJ_UI=build $(BIN)/python -m pip install --quiet --no-deps --editable .
 
 lint: $(VENV)/dev.stamp  ## style, types and the direction of imports
 	@$(BIN)/ruff check .
@@ -46,7 +49,7 @@ bench: $(VENV)/dev.stamp  ## every number that we quote, printed with its n
 	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
 clean:  ## remove the environment and what tools left behind
-	rm -rf $(VENV) .frameworks dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .frameworks ui/node_modules otel_traj/server/static dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # pip reads dependency groups from 25.1 on; the one that comes with a Python may be years older.
 $(VENV)/base.stamp:

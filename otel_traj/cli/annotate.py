@@ -95,7 +95,7 @@ def command(
     remove: bool,
     store: Path,
 ) -> None:
-    """Add an outcome, reward, score, label, feedback or comment; or say what the harness broke.
+    """Add an outcome, reward, score, label or comment; or say what the harness broke.
 
     ID is a trajectory's id or the beginning of it. Annotations are added, never overwritten: table
     `annotations` keeps all of them. Of several with one name, source and annotator the last one

@@ -64,8 +64,8 @@ def command(
 
     Those of the given IDs (or beginnings of ids), else all that the filters leave, as `list` shows
     them. PATH is what the exporter writes: a new folder for parquet; for otlp a file, *.pb for
-    protobuf and otherwise JSON lines; for atif a file with a document per line. The endpoint of a receiver is http(s)://HOST:4318 or
-    grpc://HOST:4317; what is sent twice is there once.
+    protobuf and otherwise JSON lines; for atif a file with a document per line. The endpoint of a
+    receiver is http(s)://HOST:4318 or grpc://HOST:4317; what is sent twice is there once.
 
     Credentials that were recorded all the same are replaced on the way out, see --redact; what is
     stored stays as it is (`otel-traj redact` changes that).

@@ -38,7 +38,7 @@ COMMANDS: Final[dict[str, str]] = {
     "analyze": "Run a named analysis, or list them.",
     "report": "Write one HTML page of what works, what fails and what it costs.",
     "doctor": "Say what telemetry is missing or was repaired.",
-    "annotate": "Add an outcome, reward, score, label, feedback or comment.",
+    "annotate": "Add an outcome, reward, score, label or comment; or say what the harness broke.",
     "export": "Write trajectories for other tools, or send them.",
     "verify": "Check that the store is whole.",
     "compact": "Merge small files, and remove what nobody reads any more.",

@@ -41,11 +41,12 @@ def rows(relation: duckdb.DuckDBPyRelation) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def eventful(store: TrajectoryStore) -> TrajectoryStore:
-    """Beside them two runs judged at one task, of which one asks in vain, and an open one."""
+    """Beside them three runs judged at one task, one of which asks in vain, and an open one."""
     same = {semconv.TOOL_CALL_ARGUMENTS: "{}", semconv.TOOL_CALL_RESULT: "none"}
     in_vain = [tool(4, place, **same) for place in range(2, 7)]
     judged = {semconv.TASK: "order-4", semconv.OUTCOME: "success"}
-    store.append([chat(4, 1), *in_vain, root(4, **judged), *run(6, **judged)])
+    failed = judged | {semconv.OUTCOME: "failure"}
+    store.append([chat(4, 1), *in_vain, root(4, **judged), *run(6, **judged), *run(7, **failed)])
     store.append([chat(5, 1), started(root(5))])
     return store
 
