@@ -9,6 +9,12 @@ const WORDS: Readonly<Record<string, string>> = { success: "pass", failure: "fai
 
 /** How good a run was: sign, word and colour, so that none of them is needed. */
 export function Outcome({ outcome, source }: { outcome: string; source?: string | null }) {
+  if (outcome === "success" && source === "builtin")
+    return (
+      <span className="outcome unknown" title="It came to its end; nobody judged what it did">
+        <span aria-hidden="true">○</span> ended
+      </span>
+    );
   const told = source && source !== "unknown" ? `${outcome}, told by ${source}` : outcome;
   return (
     <span className={`outcome ${outcome in SIGNS ? outcome : "unknown"}`} title={told}>
