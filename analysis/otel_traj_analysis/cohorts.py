@@ -278,14 +278,14 @@ def _rates(comparison: Comparison, given: ComparedLabel) -> str:
             f"cannot be told: {counts}; {comparison.missing:,} more runs of mixed tasks are needed"
         )
     difference, low, high = (f"{100 * share:+.0f}" for share in comparison.difference)
+    telling = words.count(comparison.n_telling, "task")
     if given == "task-confounded":
         row, base = comparison.row, comparison.base
         return (
             f"{row['n_success']} of all {row['n_runs']} runs succeed, {base['n_success']} of all"
             f" {base['n_runs']} with {baseline}; not so within the same task"
-            f" ({comparison.n_telling} tasks can tell)"
+            f" ({telling} can tell)"
         )
-    telling = words.count(comparison.n_telling, "task")
     return f"{counts}: {difference} points within tasks (95 % {low} to {high}, {telling} can tell)"
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from otel_traj import words
 from otel_traj.store import infrastructure
 from otel_traj_analysis import statistics
 from otel_traj_analysis.header import Column
@@ -349,13 +350,14 @@ def _finding(row: Row, ending: Ending) -> str:
     )
     if row["label"] == "insufficient":
         return f"cannot be told: {counts}; {row['missing']:,} more runs of mixed tasks are needed"
+    telling = words.count(row["n_mixed"], "task")
     if row["label"] == "task-confounded":
-        told = f"{row['n_mixed']} tasks can tell" if row["n_mixed"] else "its runs all end alike"
+        told = f"{telling} can tell" if row["n_mixed"] else "its runs all end alike"
         return f"{counts}; not so within the same task ({told})"
     within = (
         f"{_points(row['difference'])} points within tasks"
         f" (95 % {_points(row['difference_low'])} to {_points(row['difference_high'])},"
-        f" {row['n_mixed']} tasks that can tell)"
+        f" {telling} that can tell)"
     )
     if row["label"] == "length-artefact":
         return f"{within}, but none among runs that got equally far"
