@@ -39,6 +39,7 @@ DOCUMENTS = (
     "docs/cohorts.md",
     "docs/tools.md",
     "docs/report.md",
+    "docs/runs.md",
     "docs/receiving.md",
     "docs/jaeger.md",
     "docs/viewer-api.md",

@@ -18,6 +18,7 @@ def blurred(output: str) -> str:
     output = re.sub(
         r"\s*(· )?\$[\d.]+", "", output
     )  # known only where the extra `cost` is installed
+    output = re.sub(r"\b\d+(\.\d+)?(e-\d+)?\b", "0", output)
     output = re.sub(r"\b[0-9a-f]{6,}\b", "id", output)
     output = re.sub(r"[\d.,]*\d", "0", output)
     output = re.sub(r"\b0 (µs|ms|s)\b", "0 s", output)
