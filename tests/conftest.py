@@ -15,9 +15,11 @@ settings.load_profile("repeatable")
 # A checkout that is not installed has no entry point for our plug-in; named alike, twice is once.
 pytest_plugins = ["otel_traj.testing"]
 
-# Whoever runs us in the background ignores SIGINT, and the programs that we start would too.
+# Whoever runs us in the background may ignore SIGINT or SIGHUP; programs that we start would too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 ROOT = Path(__file__).resolve().parents[1]
 
