@@ -83,17 +83,28 @@ def write_requests(path: Path, count: int) -> int:
         for span in run_of(SPANS_PER_RUN, number, START_NS + index * 10**9)
     )
     with path.open("wb") as file:
-        for _ in range(count):
+        for number in range(count):
             request = first
             for old in model:
                 request = _renumbered(request, old, next(fresh))
-            file.write(request)
+            file.write(_later(request, number * RUNS_PER_REQUEST * 10**9))
     return len(first)
 
 
 def _renumbered(request: bytes, old: int, new: int) -> bytes:
     """The request with other ids for one run; they stand there as bytes and as hex digits."""
     return request.replace(old.to_bytes(4), new.to_bytes(4)).replace(b"%08x" % old, b"%08x" % new)
+
+
+def _later(request: bytes, by_ns: int) -> bytes:
+    """The request with all spans at another time: no two runs of many begin at one moment."""
+    message = otlp.parsed(request, "traces")
+    for group in message.resource_spans:
+        for scope in group.scope_spans:
+            for span in scope.spans:
+                span.start_time_unix_nano += by_ns
+                span.end_time_unix_nano += by_ns
+    return bytes(message.SerializeToString())
 
 
 def requests(path: Path, length: int) -> Iterator[bytes]:
@@ -202,6 +213,7 @@ def _there(folder: Path) -> Iterator[Path]:
 
 
 def _seal_until_told(folder: Path, parent: Connection) -> None:
+    workers.without_pandas()  # as the receiver's sealer does
     parent.send("ready")
     with workers.Workers() as hired:
         while not parent.poll():

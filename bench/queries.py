@@ -96,7 +96,11 @@ _COLUMNS: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
             "input_tokens": "7000",
             "output_tokens": "1400",
             "models": "['m-1']",
-            "tools": "['search', 'read_file']",
+            "tools": "['search', (['lookup', 'run_tests'])[(1 + hash(i, 8) % 2)::bigint]]",
+            "n_errors": "case when status = 'error' then 1 + hash(i, 9) % 4 else 0 end",
+            "error_type": "case when status = 'error' then"
+            " (['Timeout', 'ToolError', 'RateLimit'])[(1 + hash(i, 10) % 3)::bigint] end",
+            "cost_usd": "(hash(i, 11) % 4000) / 1000.0",
             "complete": "true",
             "grade": "'B'",
         },

@@ -419,14 +419,13 @@ def soak(transport: str, target: Target, seconds: float, spans_per_s: float) -> 
         latencies = senders.latencies()
         time.sleep(max(0.0, end - time.perf_counter()))
         n_behind = count * SPANS_PER_REQUEST - target.stored()
+        behind_s = max(0.0, _stored_at(target, count * SPANS_PER_REQUEST) - end)
     print(f"{target.name} {transport}: {seconds / 60:g} minutes at {spans_per_s:,.0f} spans/s")
     for number, most in enumerate(watch.steps[: round(seconds / step_s)], 1):
         told = ", ".join(f"{kind} {mb:,.0f} MB" for kind, mb in most.items())
         print(f"  {number * step_s / 60:5.2f} min: at most {told}")
     print(f"  request p99 {_quantile(latencies, 0.99) * 1e3:.1f} ms  (n={len(latencies)})")
-    print(
-        f"  not yet stored {n_behind:,} spans: {n_behind / spans_per_s:.1f} s of them", flush=True
-    )
+    print(f"  not yet stored {n_behind:,} spans; they were {behind_s:.1f} s later", flush=True)
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float:

@@ -5,15 +5,19 @@
     python bench/viewer.py --spans 300 --frames 5 --runs 1
 
 A real `otel-traj view` on loopback, software raster. `first rows` counts from the navigation to
-rows that are painted, `server` is the time of the API alone. Frames are the gaps between animation
-frames while the waterfall scrolls by, jumps to random places (all rows are replaced) or zooms. The
-gate is what may not be exceeded, for 20,000 spans (first rows: also for 100,000).
+rows of the waterfall that are painted, `first steps` to those of the transcript; `server` is the
+time of the API alone, as asked for the first time and after that. `p95` is of the gaps between
+animation frames while the waterfall scrolls by, jumps to random places (all rows are replaced) or
+zooms; `task` is what the main thread worked for each frame, as the DevTools protocol tells. The
+gate is what may not be exceeded, for 20,000 spans (first rows and steps: also for 100,000). On a
+machine that does much else, the clock on the wall is not held against it.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import statistics
 import sys
 import tempfile
@@ -29,7 +33,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "exporters"), str(ROOT / "analysis")]
 import pytest  # noqa: E402
 
 from otel_traj.model import SpanRecord  # noqa: E402
-from otel_traj.store import TrajectoryStore  # noqa: E402
+from otel_traj.store import TrajectoryStore, sealing  # noqa: E402
 from tests.store.runs import chat, root, span_id, tool  # noqa: E402
 from tests.ui.browsers import looking_at, options  # noqa: E402
 
@@ -53,6 +57,10 @@ async ([frames, kind]) => {
     }
     return gaps;
 }
+"""
+
+_PAINTED: Final = """
+() => new Promise(done => requestAnimationFrame(() => done(performance.now())))
 """
 
 _ROWS: Final = ".tree [role=row][aria-level]"
@@ -85,7 +93,9 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as folder:
         store = TrajectoryStore.create(Path(folder) / "traces")
-        store.append(list(spans(asked.spans)))
+        # In one commit: in several, a run is put together again by each.
+        made = list(spans(asked.spans))
+        sealing.seal_records(store.path, made, writer="import-1", is_last=True, wait_s=60)
         with looking_at(store.path) as address, sync_playwright() as playwright:
             browser = playwright.chromium.launch(**chosen)
             report(browser, address, asked.spans, asked.frames, asked.runs)
@@ -95,47 +105,76 @@ def main() -> int:
 
 def report(browser: Any, address: str, n: int, frames: int, runs: int) -> None:
     """Measure and print."""
-    server, size, run = ask_spans(address, runs)
-    print(f"one run of {n:,} spans; median of {runs}, {frames} frames each")
-    line("spans, server", server * 1000, "ms", 60)
-    line("spans, gzip", size / 1000, "KB", 400)
-    times: dict[str, list[float]] = {}
-    for _ in range(runs):
-        for name, value in look(browser, f"{address}/t/{run}?view=waterfall", frames).items():
-            times.setdefault(name, []).append(value)
-    gates = {
-        "first rows": (800 if n <= 20_000 else 1500, "ms"),
-        "scroll, p95": (33, "ms"),
-        "jump, p95": (50, "ms"),
-        "zoom, p95": (33, "ms"),
-        "fold all": (60, "ms"),
-        "find": (50, "ms"),
-        "DOM nodes": (2500, ""),
-        "JS heap": (40, "MB"),
-    }
-    for name, (gate, unit) in gates.items():
-        line(name, statistics.median(times[name]), unit, gate)
-
-
-def line(name: str, value: float, unit: str, gate: float) -> None:
-    """One figure beside its gate."""
-    verdict = "" if value <= gate else "   over the gate"
-    print(f"{name:15} {value:9.1f} {unit:3} gate {gate:6g}{verdict}")
-
-
-def ask_spans(address: str, runs: int) -> tuple[float, int, str]:
-    """Median seconds and bytes of `/spans` as a browser asks for it, and the run's id."""
     api = f"{address}/api/ot/v1/trajectories"
     with urlopen(f"{api}?limit=1") as answer:
         run: str = answer.read().decode().split('"trajectory_id":"', 1)[1].split('"', 1)[0]
+    first, server, size = asked_for(f"{api}/{run}/spans", runs)
+    begun, paged, _ = asked_for(f"{api}/{run}/transcript?limit=200", runs)
+    load = os.getloadavg()[0]
+    print(
+        f"one run of {n:,} spans; median of {runs}, {frames} frames each; load {load:.1f} on"
+        f" {os.cpu_count()} cores"
+    )
+    line("spans, at first", first * 1000, "ms", None)
+    is_small = n <= 20_000
+    line("spans, server", server * 1000, "ms", 60 if is_small else None)
+    line("spans, gzip", size / 1000, "KB", 400 if is_small else None)
+    line("steps, at first", begun * 1000, "ms", None)
+    line("steps, server", paged * 1000, "ms", None)
+    times: dict[str, list[float]] = {}
+    for _ in range(runs):
+        times.setdefault("first steps", []).append(begin(browser, f"{address}/t/{run}"))
+        for name, value in look(browser, f"{address}/t/{run}?view=waterfall", frames).items():
+            times.setdefault(name, []).append(value)
+    is_busy = load > 1.5 * (os.cpu_count() or 1)
+    for name, (gate, unit, is_wall) in gates(n).items():
+        line(name, statistics.median(times[name]), unit, None if is_wall and is_busy else gate)
+
+
+def gates(n: int) -> dict[str, tuple[float, str, bool]]:
+    """What is measured: its gate, its unit, and whether it is time on the wall."""
+    return {
+        "first rows": (800 if n <= 20_000 else 1500, "ms", True),
+        "first steps": (800 if n <= 20_000 else 1500, "ms", True),
+        "scroll, p95": (33, "ms", True),
+        "scroll, task": (9, "ms", False),
+        "jump, p95": (50, "ms", True),
+        "jump, task": (50, "ms", False),
+        "zoom, p95": (33, "ms", True),
+        "zoom, task": (33, "ms", False),
+        "fold all": (60, "ms", False),
+        "find": (50, "ms", False),
+        "DOM nodes": (2500, "", False),
+        "JS heap": (40, "MB", False),
+    }
+
+
+def line(name: str, value: float, unit: str, gate: float | None) -> None:
+    """One figure beside its gate, if it has one."""
+    told = "" if gate is None else f"gate {gate:6g}{'' if value <= gate else '   over the gate'}"
+    print(f"{name:15} {value:9.1f} {unit:3} {told}".rstrip())
+
+
+def asked_for(url: str, runs: int) -> tuple[float, float, int]:
+    """Seconds of the first answer, median of the others, and bytes."""
     taken, size = [], 0
     for _ in range(runs + 1):
         began = time.perf_counter()
-        request = Request(f"{api}/{run}/spans", headers={"Accept-Encoding": "gzip"})
-        with urlopen(request) as answer:
+        with urlopen(Request(url, headers={"Accept-Encoding": "gzip"})) as answer:
             size = len(answer.read())
         taken.append(time.perf_counter() - began)
-    return statistics.median(taken[1:]), size, run
+    return taken[0], statistics.median(taken[1:]), size
+
+
+def begin(browser: Any, address: str) -> float:
+    """Milliseconds from the navigation to a run until its transcript is painted."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.goto(address, wait_until="commit")
+    page.wait_for_selector(".transcript .item")
+    painted: float = page.evaluate(_PAINTED)
+    context.close()
+    return painted
 
 
 def look(browser: Any, address: str, frames: int) -> dict[str, float]:
@@ -145,11 +184,13 @@ def look(browser: Any, address: str, frames: int) -> dict[str, float]:
     found: dict[str, float] = {}
     page.goto(address, wait_until="commit")
     page.wait_for_selector(_ROWS)
-    found["first rows"] = page.evaluate(
-        "() => new Promise(done => requestAnimationFrame(() => done(performance.now())))"
-    )
+    found["first rows"] = page.evaluate(_PAINTED)
+    page.wait_for_timeout(500)  # the critical path comes after the first rows
+    busy = worked(page)
     for kind in ("scroll", "jump", "zoom"):
+        before = busy()
         gaps = sorted(page.evaluate(_FRAMES, [frames, kind]))
+        found[f"{kind}, task"] = (busy() - before) / frames
         found[f"{kind}, p95"] = gaps[min(int(len(gaps) * 0.95), len(gaps) - 1)]
     # The zoom stays, and would draw no bar: the whole run again.
     page.keyboard.press("0")
@@ -161,7 +202,7 @@ def look(browser: Any, address: str, frames: int) -> dict[str, float]:
     page.get_by_role("button", name="Unfold all").click()
     client = context.new_cdp_session(page)
     client.send("HeapProfiler.collectGarbage")
-    client.send("Performance.enable")
+    client.send("Performance.enable", {"timeDomain": "threadTicks"})
     told = {m["name"]: m["value"] for m in client.send("Performance.getMetrics")["metrics"]}
     found["DOM nodes"] = page.evaluate("document.getElementsByTagName('*').length")
     found["JS heap"] = told["JSHeapUsedSize"] / 1e6
@@ -169,15 +210,21 @@ def look(browser: Any, address: str, frames: int) -> dict[str, float]:
     return found
 
 
-def took(page: Any, act: Callable[[], Any]) -> float:
-    """Milliseconds of script and layout that an action causes, until it is painted."""
+def worked(page: Any) -> Callable[[], float]:
+    """How long the main thread has worked until a call, in milliseconds of its own CPU time."""
     client = page.context.new_cdp_session(page)
-    client.send("Performance.enable")
+    client.send("Performance.enable", {"timeDomain": "threadTicks"})
 
     def busy() -> float:
         told = {m["name"]: m["value"] for m in client.send("Performance.getMetrics")["metrics"]}
         return float(told["TaskDuration"]) * 1000
 
+    return busy
+
+
+def took(page: Any, act: Callable[[], Any]) -> float:
+    """Milliseconds of script and layout that an action causes, until it is painted."""
+    busy = worked(page)
     page.wait_for_timeout(100)
     before = busy()
     act()

@@ -43,6 +43,8 @@ DOCUMENTS = (
     "docs/receiving.md",
     "docs/jaeger.md",
     "docs/viewer-api.md",
+    "docs/comparing.md",
+    "docs/sql-console.md",
 )
 
 PATIENCE_S = 300

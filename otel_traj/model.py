@@ -12,10 +12,10 @@ Unknown is None, never 0 and never "". JSON columns hold JSON text.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, TypeAlias, TypeVar, cast
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
 Value: TypeAlias = "bool | int | float | str | bytes | Sequence[Value] | Mapping[str, Value] | None"
 """An OTLP AnyValue as plain Python."""
@@ -66,6 +66,22 @@ def quickly_made(cls: type[_T]) -> type[_T]:
     scope["__init__"].__annotations__ = cls.__init__.__annotations__
     cast(Any, cls).__init__ = scope["__init__"]
     return cls
+
+
+class found_once(Generic[_T]):
+    """`functools.cached_property` without the lock that it takes before Python 3.12.
+
+    Two threads may both find the value, which is the same.
+    """
+
+    def __init__(self, find: Callable[[Any], _T]) -> None:
+        """Find the value by this when it is first asked for."""
+        self._find, self.__doc__, self._name = find, find.__doc__, find.__name__
+
+    def __get__(self, owner: Any, _: type | None = None) -> _T:
+        """The value; the next time it is an attribute like others, and this is not asked."""
+        value = vars(owner)[self._name] = self._find(owner)
+        return value
 
 
 # --- records: what arrives ---------------------------------------------------------------------

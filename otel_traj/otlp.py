@@ -17,10 +17,11 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, cast
 
 from otel_traj import semconv
 from otel_traj.errors import InputError
@@ -121,9 +122,14 @@ class ReceivedSpan:
     @property
     def record(self) -> SpanRecord:
         """The whole of it, read anew each time."""
-        from opentelemetry.proto.trace.v1.trace_pb2 import Span as Message
+        return _span_of_proto(_span_message().FromString(self.body), self.origin)
 
-        return _span_of_proto(Message.FromString(self.body), self.origin)
+
+@cache
+def _span_message() -> Any:
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span as Message
+
+    return Message
 
 
 Span: TypeAlias = SpanRecord | ReceivedSpan
@@ -369,14 +375,18 @@ def _spans_with_origin(message: Any) -> Iterator[tuple[Any, Origin]]:
 
 
 def _span_of_proto(span: Any, origin: Origin) -> SpanRecord:
-    return span_record(
-        trace_id=_proto_id(span.trace_id),
-        span_id=_proto_id(span.span_id),
+    trace_id, span_id = _proto_id(span.trace_id), _proto_id(span.span_id)
+    end_ns = span.end_time_unix_nano
+    is_whole = trace_id and span_id and end_ns  # as nearly all are
+    make = cast("Callable[..., SpanRecord]", SpanRecord if is_whole else span_record)
+    return make(
+        trace_id=trace_id,
+        span_id=span_id,
         parent_span_id=_proto_id(span.parent_span_id),
         name=span.name,
         kind=_enum(span.kind, KINDS, ""),
         start_ns=span.start_time_unix_nano,
-        end_ns=span.end_time_unix_nano,
+        end_ns=end_ns,
         status=_enum(span.status.code, STATUSES, ""),
         status_message=span.status.message or None,
         attributes=_proto_attributes(span.attributes),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from otel_traj import otlp
-from otel_traj.model import LogRecord, SpanRecord
+from otel_traj.model import LogRecord, Record, SpanRecord
 
 SHIPPED = Path(__file__).parent / "data" / "corpus"
 WHOLE = Path(os.environ.get("OTEL_TRAJ_CORPUS", Path(__file__).parents[2] / "shared" / "corpus"))
@@ -46,6 +47,11 @@ def records(run: Path) -> tuple[tuple[SpanRecord, ...], tuple[LogRecord, ...]]:
     ]
     spans = tuple(record for record in found if isinstance(record, SpanRecord))
     return spans, tuple(record for record in found if isinstance(record, LogRecord))
+
+
+def together(runs: Iterable[Path]) -> list[Record]:
+    """All records of several runs."""
+    return [record for run in runs for part in records(run) for record in part]
 
 
 def truth(run: Path) -> dict[str, Any]:

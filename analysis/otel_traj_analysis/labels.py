@@ -6,8 +6,9 @@ A header that says `-- labels: contrast` names the step, and the module whose `l
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
+from otel_traj.words import count
 from otel_traj_analysis.header import Column
 
 Label: TypeAlias = Literal[
@@ -179,3 +180,47 @@ SHOWN: Final = {
     "effectiveness": ("label", "tool_name", "agent_name", "finding"),
 }
 """Step -> columns that fit on a screen: what may be believed, of what, and why."""
+
+MEANINGS: Final[Mapping[str, Mapping[Any, str]]] = {
+    "contrast": LABELS,
+    "cohorts": COMPARED_LABELS,
+    "effectiveness": TOOL_LABELS,
+}
+"""Step -> its labels and what they mean."""
+
+Tone: TypeAlias = Literal["good", "doubt", "bad", "none"]
+
+BADGES: Final[Mapping[str, tuple[str, Tone]]] = {
+    "interventional": ("✓", "good"),
+    "established": ("✓", "good"),
+    "highly effective": ("✓", "good"),
+    "suggestive": ("~", "doubt"),
+    "task-confounded": ("≠", "doubt"),
+    "time-confounded": ("≠", "doubt"),
+    "length-artefact": ("≠", "doubt"),
+    "unreliable": ("!", "doubt"),
+    "problematic": ("✗", "bad"),
+    "infrastructure": ("✗", "bad"),
+    "insufficient": ("?", "none"),
+    "no-effect": ("=", "none"),
+}
+"""Label -> sign that stands before it, so that colour is never alone, and what its colour says."""
+
+_NEEDED: Final = {
+    "contrast": ("run", "in tasks of mixed outcome"),
+    "cohorts": ("run", "of tasks that both groups try"),
+    "effectiveness": ("finished call", ""),
+}
+
+
+def needed(step: str, missing: int | None) -> str | None:
+    """What is to be recorded until a row can be judged: `14 more runs in tasks of mixed outcome`.
+
+    Args:
+        step: The statistical step.
+        missing: How many, as the step tells; None is enough, or no number would do.
+    """
+    if not missing:
+        return None
+    noun, of = _NEEDED[step]
+    return f"{count(missing, f'more {noun}')} {of}".rstrip()

@@ -42,11 +42,25 @@ def narrow(connection: duckdb.DuckDBPyConnection, where: str) -> None:
         QueryError: The condition does not parse or bind.
         QueryRefusedError: It is more than a condition, or reads what is not public.
     """
-    chosen = _chosen_by(where)
     try:
-        connection.execute(f"create temp table chosen as {chosen}")
+        narrow_to(connection, _chosen_by(where))
     except duckdb.Error as error:
         raise QueryError(f"The condition {where!r} on trajectories: {error}") from error
+
+
+def narrow_to(
+    connection: duckdb.DuckDBPyConnection,
+    chosen: str,
+    parameters: Mapping[str, object] | None = None,
+) -> None:
+    """The same for the trajectories that a query of ours chooses, which nobody checks.
+
+    Args:
+        connection: One that nobody else uses.
+        chosen: Query for a column `trajectory_id`.
+        parameters: Those of the query, by name.
+    """
+    connection.execute(f"create temp table chosen as {chosen}", dict(parameters or {}))
     [[database]] = connection.execute("select current_database()").fetchall()
     for view in schema.VIEW_COLUMNS.keys() - COMPUTED.keys():
         if any(column.name == "trajectory_id" for column in schema.VIEW_COLUMNS[view]):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from functools import partial
-from typing import Any, Final, TypeVar
+from functools import cache, partial
+from typing import Any, Final, TypeVar, cast
 
 import pyarrow as pa
 
@@ -23,6 +23,9 @@ REASON: Final = "redacted when it was exported"
 
 _Row = TypeVar("_Row", Step, Trajectory, FileChange)
 
+_TEXTS: Final = (str, tuple)
+"""Types of cells that may hold texts."""
+
 _RAW: Final[Mapping[str, Any]] = {
     "spans": edits.spans,
     "logs": edits.logs,
@@ -34,33 +37,47 @@ _RAW: Final[Mapping[str, Any]] = {
 
 def trajectory(redaction: Redaction, given: Trajectory) -> Trajectory:
     """A trajectory with its steps and file changes redacted; the same one if nothing is found."""
-    steps = tuple(_step(redaction, step) for step in given.steps)
-    changes = tuple(_row(redaction, change) for change in given.file_changes)
+    steps = tuple(step(redaction, one) for one in given.steps)
+    changes = tuple(file_change(redaction, change) for change in given.file_changes)
     header = _row(redaction, given)
     parts = zip((*steps, *changes), (*given.steps, *given.file_changes), strict=True)
     if header is given and all(new is old for new, old in parts):
         return given
-    grade: Any = max((step.grade for step in steps if step.grade), default=given.grade)
+    grade: Any = max((one.grade for one in steps if one.grade), default=given.grade)
     return dataclasses.replace(header, steps=steps, file_changes=changes, grade=grade)
 
 
-def _step(redaction: Redaction, step: Step) -> Step:
-    redacted = _row(redaction, step)
-    says_the_same = redacted == dataclasses.replace(step, trajectory_id=redacted.trajectory_id)
-    if says_the_same or step.grade != "A":
+def step(redaction: Redaction, given: Step) -> Step:
+    """A step redacted; the same one if nothing is found."""
+    redacted = _row(redaction, given)
+    if redacted is given or given.grade != "A":
+        return redacted
+    # Another name of its run changes nothing of what it was told.
+    if redacted == dataclasses.replace(given, trajectory_id=redacted.trajectory_id):
         return redacted
     return dataclasses.replace(redacted, grade="C", grade_reason=REASON)
 
 
+def file_change(redaction: Redaction, given: FileChange) -> FileChange:
+    """A file change redacted; the same one if nothing is found."""
+    return _row(redaction, given)
+
+
 def _row(redaction: Redaction, row: _Row) -> _Row:
     changed: dict[str, Any] = {}
-    for name in columns(type(row)):
+    for name in _text_columns(cast(Any, type(row))):
         value = getattr(row, name)
-        if isinstance(value, str | tuple) and name not in NOT_TEXT:
+        if isinstance(value, _TEXTS):
             new = cell(redaction, name, value)
             if new is not value:
                 changed[name] = new
     return dataclasses.replace(row, **changed) if changed else row
+
+
+@cache
+def _text_columns(row_type: Any) -> tuple[str, ...]:
+    """The columns that may hold texts of others."""
+    return tuple(name for name in columns(row_type) if name not in NOT_TEXT)
 
 
 def cell(redaction: Redaction, column: str, value: Any) -> Any:

@@ -118,16 +118,19 @@ def _steps(trajectory_id: str, calls: Sequence[Call], actors: Sequence[Actor]) -
     for call in calls:
         parent = _cause(call, tools)
         asker = call.asked_by
-        place: dict[str, Any] = {
-            "trajectory_id": trajectory_id,
-            "step": number[call],
-            "turn": turns[call],
-            "parent_step": number[parent] if parent is not None else None,
-            "agent_run": call.actor.index if call.actor is not None else None,
-            "agent_path": paths.get(call.actor) if call.actor is not None else None,
-            "group_id": number[asker] if asker is not None and siblings[asker] > 1 else None,
-        }
-        steps.append(Step(**place | _step_of_call(call, requests.get(call))))
+        told = _step_of_call(call, requests.get(call))
+        steps.append(
+            Step(
+                trajectory_id=trajectory_id,
+                step=number[call],
+                turn=turns[call],
+                parent_step=number[parent] if parent is not None else None,
+                agent_run=call.actor.index if call.actor is not None else None,
+                agent_path=paths.get(call.actor) if call.actor is not None else None,
+                group_id=number[asker] if asker is not None and siblings[asker] > 1 else None,
+                **told,
+            )
+        )
     return tuple(steps)
 
 
@@ -164,7 +167,9 @@ def _step_of_call(call: Call, request: Request | None) -> dict[str, Any]:
         fields["tool_name"] = facts.tool_name
     elif call.kind == "user" and request is not None:
         fields["new_messages"] = to_json(request.new)
-    return fields | _own_columns(span) if is_own else fields
+    if is_own and keys_of(span).tell_of_step:
+        fields |= _own_columns(span)
+    return fields
 
 
 def _merged_spans(call: Call) -> tuple[MergedSpan, ...]:
@@ -246,9 +251,7 @@ def _tool_columns(call: Call) -> dict[str, Any]:
 
 
 def _own_columns(span: SpanRecord) -> dict[str, Any]:
-    """What our own API says of a step, where it says anything."""
-    if not keys_of(span).tell_of_step:
-        return {}
+    """What our own API says of a step."""
     attributes = span.attributes
     columns = {
         "reward": amount(attributes.get(semconv.STEP_REWARD)),

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from otel_traj import wal
+from otel_traj import processes, wal
 
 EVERY_S: Final = 60.0
 GROWTH_BYTES: Final = 8 * 1024 * 1024
@@ -45,15 +44,12 @@ class SealStarter:
             return
         if wal.is_sealing(self._store):
             return
-        package_root = str(Path(__file__).resolve().parents[2])
-        path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
         self._helper = subprocess.Popen(
-            # -P: the folder in which the user's program runs may hold a `json.py`.
-            [sys.executable, "-P", "-m", "otel_traj.store.seal", str(self._store)],
+            processes.command("otel_traj.store.seal", str(self._store)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": path, "OTEL_SDK_DISABLED": "true"},
+            env=processes.environment(),
             start_new_session=True,
         )
         if hasattr(os, "setpriority"):

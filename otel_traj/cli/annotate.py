@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from otel_traj.cli import words
+from otel_traj import words
 from otel_traj.cli.frame import examples, store_option
 from otel_traj.cli.output import emit
-from otel_traj.cli.safety import visible
+from otel_traj.safety import visible
 
 if TYPE_CHECKING:
     from otel_traj.model import AnnotationKind

@@ -8,8 +8,8 @@ import click
 
 from otel_traj.cli.frame import DONE, FOUND_PROBLEMS, examples, store_option
 from otel_traj.cli.retain import told
-from otel_traj.cli.safety import visible
-from otel_traj.cli.words import count
+from otel_traj.safety import visible
+from otel_traj.words import count
 
 
 @click.command(

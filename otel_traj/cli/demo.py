@@ -65,8 +65,8 @@ def _one_run(store: TrajectoryStore, result: DemoResult) -> None:
 
 
 def _question(store: TrajectoryStore, title: str, query: str) -> None:
-    from otel_traj.cli.rows import rows
     from otel_traj.cli.table import write_table
+    from otel_traj.store.results import rows
 
     _heading(title)
     click.secho(query, dim=True)
@@ -82,6 +82,7 @@ def _next_steps(result: DemoResult) -> None:
         ("What the agent claimed where tests fail", _command("sql", result.store, claims)),
         ("Questions that are ready to be asked", _command("analyze", result.store)),
         ("What the telemetry does not tell", _command("doctor", result.store)),
+        ("All of it in the browser (needs the extra 'server')", _command("view", result.store)),
     ):
         click.echo(f"  {meaning}:\n    {command_line}")
 

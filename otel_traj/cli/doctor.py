@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import click
 
 from otel_traj.cli.frame import DONE, FOUND_PROBLEMS, examples, store_option
-from otel_traj.cli.safety import visible
-from otel_traj.cli.words import count, duration, us_since, when
+from otel_traj.cli.words import us_since, when
+from otel_traj.safety import visible
+from otel_traj.words import count, duration
 
 if TYPE_CHECKING:
     from otel_traj.store.doctor import Diagnosis, Gap
@@ -68,7 +69,7 @@ def command(trajectory_id: str | None, format_: Literal["text", "json"], store: 
 
 
 def _write_json(found: dict[str, Any]) -> None:
-    from otel_traj.cli.rows import json_text
+    from otel_traj.store.results import json_text
 
     click.echo(json_text(found))
 
@@ -79,8 +80,8 @@ def _title(text: str) -> None:
 
 
 def _table(names: tuple[str, ...], values: Sequence[Sequence[Any]]) -> None:
-    from otel_traj.cli.rows import Rows
     from otel_traj.cli.table import write_table
+    from otel_traj.store.results import Rows
 
     is_number = tuple(not isinstance(value, str) for value in values[0])
     write_table(Rows(names, is_number, values[:_MAX_ROWS]), sys.stdout)

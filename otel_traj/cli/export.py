@@ -10,8 +10,8 @@ import click
 
 from otel_traj.cli.frame import examples, redact_option, store_option
 from otel_traj.cli.list import OUTCOMES, QUERY, STATUSES
-from otel_traj.cli.safety import visible
-from otel_traj.cli.words import count
+from otel_traj.safety import visible
+from otel_traj.words import count
 
 if TYPE_CHECKING:
     from otel_traj.model import Trajectory

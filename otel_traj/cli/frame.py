@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from otel_traj.cli.safety import visible_lines
 from otel_traj.errors import OtelTrajError, advice_on
+from otel_traj.safety import visible_lines
 
 if TYPE_CHECKING:
     from otel_traj.redaction import Redaction

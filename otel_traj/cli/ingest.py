@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from otel_traj.cli.frame import DONE, FOUND_PROBLEMS, examples, redact_option, store_option
-from otel_traj.cli.safety import visible
-from otel_traj.cli.words import count
+from otel_traj.safety import visible
+from otel_traj.words import count
 
 if TYPE_CHECKING:
     from otel_traj.importers import Reading

@@ -10,7 +10,8 @@ import click
 
 from otel_traj.cli.frame import examples, store_option
 from otel_traj.cli.output import Format, emit, format_option, output_option
-from otel_traj.cli.words import duration, us_since, when
+from otel_traj.cli.words import us_since, when
+from otel_traj.words import duration
 
 if TYPE_CHECKING:
     from otel_traj.store import TrajectoryStore
@@ -113,8 +114,8 @@ def print_table(
     unjudged: bool = False,
 ) -> None:
     """Print trajectories for eyes; stderr says where there are more than the limit, or none."""
-    from otel_traj.cli.rows import Rows
     from otel_traj.cli.table import terminal_width, write_table
+    from otel_traj.store.results import Rows
 
     filters = {
         "agent": agent,

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from otel_traj.cli.frame import DONE, FOUND_PROBLEMS, examples, store_option
-from otel_traj.cli.words import count
+from otel_traj.words import count
 
 
 @click.command(epilog=examples("otel-traj migrate --store /data/traces"))

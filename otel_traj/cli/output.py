@@ -15,7 +15,7 @@ import click
 if TYPE_CHECKING:
     import duckdb
 
-    from otel_traj.cli.rows import Rows
+    from otel_traj.store.results import Rows
 
 Format = Literal["table", "json", "csv", "markdown", "parquet"]
 FORMATS: Final = ("table", "json", "csv", "markdown", "parquet")
@@ -52,7 +52,7 @@ def emit(
 
     Args:
         relation: Not yet run.
-        format_: As `otel_traj.cli.rows` describes them.
+        format_: As `otel_traj.store.results` describes them.
         output: A file that appears, or is replaced, only when all is written; None is stdout.
         limit: At most so many rows; None means all.
         on_row: Called with each row that is written as text.
@@ -60,9 +60,9 @@ def emit(
     Raises:
         QueryError: The query fails while it runs.
     """
-    from otel_traj.cli import rows
     from otel_traj.cli.progress import waiting
     from otel_traj.cli.table import write_table
+    from otel_traj.store import results
 
     if limit is not None:
         relation = relation.limit(limit)
@@ -70,15 +70,15 @@ def emit(
         if output is None and sys.stdout.isatty():
             raise click.UsageError("Parquet is no text: give --output FILE, or pipe it on.")
         with _binary(output) as out:
-            return rows.write_parquet(relation, out)
+            return results.write_parquet(relation, out)
     write = {
         "table": write_table,
-        "json": rows.write_json,
-        "csv": rows.write_csv,
-        "markdown": rows.write_markdown,
+        "json": results.write_json,
+        "csv": results.write_csv,
+        "markdown": results.write_markdown,
     }[format_]
     with waiting("asking"):
-        found = rows.rows(relation)
+        found = results.rows(relation)
     if on_row is not None:
         found = replace(found, values=_heard(found, on_row))
     with _text(output) as text:

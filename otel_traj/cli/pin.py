@@ -8,7 +8,7 @@ import click
 
 from otel_traj.cli.frame import examples, store_option
 from otel_traj.cli.output import Format, emit, format_option
-from otel_traj.cli.safety import visible
+from otel_traj.safety import visible
 
 _PINNED = """\
 select trajectory_id, created as pinned, t.start_time as started, t.agent_name as agent, t.task

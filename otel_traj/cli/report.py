@@ -10,7 +10,7 @@ import click
 from otel_traj.cli.frame import examples, redact_option, store_option
 from otel_traj.cli.output import replacing
 from otel_traj.cli.progress import counting
-from otel_traj.cli.safety import visible
+from otel_traj.safety import visible
 
 if TYPE_CHECKING:
     from otel_traj.redaction import Redaction

@@ -11,8 +11,8 @@ import click
 
 from otel_traj.cli.frame import examples, store_option
 from otel_traj.cli.output import Format, emit, format_option
-from otel_traj.cli.words import count
 from otel_traj.errors import ConfigurationError
+from otel_traj.words import count
 
 if TYPE_CHECKING:
     from otel_traj.model import Outcome

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from otel_traj.cli.frame import DONE, FOUND_PROBLEMS, examples, store_option
+from otel_traj.cli.tokens import read_token, token_options
 from otel_traj.errors import ConfigurationError, MissingExtraError
 from otel_traj.redaction import ENVIRONMENT, choose
 
@@ -71,13 +72,7 @@ _MIB = 1024 * 1024
     show_default=True,
     help="What Jaeger's answers call a service: service.name, or the agent that acts.",
 )
-@click.option(
-    "--token-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Holds the token that clients must show.  [default: $OTEL_TRAJ_TOKEN, else none]",
-)
-@click.option("--no-token", is_flag=True, help="Listen beyond this machine without a token.")
+@token_options
 @click.option(
     "--tls-cert",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -138,7 +133,7 @@ def command(
     jaeger_storage: str,
     service_from: ServiceFrom,
     token_file: Path | None,
-    no_token: bool,
+    is_open: bool,
     tls_cert: Path | None,
     tls_key: Path | None,
     redact: str | None,
@@ -179,7 +174,7 @@ def command(
         service_from=service_from,
         tls=Tls.of(tls_cert, tls_key) if tls_cert and tls_key else None,
         token=read_token(token_file),
-        is_open=no_token,
+        is_open=is_open,
         redaction=choose(redact or os.environ.get(ENVIRONMENT) or "off"),
         shown=choose(redact),
         seal_every_s=seal_every,
@@ -195,18 +190,6 @@ def command(
         return DONE
     _say("warning: not all that came is sealed; whoever reads the store next does it")
     return FOUND_PROBLEMS
-
-
-def read_token(file: Path | None) -> str | None:
-    """What a file holds, or the environment; None for none.
-
-    Raises:
-        ConfigurationError: There is nothing in the file.
-    """
-    token = file.read_text().strip() if file else os.environ.get("OTEL_TRAJ_TOKEN")
-    if file and not token:
-        raise ConfigurationError(f"There is no token in {str(file)!r}")
-    return token or None
 
 
 def _say(line: str) -> None:

@@ -99,7 +99,7 @@ def print_lines(lines: Iterable[Text]) -> None:
 
 
 def _write_json(run: Trajectory, judgement: Judgement | None) -> None:
-    from otel_traj.cli.rows import json_text
+    from otel_traj.store.results import json_text
 
     row = dataclasses.asdict(run)
     steps, file_changes = row.pop("steps"), row.pop("file_changes")

@@ -15,8 +15,8 @@ from typing import Any, Final, TextIO
 import click
 from rich.cells import cell_len, set_cell_size
 
-from otel_traj.cli.rows import BATCH, Rows, plain_text
-from otel_traj.cli.safety import visible
+from otel_traj.safety import visible
+from otel_traj.store.results import BATCH, Rows, plain_text
 
 GAP: Final = "  "
 NARROWEST: Final = 8

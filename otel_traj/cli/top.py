@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -14,14 +13,13 @@ import click
 
 from otel_traj.cli.frame import examples, store_option
 from otel_traj.cli.retain import Read
-from otel_traj.cli.words import count, duration
+from otel_traj.words import count, duration
 from otel_traj_analysis import values
 
 if TYPE_CHECKING:
-    import duckdb
     from rich.console import RenderableType
 
-    from otel_traj.store import TrajectoryStore
+    from otel_traj_analysis.now import Now
 
 MOST_RUNS: Final = 15
 """Open runs that are shown, those silent for longest first."""
@@ -58,27 +56,6 @@ RUN_COLUMNS: Final = {
 """Column -> its title."""
 
 TEXTS: Final = frozenset({"agent_name", "state", "trajectory_id", "name", "task"})
-
-
-@dataclass(frozen=True, slots=True)
-class Now:
-    """What the analyses `activity` and `open_runs` tell of one moment."""
-
-    time: datetime
-    window: timedelta
-    overall: Mapping[str, Any] | None
-    agents: Sequence[Mapping[str, Any]]
-    open_runs: Sequence[Mapping[str, Any]]
-
-    def as_json(self) -> dict[str, Any]:
-        """The same for programs; `all` is null where nothing runs and nothing ended."""
-        return {
-            "time": self.time,
-            "window_s": self.window.total_seconds(),
-            "all": self.overall,
-            "agents": self.agents,
-            "open_runs": self.open_runs,
-        }
 
 
 @click.command(
@@ -145,11 +122,12 @@ def command(
     somebody judged. Ctrl-C ends it. Others may write to the store meanwhile.
     """
     from otel_traj.store import open_store
+    from otel_traj_analysis import now
 
     opened = open_store(folder or store)
 
     def look() -> Now:
-        return _look(opened, agent, window, hung_after)
+        return now.look(opened, agent=agent, window=window, hung_after=hung_after)
 
     if format_ == "json":
         _print_json(look, None if once else every)
@@ -159,33 +137,11 @@ def command(
         _show(look, every)
 
 
-def _look(
-    store: TrajectoryStore, agent: str | None, window: timedelta, hung_after: timedelta
-) -> Now:
-    from otel_traj import analysis
-
-    chosen: dict[str, Any] = {"agent": agent, "hung_after_s": hung_after.total_seconds()}
-    found = _rows(analysis.run(store, "activity", window_s=window.total_seconds(), **chosen))
-    open_runs = analysis.run(store, "open_runs", **chosen).filter("state <> 'slow'")
-    return Now(
-        datetime.now(UTC),
-        window,
-        overall=next((row for row in found if row["is_all"]), None),
-        agents=[row for row in found if not row["is_all"]],
-        open_runs=_rows(open_runs),
-    )
-
-
-def _rows(relation: duckdb.DuckDBPyRelation) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = relation.to_arrow_table().to_pylist()
-    return found
-
-
 # --- for programs --------------------------------------------------------------------------------
 
 
 def _print_json(look: Callable[[], Now], every: timedelta | None) -> None:
-    from otel_traj.cli.rows import json_text
+    from otel_traj.store.results import json_text
 
     while True:
         click.echo(json_text(look().as_json()))

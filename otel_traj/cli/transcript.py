@@ -13,9 +13,10 @@ from typing import Any, Final
 from rich.console import Console
 from rich.text import Text
 
-from otel_traj.cli.safety import visible, visible_lines
-from otel_traj.cli.words import count, duration, is_told, us_since, when
+from otel_traj.cli.words import is_told, us_since, when
 from otel_traj.model import FileChange, Step, Trajectory
+from otel_traj.safety import visible, visible_lines
+from otel_traj.words import count, duration
 
 STYLES: Final = {
     "user": "bold green",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from otel_traj.cli.frame import examples, redact_option, store_option
-from otel_traj.cli.serve import read_token
+from otel_traj.cli.tokens import read_token, token_options
 from otel_traj.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -43,13 +43,7 @@ if TYPE_CHECKING:
     help="On which port; 0 is any that is free.  [default: 7788, or any if that is taken]",
 )
 @click.option("--no-open", is_flag=True, help="Print the URL only, and open no browser.")
-@click.option(
-    "--token-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Holds the token that askers must show.  [default: $OTEL_TRAJ_TOKEN, else none]",
-)
-@click.option("--no-token", is_flag=True, help="Listen beyond this machine without a token.")
+@token_options
 @redact_option
 @store_option
 def command(
@@ -58,7 +52,7 @@ def command(
     port: int | None,
     no_open: bool,
     token_file: Path | None,
-    no_token: bool,
+    is_open: bool,
     redaction: Redaction,
     store: Path,
 ) -> None:
@@ -79,7 +73,7 @@ def command(
         host=host,
         port=port,
         token=read_token(token_file),
-        is_open=no_token,
+        is_open=is_open,
         shown=redaction,
     )
     logging.basicConfig(format="otel-traj: %(message)s", level=logging.WARNING)

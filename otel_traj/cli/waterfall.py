@@ -9,8 +9,9 @@ from typing import Final
 from rich.text import Text
 
 from otel_traj.cli.transcript import STYLES, depth, title
-from otel_traj.cli.words import duration, is_told
+from otel_traj.cli.words import is_told
 from otel_traj.model import Step, Trajectory
+from otel_traj.words import duration
 
 _LABEL_SHARE: Final = 0.38
 """Part of the width that the names of steps may take."""

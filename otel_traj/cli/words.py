@@ -1,11 +1,8 @@
-"""Numbers and times as people read them."""
+"""Times as people read them."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-
-from otel_traj.words import count as count
-from otel_traj.words import duration as duration
 
 
 def us_since(moment: datetime) -> int:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import marshal
 import math
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -33,7 +34,17 @@ from typing import Any, Final, NamedTuple
 
 from otel_traj.dialects import quick_json
 from otel_traj.dialects.facts import Facts
-from otel_traj.dialects.messages import Message, Messages, Part, decode, dumps, is_block, loads
+from otel_traj.dialects.messages import (
+    NO_REFERENCES,
+    Message,
+    Messages,
+    Part,
+    decode,
+    dumps,
+    is_block,
+    is_object,
+    loads,
+)
 from otel_traj.dialects.quick_json import quoted
 
 CANON_VERSION: Final = "1"
@@ -103,7 +114,7 @@ def hash_request(
         written: What was hashed before, to which this is added.
     """
     system = _hash_of(canonical_system(facts.system, messages))
-    tools = _hash_of(canonical_tools(facts.tool_definitions))
+    tools = _hash_of_tools(facts.tool_definitions)
     params = _hash_of_params(facts)
     leading = count_leading_system(messages)
     chain = chain_of(system, tools, bodies[:kept], leading=leading, written=written)
@@ -273,6 +284,16 @@ def _piece_bytes(piece: Mapping[str, Any]) -> bytes:
     return f"{{{','.join(members)}}}".encode("utf-8", "surrogatepass")
 
 
+_WORDS: Final = {
+    word: f'"{word}"'
+    for word in (
+        *("system", "user", "assistant", "tool"),
+        *("text", "reasoning", "tool_call", "tool_result"),
+    )
+}
+"""Roles and types in JSON: two stand in every piece."""
+
+
 def _pieces(message: Message, refs: Iterable[int | None]) -> Iterator[dict[str, Any]]:
     """A message as canonical messages of one part each; what says nothing is left out."""
     answered = iter(refs)
@@ -405,6 +426,27 @@ def canonical_tools(definitions: Any) -> list[Any]:
     return sorted(tools, key=lambda tool: (str(tool.get("name", "")), canonical_json(tool)))
 
 
+def _hash_of_tools(definitions: Any) -> str | None:
+    """The hash of the tools component; every request of an agent repeats the same ones."""
+    if definitions is None:
+        return None
+    try:
+        told = marshal.dumps(definitions, NO_REFERENCES)
+    except ValueError:  # of other types than JSON has
+        return _hash_of(canonical_tools(definitions))
+    hash_ = _hash_of_told_tools if len(told) <= _MOST_TOLD else _hash_of_told_tools.__wrapped__
+    return hash_(told)
+
+
+@lru_cache(maxsize=64)
+def _hash_of_told_tools(told: bytes) -> str | None:
+    return _hash_of(canonical_tools(marshal.loads(told)))  # as it was written above
+
+
+_MOST_TOLD: Final = 256 * 1024
+"""Bytes of definitions that are remembered."""
+
+
 def _definitions(value: Any) -> Iterator[Mapping[str, Any]]:
     value = loads(value)
     if value is None:
@@ -518,7 +560,7 @@ def canonical_json(value: Any) -> bytes:
 
 def _canonical_text(value: Any, depth: int) -> str:
     if isinstance(value, str):
-        return quoted(_clean(value))
+        return _WORDS.get(value) or quoted(_clean(value))
     out: list[str] = []
     _write(value, out.append, depth)
     return "".join(out)
@@ -541,7 +583,7 @@ def _write(value: Any, put: _Put, depth: int) -> None:
         put(_number(value))
     elif depth == 0:
         put(quoted(dumps(value)))
-    elif isinstance(value, Mapping):
+    elif is_object(value):
         _write_object(value, put, depth - 1)
     elif isinstance(value, list | tuple):
         _write_list(value, put, depth - 1)

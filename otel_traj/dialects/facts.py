@@ -28,13 +28,16 @@ the target of a hand-over that another span tells; `setup` (an agent or graph be
 `evaluation` are not part of what the agent did."""
 
 
-@dataclass
+@dataclass(init=False)
 class Facts:
     """Facts of one call, gathered from one span and its logs, then from other spans of that call.
 
     None is "not told". `input` and `output` are the messages of a model call as the span tells
     them, `output_*` the pieces of its answer where they stand apart; `said_input` and `said_output`
     are whatever a wrapper says it was given and gave back.
+
+    Only what is told stands in an instance; the rest are defaults of the class. Of sixty facts a
+    span tells ten, and every span has some of these objects.
     """
 
     kind: Kind = "wrapper"
@@ -94,14 +97,22 @@ class Facts:
     cut_keys: tuple[str, ...] = ()
     inferred: list[str] = field(default_factory=list)
 
+    def __init__(self, kind: Kind = "wrapper", dialects: tuple[str, ...] = (), **told: Any) -> None:
+        """What is told, by the names of the fields."""
+        vars(self).update(told, kind=kind, dialects=dialects)
+        self.inferred = told.get("inferred", [])
+
     def fill(self, other: Facts) -> None:
         """Take from `other` what is not told here; nothing that is told is changed."""
-        mine = vars(self)
-        for name, value in vars(other).items():
-            known = mine[name]
-            if known is not value and _is_untold(known) and name in FACT_NAMES:
+        mine, theirs = vars(self), vars(other)
+        for name in FACT_NAMES.intersection(mine):
+            if _is_untold(mine[name]):
+                del mine[name]
+        for name, value in theirs.items():
+            if name not in mine:
                 mine[name] = value
-        self.dialects = tuple(dict.fromkeys((*self.dialects, *other.dialects)))
+        if other.dialects:
+            self.dialects = tuple(dict.fromkeys((*self.dialects, *other.dialects)))
 
     def copy(self) -> Facts:
         """The same facts, to go on with apart; `copy.copy` takes five times as long."""

@@ -9,18 +9,24 @@ flattened index keys, JSON in JSON. What no rule knows stays as a part of kind `
 from __future__ import annotations
 
 import json
+import marshal
 import re
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, Final, Literal, TypeGuard
+from typing import Any, Final, Generic, Literal, TypeGuard, TypeVar
 
 from otel_traj.dialects import quick_json
 from otel_traj.dialects.quick_json import dumps as dumps
 from otel_traj.dialects.quick_json import quoted
 from otel_traj.dialects.reprs import from_repr
-from otel_traj.model import quickly_made
+from otel_traj.model import found_once, quickly_made
+
+_T = TypeVar("_T")
+
+NO_REFERENCES: Final = 2
+"""The last version of `marshal` in which equal values are the same bytes, however Python shares
+their parts: a key of the whole value, types and order of keys with it."""
 
 _OBSERVATION: Final = "Observation:"
 
@@ -56,24 +62,24 @@ class Message:
     parts: tuple[Part, ...]
     finish_reason: str | None = None
 
-    @cached_property
+    @found_once
     def text(self) -> str | None:
         """The text parts, joined; None when there is none."""
         texts = [part.text for part in self.parts if part.kind == "text" and part.text]
         return "\n".join(texts) or None
 
-    @cached_property
+    @found_once
     def reasoning(self) -> str | None:
         """The reasoning parts, joined; None when there is none."""
         texts = [part.text for part in self.parts if part.kind == "reasoning" and part.text]
         return "\n".join(texts) or None
 
-    @cached_property
+    @found_once
     def tool_calls(self) -> tuple[Part, ...]:
         """What the model asked for, in its order."""
         return tuple([part for part in self.parts if part.kind == "tool_call"])
 
-    @cached_property
+    @found_once
     def tool_results(self) -> tuple[Part, ...]:
         """Answers to tool calls, in order."""
         return tuple([part for part in self.parts if part.kind == "tool_result"])
@@ -83,7 +89,7 @@ class Message:
         """Whether it says anything but names and ids."""
         return any(part.text is not None or part.value is not None for part in self.parts)
 
-    @cached_property
+    @found_once
     def is_hollow(self) -> bool:
         """Whether content is missing: instrumentors that must not tell it leave the frame.
 
@@ -96,7 +102,7 @@ class Message:
                 return True
         return False
 
-    @cached_property
+    @found_once
     def answers(self) -> tuple[Part, ...]:
         """Tool results, also those that a ReAct loop sends in its user's name."""
         if self.role == "user" and (self.text or "").startswith(_OBSERVATION):
@@ -334,19 +340,19 @@ def _decode_history(text: str) -> Messages | None:
     return tuple(found)
 
 
-class _Memory:
+class _Memory(Generic[_T]):
     """Messages that were read not long ago: each request of a run repeats those of the last one."""
 
     def __init__(self) -> None:
-        self._by_text: dict[bytes, Message] = {}
+        self._by_text: dict[bytes, _T] = {}
         self._n_bytes = 0
 
-    def get(self, text: bytes) -> Message | None:
-        """The message that was written so, if it was read."""
+    def get(self, text: bytes) -> _T | None:
+        """What was written so, if it was read."""
         return self._by_text.get(text)
 
-    def add(self, text: bytes, message: Message) -> Message:
-        """Remember a message and how it was written."""
+    def add(self, text: bytes, message: _T) -> _T:
+        """Remember what was read and how it was written."""
         if self._n_bytes > _MOST_SEEN:
             self._by_text.clear()
             self._n_bytes = 0
@@ -358,7 +364,8 @@ class _Memory:
 _MOST_SEEN: Final = 4_000_000
 """Bytes of all that is remembered; then it begins anew."""
 
-_seen = _Memory()
+_seen = _Memory[Message]()
+_seen_objects = _Memory[Messages]()
 
 
 def from_pieces(text: Any, reasoning: Any, calls: Any) -> Messages | None:
@@ -387,8 +394,18 @@ def _decode_list(items: Sequence[Any], role: str) -> Messages:
     return tuple(
         message
         for item in items
-        for message in (_decode_object if type(item) is dict else decode)(item, role)
+        for message in (_decode_item if type(item) is dict else decode)(item, role)
     )
+
+
+def _decode_item(value: dict[str, Any], role: str) -> Messages:
+    """`_decode_object`, but what an earlier list told in the same words is not read again."""
+    try:
+        told = marshal.dumps((role, value), NO_REFERENCES)
+    except ValueError:  # of other types than JSON has
+        return _decode_object(value, role)
+    known = _seen_objects.get(told)
+    return _seen_objects.add(told, _decode_object(value, role)) if known is None else known
 
 
 def _decode_object(value: Mapping[str, Any], role: str) -> Messages:

@@ -7,6 +7,7 @@ surrogates) is left to `json`, so that nobody can tell who did it.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from json.encoder import encode_basestring
 from typing import Any, Final, cast
 
@@ -45,17 +46,30 @@ def items_of(text: str) -> list[bytes]:
 
 def dumps(value: Any) -> str:
     """Compact JSON text; what JSON cannot say is written as text."""
-    if _make_encoder is None:  # an interpreter without it
-        return _ENCODER.encode(value)
-    return quoted(value) if type(value) is str else "".join(_encode(value, 0))
+    return quoted(value) if type(value) is str else _encode(value)
 
 
-_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
-_make_encoder: Final = cast(Any, json.encoder).c_make_encoder
-_encode: Final = _make_encoder and _make_encoder(
-    *(None, str, encode_basestring, None, ":", ",", False, False, True)
-)
-"""What `_ENCODER` makes anew for each value, which takes longer than to write a small one."""
+def encoder(default: Callable[[Any], Any], *, allow_nan: bool) -> Callable[[Any], str]:
+    """`encode` of a `json.JSONEncoder` that writes compact text; not of what holds itself.
+
+    That one makes its part in C anew for each value, which takes longer than to write a small one.
+    What holds itself is a RecursionError here, not a ValueError.
+
+    Args:
+        default: As there: what stands for a value that JSON cannot say.
+        allow_nan: As there.
+    """
+    plain = json.JSONEncoder(
+        ensure_ascii=False, separators=(",", ":"), default=default, allow_nan=allow_nan
+    )
+    make = cast(Any, json.encoder).c_make_encoder
+    if make is None:  # an interpreter without it
+        return plain.encode
+    write = make(None, default, encode_basestring, None, ":", ",", False, False, allow_nan)
+    return lambda value: "".join(write(value, 0))
+
+
+_encode: Final = encoder(str, allow_nan=True)
 
 
 def quoted(text: str) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
-import sys
 from asyncio.subprocess import Process
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from otel_traj import processes
 from otel_traj.server.metrics import Metrics
 
 _log = logging.getLogger("otel_traj.server")
@@ -85,15 +84,11 @@ class SealerKeeper:
         return f"ended with status {status}"
 
     async def _start(self) -> Process:
-        package_root = str(Path(__file__).resolve().parents[2])
-        path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
-        arguments = ["otel_traj.server.sealer", str(self._store), str(self._every_s)]
         return await asyncio.create_subprocess_exec(
-            # -P: the folder in which this runs may hold a `json.py`.
-            *[sys.executable, "-P", "-m", *arguments],
+            *processes.command("otel_traj.server.sealer", str(self._store), str(self._every_s)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path, "OTEL_SDK_DISABLED": "true"},
+            env=processes.environment(),
             start_new_session=True,  # Ctrl-C is for the receiver, which then stops it
         )
 

@@ -21,7 +21,7 @@ from typing import Final
 
 from otel_traj.errors import OtelTrajError
 from otel_traj.store import compaction, sealing, snapshot
-from otel_traj.store.workers import Workers
+from otel_traj.store.workers import Workers, without_pandas
 
 _log = logging.getLogger("otel_traj.server.sealer")
 
@@ -124,4 +124,5 @@ def queue_bytes(store: Path) -> int:
 
 
 if __name__ == "__main__":
+    without_pandas()
     sys.exit(main(sys.argv[1:]))

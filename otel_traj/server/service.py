@@ -138,6 +138,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> bool:
         announce("stopping: what has come is being written and sealed")
     finally:
         receiver.is_stopping = True
+        threads.ending.set()
         await asyncio.gather(*(listener.stop() for listener in listeners))
         threads.close()
         receiver.close()

@@ -10,6 +10,7 @@ and why nothing acknowledged is lost: `otel_traj.store.sealing`; that nothing wa
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import logging
@@ -66,6 +67,7 @@ from otel_traj.store.reassembly import ReassemblyReport
 from otel_traj.store.redacting import RedactionReport
 from otel_traj.store.repair import RepairReport
 from otel_traj.store.retention import RetentionReport
+from otel_traj.store.roster import Roll, Roster, State
 from otel_traj.store.rules import Rules
 from otel_traj.store.sealing import SealReport
 from otel_traj.store.snapshot import Snapshot
@@ -142,20 +144,23 @@ class TrajectoryStore:
 
     Attributes:
         path: Its folder, absolute.
+        seals: Whether what the log holds is sealed before it is read.
     """
 
     path: Path
+    seals: bool
 
-    def __init__(self, path: Path, *, seals: bool = True) -> None:
+    def __init__(self, path: Path, *, seals: bool = True, setup: views.Setup | None = None) -> None:
         """Open an existing store; see `open_store`.
 
         Args:
             path: Its folder.
             seals: False where another process seals all the time: what it has not sealed yet is
                 not seen, and no reader waits for it.
+            setup: What its engine may use, and what it gets beside the public views.
         """
         self.path = path.absolute()
-        self._seals = seals
+        self.seals = seals
         if not (self.path / "format.json").exists():
             raise StoreNotFoundError(
                 f"There is no store at {str(path)!r}. Record a first run into it with"
@@ -163,9 +168,11 @@ class TrajectoryStore:
             )
         wal.check_format(self.path, "min_reader")
         self._mutex = threading.Lock()  # protects the engine
+        self._setup = setup or views.Setup()
         self._engine: views.Engine | None = None
         self._engine_is_of: _Base | None = None
         self._nearby = Nearby(self.path)
+        self._roster = Roster(self.path)
 
     @classmethod
     def create(cls, path: Path) -> TrajectoryStore:
@@ -222,6 +229,20 @@ class TrajectoryStore:
         """
         return self._cursor()[0]
 
+    def roster(self) -> contextlib.AbstractContextManager[Roll]:
+        """The narrow rows of all trajectories, for SQL that we ship; see `otel_traj.store.roster`.
+
+        Raises:
+            StoreDamagedError: A file cannot be read, or somebody erased what was being read.
+        """
+        return self._roster.of_newest(self.state, self.connection)
+
+    def state(self) -> State:
+        """What answers come from now; what was recorded before counts."""
+        with self._mutex:
+            unsealed = self._catch_up()
+        return State(snapshot.newest(self.path), rules.load(self.path), unsealed)
+
     def _cursor(self) -> tuple[duckdb.DuckDBPyConnection, _Base]:
         """A cursor, and what it reads."""
         with self._mutex:
@@ -239,7 +260,9 @@ class TrajectoryStore:
                 if unsealed is not None:
                     current, tail = sealing.with_tail(self.path)
                 try:
-                    self._engine = views.connect(self.path, current, rules_of_store, tail)
+                    self._engine = views.connect(
+                        self.path, current, rules_of_store, tail, self._setup
+                    )
                 except StoreDamagedError:
                     if not self._is_overtaken(current.n):
                         raise
@@ -255,7 +278,7 @@ class TrajectoryStore:
             None when it is; else, where this process cannot write, how long the segments are: what
             the snapshot lacks must be read into memory.
         """
-        if not self._seals:
+        if not self.seals:
             return None
         lengths = sealing.lengths(self.path)
         current = snapshot.newest(self.path)

@@ -19,8 +19,9 @@ from otel_traj.errors import InputError
 from otel_traj.model import Annotation, Close, LogRecord, Record, SpanRecord, is_sound
 from otel_traj.otlp import ReceivedSpan, Span
 
-BATCH_BYTES: Final = 64 * 1024 * 1024
-"""How much of the log one commit takes; more is left to the next one, so that memory is bounded."""
+BATCH_BYTES: Final = 32 * 1024 * 1024
+"""About how much of the log one commit takes; more is left to the next one, so that memory is
+bounded: a sealer takes some nine bytes for each of them, until all rows are in files."""
 
 
 @dataclass(slots=True)

@@ -106,8 +106,12 @@ def _genai_prices() -> Price:
         genai_prices: Any = importlib.import_module("genai_prices")  # optional, hence untyped
     except ImportError:
         return _unknown
+    strangers: set[tuple[str | None, str]] = set()  # whenever, and however many tokens
 
     def price(step: Step) -> tuple[float, str] | None:
+        model = step.response_model or step.model or ""
+        if (step.provider, model) in strangers:
+            return None
         usage = genai_prices.Usage(
             input_tokens=step.input_tokens,
             output_tokens=step.output_tokens,
@@ -117,11 +121,15 @@ def _genai_prices() -> Price:
         try:
             found = genai_prices.calc_price(
                 usage,
-                model_ref=step.response_model or step.model or "",
+                model_ref=model,
                 provider_id=step.provider,
                 genai_request_timestamp=step.start_time,
             )
-        except (LookupError, ValueError):
+        except LookupError as error:
+            if type(error) is LookupError:  # others tell of something else than provider and model
+                strangers.add((step.provider, model))
+            return None
+        except ValueError:
             return None
         return float(found.total_price), "genai-prices"
 

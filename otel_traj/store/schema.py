@@ -19,6 +19,9 @@ import pyarrow as pa
 
 from otel_traj import model
 
+BY_A_PERSON: Final = "human"
+"""Source of what somebody said of a run on its page; as good as what the run said of itself."""
+
 FORMAT_VERSION: Final = 1
 """Version of the folder layout and of the snapshot file, kept in `format.json`."""
 
@@ -484,7 +487,7 @@ ANNOTATIONS = Table(
         _number("value_num", "Its value as a number"),
         _text("value_text", "Its value as text"),
         _json("value_json", "Its value as JSON"),
-        _text("source", "Who says so: explicit, an evaluator, a test"),
+        _text("source", "Who says so: explicit, human (a person on a page), an evaluator, a test"),
         _text("annotator", "Person or program"),
         _time("created", "When it was said"),
         _flag("deleted", "Takes back what the same source said before"),

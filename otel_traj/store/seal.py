@@ -11,6 +11,7 @@ from pathlib import Path
 
 from otel_traj.errors import OtelTrajError
 from otel_traj.store import compaction, sealing
+from otel_traj.store.workers import without_pandas
 
 
 def main(arguments: list[str]) -> int:
@@ -28,4 +29,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    without_pandas()
     sys.exit(main(sys.argv[1:]))

@@ -18,6 +18,7 @@ import math
 from collections.abc import Mapping, Sequence, Set
 from typing import Any, Final
 
+from otel_traj.dialects import quick_json
 from otel_traj.wal import text_of
 
 _STAND_INS: Final = frozenset({"$b64", "$f", "$json", "$map"})
@@ -70,9 +71,7 @@ def _default(value: Any) -> Any:
     return text_of(value)
 
 
-_encode: Final = json.JSONEncoder(
-    ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_default
-).encode
+_encode: Final = quick_json.encoder(_default, allow_nan=False)
 
 
 def _plain(value: Any, depth: int = 0) -> Any:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias, cast, get_args
@@ -26,12 +26,12 @@ from otel_traj.model import Outcome
 from otel_traj.store import attempts
 from otel_traj.store import rules as rules_module
 from otel_traj.store.rules import SAID, Rules
-from otel_traj.store.schema import COLUMNS, SCHEMA_ID, SUPERSEDED, TABLES
+from otel_traj.store.schema import BY_A_PERSON, COLUMNS, SCHEMA_ID, SUPERSEDED, TABLES
 from otel_traj.store.snapshot import DataFile, Snapshot
 from otel_traj.wal import ulid
 
 MEMORY_LIMIT: Final = "4GB"
-"""What one query may use; it spills nowhere, so a greedier one fails with a clear error."""
+"""What one query may use, where nobody says less."""
 
 Tail: TypeAlias = "Mapping[str, pa.Table]"
 """Table -> rows that no file holds yet, with a column `date`: the log of a read-only store."""
@@ -55,6 +55,22 @@ class Said:
     any_step_reward: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What an engine may use, and what it gets beside the public views.
+
+    Attributes:
+        memory: What one query may use, as DuckDB writes it; it spills nowhere, so a greedier one
+            fails with a clear error.
+        threads: How many it uses; None for all cores.
+        finish: Adds to the engine, before it is locked; None for nothing.
+    """
+
+    memory: str = MEMORY_LIMIT
+    threads: int | None = None
+    finish: Callable[[duckdb.DuckDBPyConnection], None] | None = None
+
+
 class Engine(NamedTuple):
     """An engine with the public views, and what these need not look for."""
 
@@ -63,7 +79,11 @@ class Engine(NamedTuple):
 
 
 def connect(
-    store: Path, snapshot: Snapshot, rules: Rules | None = None, tail: Tail | None = None
+    store: Path,
+    snapshot: Snapshot,
+    rules: Rules | None = None,
+    tail: Tail | None = None,
+    setup: Setup | None = None,
 ) -> Engine:
     """A private engine with the public views of one snapshot.
 
@@ -73,7 +93,8 @@ def connect(
     Raises:
         StoreDamagedError: A file that the snapshot names cannot be read.
     """
-    connection = _engine()
+    setup = setup or Setup()
+    connection = _engine(setup)
     for name, rows in (tail or {}).items():
         connection.execute("create schema if not exists tail")
         connection.register("rows_of_tail", rows)
@@ -82,6 +103,8 @@ def connect(
     _run(connection, store, _joined(_internal_views(snapshot, store, frozenset(tail or ()))))
     said = _said(connection, snapshot, tail or {})
     _run(connection, store, _joined(_public_views(rules or Rules(), said)))
+    if setup.finish is not None:
+        setup.finish(connection)
     _lock(connection, store)
     return Engine(connection, said)
 
@@ -163,15 +186,15 @@ def _run(connection: duckdb.DuckDBPyConnection, store: Path, sql: str) -> None:
         connection.execute(sql)
 
 
-def _engine() -> duckdb.DuckDBPyConnection:
+def _engine(setup: Setup = Setup()) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(
         config={
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             "allow_community_extensions": False,
             "python_enable_replacements": False,
-            "memory_limit": MEMORY_LIMIT,
-            "threads": os.cpu_count() or 1,
+            "memory_limit": setup.memory,
+            "threads": setup.threads or os.cpu_count() or 1,
             "temp_directory": "",
         }
     )
@@ -436,6 +459,10 @@ _REASONS: Final = ("failure_rationale", "error_category", "fix_applied")
 """Columns of `trajectories` that show the last word of anybody, like outcome and reward."""
 
 
+_EXPLICIT: Final = f"'explicit', {quoted(BY_A_PERSON)}"
+"""Sources whose word on an outcome stands above evaluations and rules."""
+
+
 def _verdicts(rules: Rules) -> str:
     evaluations = ", ".join(map(quoted, ("outcome", *rules.outcome_evaluations)))
     outcomes = ", ".join(map(quoted, get_args(Outcome)))
@@ -447,10 +474,11 @@ def _verdicts(rules: Rules) -> str:
     return f"""\
 select trajectory_id,
     max_by(lower(value_text), row(created, annotation_id)) filter (
-        "name" = 'outcome' and source = 'explicit' and lower(value_text) in ({outcomes})
+        "name" = 'outcome' and source in ({_EXPLICIT}) and lower(value_text) in ({outcomes})
     ) as explicit_outcome,
     max_by(lower(value_text), row(created, annotation_id)) filter (
-        "name" in ({evaluations}) and source <> 'explicit' and lower(value_text) in ({outcomes})
+        "name" in ({evaluations}) and source not in ({_EXPLICIT})
+            and lower(value_text) in ({outcomes})
     ) as evaluated_outcome,
     max_by(value_num, row(created, annotation_id)) filter (
         "name" = 'reward' and value_num is not null

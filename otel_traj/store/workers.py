@@ -24,12 +24,12 @@ import traceback
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
-from typing import IO, Any, Final
+from importlib.abc import MetaPathFinder
+from typing import IO, Any, Final, cast
 
 import pyarrow as pa
 
-from otel_traj import model, semconv
+from otel_traj import model, processes, semconv
 from otel_traj.assembly import DERIVE_VERSION, Alone, Relations, assemble_alone
 from otel_traj.model import LogRecord, SpanRecord
 from otel_traj.otlp import Origin, ReceivedSpan, Span, record_of
@@ -51,6 +51,14 @@ _MOST: Final = 7
 
 _IDLE_S: Final = 60.0
 """Without work for so long, workers are ended by whoever seals on."""
+
+_PIPE_BYTES: Final = 1024 * 1024
+"""Of the pipes to and from a worker, where the system lets one choose: an answer has some 5 MB, and
+whenever its pipe is full the worker has to wait."""
+
+_SWITCH_S: Final = 0.0005
+"""How long a thread that derives keeps another one, which has an answer to read, from going on; the
+5 ms that Python takes by itself cost the worker on the other end a tenth of its time."""
 
 _PATIENCE_S: Final = 60.0
 """How long to wait for the last piece of a worker before it counts as hung."""
@@ -184,6 +192,34 @@ def growing() -> Iterator[None]:
             gc.enable()
 
 
+@contextlib.contextmanager
+def _taking_turns() -> Iterator[None]:
+    """While threads of this process talk to workers, they get to work at once."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+class _NoPandas(MetaPathFinder):
+    """Says that there is no pandas."""
+
+    def find_spec(self, name: str, path: object, target: object = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
+def without_pandas() -> None:
+    """For the main function of a process that nobody asks for data frames.
+
+    With the first list that becomes an array Arrow imports pandas, where that is installed: half a
+    second and 60 MB, to find out that the list is none of its series.
+    """
+    sys.meta_path.insert(0, _NoPandas())
+
+
 class Workers:
     """The workers of one sealer: started when there is enough to do, ended by `close`.
 
@@ -229,14 +265,15 @@ class Workers:
             threading.Thread(target=worker.take, args=(pieces, waiting, done), daemon=True)
             for worker in (asked if len(pieces) > 1 else ())
         ]
-        for thread in threads:
-            thread.start()
-        self._take_here(pieces, waiting, done)
-        for thread, worker in zip(threads, asked, strict=False):
-            thread.join(_PATIENCE_S)
-            if thread.is_alive():
-                worker.end()
-                thread.join()
+        with _taking_turns():
+            for thread in threads:
+                thread.start()
+            self._take_here(pieces, waiting, done)
+            for thread, worker in zip(threads, asked, strict=False):
+                thread.join(_PATIENCE_S)
+                if thread.is_alive():
+                    worker.end()
+                    thread.join()
         self._take_here(pieces, waiting, done)  # what workers that died have left
         self._hired = [worker for worker in self._hired if worker.is_alive]
         self._busy_at = time.monotonic() if threads else self._busy_at
@@ -305,15 +342,13 @@ class _Worker:
     """One worker process, as its sealer sees it."""
 
     def __init__(self) -> None:
-        root = str(Path(__file__).resolve().parents[2])
-        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
-            # -P: the folder in which the user's program runs may hold a `json.py`.
-            [sys.executable, "-P", "-m", "otel_traj.store.workers"],
+            processes.command("otel_traj.store.workers"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": path, "OTEL_SDK_DISABLED": "true"},
+            pipesize=_PIPE_BYTES,
+            env=processes.environment(),
             start_new_session=True,  # an interrupt at the terminal is for the sealer
         )
         self.is_alive = True
@@ -359,10 +394,18 @@ class _Worker:
 
 
 def _send(stream: IO[bytes], message: object) -> None:
+    """Write a message: how many parts it has, the length of each, the parts.
+
+    The first is the message, the others are columns in it, which are not copied once more.
+    """
     packed = io.BytesIO()
-    _Pickler(packed, pickle.HIGHEST_PROTOCOL).dump(message)
-    stream.write(len(packed.getbuffer()).to_bytes(8))
-    stream.write(packed.getbuffer())
+    apart: list[pickle.PickleBuffer] = []
+    _Pickler(packed, pickle.HIGHEST_PROTOCOL, buffer_callback=apart.append).dump(message)
+    parts = [packed.getbuffer(), *(buffer.raw() for buffer in apart)]
+    for number in (len(parts), *(part.nbytes for part in parts)):
+        stream.write(number.to_bytes(8))
+    for part in parts:
+        stream.write(part)
     stream.flush()
 
 
@@ -372,9 +415,22 @@ def _receive(stream: IO[bytes]) -> Any:
     Raises:
         EOFError: There is none any more.
     """
-    size = stream.read(8)
-    packed = stream.read(int.from_bytes(size)) if len(size) == 8 else b""
-    return pickle.loads(packed)
+    n_parts = int.from_bytes(_read(stream, 8))
+    lengths = [int.from_bytes(_read(stream, 8)) for _ in range(n_parts)]
+    packed, *apart = [_read(stream, length) for length in lengths]
+    return pickle.loads(packed, buffers=apart)
+
+
+def _read(stream: IO[bytes], length: int) -> memoryview:
+    """So many bytes, which what is made of them may go on using.
+
+    Raises:
+        EOFError: There are less.
+    """
+    room = memoryview(pa.allocate_buffer(length))
+    if cast(io.BufferedReader, stream).readinto(room) != length:
+        raise EOFError
+    return room
 
 
 def _made(cls: type[Any], values: tuple[Any, ...]) -> Any:
@@ -414,11 +470,11 @@ def _packed(columns: pa.Table) -> tuple[Any, ...]:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, columns.schema) as stream:
         stream.write_table(columns)
-    return _unpacked, (sink.getvalue().to_pybytes(),)
+    return _unpacked, (pickle.PickleBuffer(sink.getvalue()),)
 
 
-def _unpacked(stream: bytes) -> pa.Table:
-    return pa.ipc.open_stream(stream).read_all()
+def _unpacked(stream: memoryview) -> pa.Table:
+    return pa.ipc.open_stream(pa.py_buffer(stream)).read_all()
 
 
 class _Pickler(pickle.Pickler):
@@ -433,6 +489,7 @@ class _Pickler(pickle.Pickler):
 
 def main() -> None:
     """Be a worker: answer pieces until the sealer is gone."""
+    without_pandas()
     pieces, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever else prints must not do so in between
     _send(answers, DERIVE_VERSION)

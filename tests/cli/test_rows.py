@@ -16,7 +16,10 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from pyarrow import parquet
 
-from otel_traj.cli.rows import (
+from otel_traj.cli.table import write_table
+from otel_traj.errors import QueryError
+from otel_traj.safety import visible
+from otel_traj.store.results import (
     Rows,
     json_text,
     rows,
@@ -25,9 +28,6 @@ from otel_traj.cli.rows import (
     write_markdown,
     write_parquet,
 )
-from otel_traj.cli.safety import visible
-from otel_traj.cli.table import write_table
-from otel_traj.errors import QueryError
 
 EVERY_TYPE = """
 select

@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.cells import cell_len
 
-from otel_traj.cli.rows import Rows
 from otel_traj.cli.table import cut, write_table
+from otel_traj.store.results import Rows
 
 
 class Terminal(io.StringIO):

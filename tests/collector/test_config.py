@@ -47,13 +47,16 @@ def test_a_collector_accepts_the_configuration(variant: str, tmp_path: Path) -> 
 @needs_collector
 def test_a_span_that_became_a_file_can_be_ingested(tmp_path: Path) -> None:
     provider = TracerProvider(shutdown_on_exit=False)
-    with collecting(tmp_path, variant="files") as collector:
+    written = tmp_path / "inbox" / "traces.jsonl"
+    with collecting(tmp_path, "processors::batch::timeout=50ms", variant="files") as collector:
         exporter = OTLPSpanExporter(f"{collector.endpoint}/v1/traces")
         provider.add_span_processor(SimpleSpanProcessor(exporter))
 
         provider.get_tracer("test").start_span("chat gpt", attributes={"n": 2**53 + 1}).end()
 
         provider.shutdown()
+        # A Collector that is told to end just after its start ends at once, with what it holds.
+        wait_for(lambda: written.exists() and written.stat().st_size > 0)
     [span] = importers.read(tmp_path / "inbox")
     assert isinstance(span, SpanRecord)
     assert (span.name, span.attributes) == ("chat gpt", {"n": 2**53 + 1})

@@ -36,11 +36,12 @@ def test_demo_shows_runs_a_waterfall_and_answers_and_what_it_proposes_works(tmp_
     lines = shown.stdout.splitlines()
     tasks = [line for line in lines if "Repair " in line and " passes." in line]
     bars = [line for line in lines if "█" in line or "▒" in line]
-    proposed = [line.strip() for line in lines if line.startswith("    otel-traj ")]
+    *proposed, view = [line.strip() for line in lines if line.startswith("    otel-traj ")]
     assert len(tasks) == 6
     assert len(bars) == 24
     assert all(question.sql in shown.stdout for question in demo.QUESTIONS)
     assert [shlex.split(line)[1] for line in proposed] == ["show", "sql", "analyze", "doctor"]
+    assert shlex.split(view) == ["otel-traj", "view", "--store", "my traces"]
     for line in proposed:
         assert otel_traj_command(*shlex.split(line)[1:], folder=tmp_path).stdout
     # Standard output is for what was found; what is being done is told on standard error.

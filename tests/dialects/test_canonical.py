@@ -292,6 +292,17 @@ def test_parameters_have_one_name_and_one_form(body: Any, params: Any) -> None:
     assert canonical_params(read_request(body)) == params
 
 
+def test_what_was_hashed_before_changes_no_hash() -> None:
+    # Equal in Python, and not in JSON; the same text or list, and not the same value.
+    told: list[Any] = [1, 1.0, True, 1.5, "1", [1], (1,), {"a": 1, "b": 2}, {"b": 2, "a": 1}, {1}]
+    for tool in [{"name": "look", "parameters": {"default": value}} for value in told] * 2:
+        expected = hashlib.sha256(canonical_json(canonical_tools([tool]))).hexdigest()
+
+        assert hash_request(Facts(tool_definitions=[tool]), (), (), 0).tools == expected
+
+    assert hash_request(Facts(tool_definitions=[]), (), (), 0).tools is None
+
+
 def test_zero_is_told() -> None:
     facts = Facts(temperature=0.0)
     facts.fill(Facts(temperature=1.0))

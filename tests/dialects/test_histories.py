@@ -45,6 +45,7 @@ OTHERS = st.sampled_from(
 @pytest.fixture(autouse=True)
 def nothing_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(messages, "_seen", messages._Memory())
+    monkeypatch.setattr(messages, "_seen_objects", messages._Memory())
 
 
 @given(st.lists(SAID | OTHERS, max_size=5), st.sampled_from([None, 1]), st.sampled_from(["", " "]))
@@ -78,6 +79,26 @@ def test_a_message_that_stands_again_is_the_same_one() -> None:
     again, _ = decode(json.dumps([said, answer]))
 
     assert again is first
+
+
+def test_an_object_that_stands_again_is_the_same_message() -> None:
+    said = {"role": "user", "content": "How long?"}
+
+    [first] = decode([said])
+    again, _ = decode([dict(said), {"role": "assistant", "content": "Not long."}])
+
+    assert again is first
+
+
+# Equal in Python, and not the same values; a set is none that JSON has.
+ALIKE = [1, 1.0, True, "1", [1], (1,), {"a": 1, "b": 2}, {"b": 2, "a": 1}, {1}]
+
+
+def test_what_was_read_before_changes_no_message() -> None:
+    for role in ("user", "assistant"):
+        for value in ALIKE * 2:
+            for item in ({"content": value}, {"parts": [{"type": "new", "value": value}]}):
+                assert repr(decode([item], role)) == repr(messages._decode_object(item, role))
 
 
 def test_what_was_seen_long_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

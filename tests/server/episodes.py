@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from typing import Any, Final
 
@@ -118,6 +119,55 @@ def episode(number: int) -> list[SpanRecord | LogRecord]:
                 semconv.CHECKPOINT_STATE: '{"n":1}',
             },
         ),
+    ]
+
+
+def repair(
+    number: int,
+    *edits: tuple[str, str],
+    outcome: str | None = None,
+    seen: str = "2 tests fail",
+    **told: Any,
+) -> list[SpanRecord | LogRecord]:
+    """A coder who looks, edits lines and says that it is done."""
+    asked = {
+        semconv.INPUT_MESSAGES: messages("user", "Repair it"),
+        semconv.OUTPUT_MESSAGES: messages("assistant", f"Let me look ({number})"),
+    }
+    look = {semconv.TOOL_NAME: "run_tests", semconv.TOOL_CALL_RESULT: seen}
+    spans: list[SpanRecord | LogRecord] = [chat(number, 1, **asked), tool(number, 2, **look)]
+    for position, (path, line) in enumerate(edits, 3):
+        arguments = {"line": line, "path": path}
+        spans += [
+            tool(
+                number,
+                position,
+                **{
+                    semconv.TOOL_NAME: "edit",
+                    semconv.TOOL_CALL_ARGUMENTS: json.dumps(arguments),
+                    semconv.TOOL_CALL_RESULT: "done",
+                },
+            ),
+            file_change(
+                number,
+                position,
+                **{
+                    semconv.FILE_PATH: path,
+                    semconv.FILE_SHA256_BEFORE: "0" * 64,
+                    semconv.FILE_SHA256_AFTER: hashlib.sha256(line.encode()).hexdigest(),
+                    semconv.FILE_BEFORE: "one\n",
+                    semconv.FILE_AFTER: f"one\n{line}\n",
+                },
+            ),
+        ]
+    end = 3 + len(edits)
+    judged = {} if outcome is None else {semconv.OUTCOME: outcome}
+    whole = root(number, **{semconv.TASK_ID: "repair", **judged, **told})
+    answered = {semconv.OUTPUT_MESSAGES: messages("assistant", "Done"), semconv.COST_USD: 0.5}
+    return [
+        *spans,
+        chat(number, end, **answered),
+        whole,
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,7 @@ from otel_traj.store import TrajectoryStore
 from tests import corpus
 from tests.server.episodes import delegating, episode
 from tests.server.viewing import Viewing, viewing
-from tests.store.runs import run
+from tests.store.runs import START_NS, run
 
 pytestmark = pytest.mark.slow
 
@@ -26,11 +27,8 @@ def viewer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Viewing]:
     """Seven small runs, a failed coder, a planner with a sub-agent, and five real runs."""
     store = TrajectoryStore.create(tmp_path_factory.mktemp("viewed") / "traces")
     records: list[Any] = [r for n in range(1, N_PLAIN + 1) for r in run(n)]
-    records += [*episode(20), *delegating(21)]
-    for folder in corpus.runs(corpus.SHIPPED):
-        spans, logs = corpus.records(folder)
-        records += [*spans, *logs]
-    store.append(records)
+    real = corpus.together(corpus.runs(corpus.SHIPPED))
+    store.append([*records, *episode(20), *delegating(21), *real])
     with viewing(store.path) as running:
         yield running
 
@@ -174,6 +172,20 @@ def test_every_run_is_in_one_bar_of_a_histogram(viewer: Viewing) -> None:
         assert sum(counts) == len(values)
     assert sum(told["start"]["counts"]) == len(rows)
     assert sum(told["start"]["failed"]) == 1
+
+
+def test_a_run_without_times_is_in_no_bar_of_time(tmp_path: Path) -> None:
+    store = TrajectoryStore.create(tmp_path / "traces")
+    early = [dataclasses.replace(s, start_ns=s.start_ns - START_NS) for s in run(1)]
+    store.append([*(dataclasses.replace(s, end_ns=s.start_ns) for s in early), *run(2)])
+
+    with viewing(store.path) as running:
+        told = running.get("facets", fields="start")
+
+    histogram = told["histograms"]["start"]
+    assert told["total"] == 2
+    assert sum(histogram["counts"]) == 1
+    assert min(histogram["edges"]) > START_NS / 1e3 - 1e9
 
 
 def test_no_run_matches_is_an_answer_too(viewer: Viewing) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
@@ -138,6 +139,131 @@ def test_a_question_that_takes_too_long_is_given_up(
                 " or a.range * b.range = 17"
             ).fetchall()
         )
+
+
+# --- who sends ---------------------------------------------------------------------------------
+
+NOBODY_TAKES = "/api/ot/v1/meta"
+"""What answers to GET alone: 405 is told to who passed the guard."""
+
+
+def sent(viewer: Viewing, body: bytes = b"{}", /, **changed: str | None) -> Answer:
+    """A request as our own pages send it, with other headers, or without those that are None."""
+    headers = {
+        "origin": f"http://{viewer.address}",
+        "content_type": "application/json",
+        "x_otel_traj": "1",
+        **changed,
+    }
+    given = {name: value for name, value in headers.items() if value is not None}
+    return ask(viewer.address, "POST", NOBODY_TAKES, body, **given)
+
+
+def test_what_our_own_pages_send_is_heard(viewer: Viewing) -> None:
+    assert sent(viewer).status == 405
+    assert sent(viewer, content_type="application/json; charset=utf-8").status == 405
+    assert sent(viewer, origin=None, sec_fetch_site="same-origin").status == 405
+
+
+@pytest.mark.parametrize(
+    ("status", "changed"),
+    [
+        (403, {"origin": "https://evil.example"}),
+        (403, {"origin": "null"}),
+        (403, {"origin": None}),
+        (403, {"origin": None, "sec_fetch_site": "none"}),
+        (403, {"origin": None, "sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"}),
+        (403, {"sec_fetch_site": "cross-site"}),
+        (403, {"x_otel_traj": None}),
+        (415, {"content_type": None}),
+        (415, {"content_type": "text/plain"}),
+        (415, {"content_type": "application/x-www-form-urlencoded"}),
+        (415, {"content_type": "multipart/form-data; boundary=x"}),
+    ],
+)
+def test_nothing_that_a_form_or_a_foreign_page_sends_is_heard(
+    viewer: Viewing, status: int, changed: dict[str, str | None]
+) -> None:
+    answer = sent(viewer, **changed)
+
+    assert answer.status == status
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_browser_that_asks_whether_a_foreign_page_may_send_is_not_told_so(
+    viewer: Viewing,
+) -> None:
+    answer = ask(
+        viewer.address,
+        "OPTIONS",
+        NOBODY_TAKES,
+        b"",
+        origin="https://evil.example",
+        access_control_request_method="POST",
+        access_control_request_headers="x-otel-traj",
+    )
+
+    assert answer.status == 403
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_what_is_sent_is_small_however_its_length_is_told(viewer: Viewing) -> None:
+    fits, told = b" " * guard.MOST_SENT, b" " * (guard.MOST_SENT + 1)
+
+    assert sent(viewer, fits).status == 405
+    assert sent(viewer, told).status == 413
+    assert chunked(viewer, [b" " * 50_000] * 6).status == 413
+    assert chunked(viewer, [b"{}"]).status == 405
+
+
+def chunked(viewer: Viewing, chunks: list[bytes]) -> Answer:
+    """An answer to a body whose length is not told before."""
+    connection = http.client.HTTPConnection(viewer.address, timeout=30)
+    headers = {
+        "origin": f"http://{viewer.address}",
+        "content-type": "application/json",
+        "x-otel-traj": "1",
+    }
+    with contextlib.closing(connection):
+        connection.request("POST", NOBODY_TAKES, iter(chunks), headers, encode_chunked=True)
+        answer = connection.getresponse()
+        return Answer(answer.status, {}, answer.read())
+
+
+def test_who_begins_to_send_and_waits_is_let_go(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "SENT_WITHIN_S", 0.05)
+    with viewing(store) as viewer:
+        host, _, port = viewer.address.partition(":")
+        with socket.create_connection((host, int(port)), timeout=30) as connection:
+            head = (
+                f"POST {NOBODY_TAKES} HTTP/1.1\r\nHost: {viewer.address}\r\n"
+                f"Origin: http://{viewer.address}\r\nX-Otel-Traj: 1\r\n"
+                "Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+            )
+            connection.sendall(head.encode())
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+
+    assert (answer.status, answer.getheader("connection")) == (408, "close")
+
+
+def test_who_sends_too_often_may_still_look(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "SENT_RATE", 0.001)
+    monkeypatch.setattr(guard, "SENT_BURST", 2.0)
+    with viewing(store) as viewer:
+        answers = [sent(viewer).status for _ in range(3)]
+        looked = viewer.ask("meta").status
+
+    assert (answers, looked) == ([405, 405, 429], 200)
+
+
+def test_who_may_not_ask_may_not_send(store: Path) -> None:
+    with viewing(store, token=TOKEN) as viewer:
+        bare, known = sent(viewer), sent(viewer, **bearer(TOKEN))
+
+    assert (bare.status, known.status) == (401, 405)
 
 
 # --- what a browser may do with the answer -----------------------------------------------------
@@ -312,7 +438,8 @@ def test_no_parameter_breaks_the_server(viewer: Viewing, value: str) -> None:
 
 def test_other_methods_are_refused(viewer: Viewing) -> None:
     for method in ("POST", "PUT", "DELETE", "PATCH", "TRACE"):
-        assert ask(viewer.address, method, "/api/ot/v1/trajectories", b"").status in (404, 405)
+        answer = ask(viewer.address, method, "/api/ot/v1/trajectories", b"")
+        assert answer.status in (403, 404, 405)
 
 
 # --- pages -------------------------------------------------------------------------------------

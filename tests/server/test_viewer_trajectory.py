@@ -27,11 +27,8 @@ LONG = "line of a long result\n" * 5_000
 @pytest.fixture(scope="module")
 def viewer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Viewing]:
     store = TrajectoryStore.create(tmp_path_factory.mktemp("viewed") / "traces")
-    records: list[Any] = [*episode(1), *delegating(2), *hostile(3), *wide(4)]
-    for folder in corpus.runs(corpus.SHIPPED):
-        told, logs = corpus.records(folder)
-        records += [*told, *logs]
-    store.append(records)
+    real = corpus.together(corpus.runs(corpus.SHIPPED))
+    store.append([*episode(1), *delegating(2), *hostile(3), *wide(4), *real])
     with viewing(store.path) as running:
         yield running
 
@@ -351,6 +348,16 @@ def test_steps_are_paged(viewer: Viewing) -> None:
 
     assert [row["step"] for row in page["rows"]] == [1, 2]
     assert (page["next"], page["total"]) == (3, 4)
+
+
+@pytest.mark.parametrize("number", [4, 2**31 - 1, 2**31, 10**40])
+def test_a_step_that_is_not_there_is_no_failure_of_the_store(viewer: Viewing, number: int) -> None:
+    path = of(viewer, "coder")
+
+    told = viewer.refused(f"{path}/steps/{number}")
+
+    assert told["status"] == (404 if number < 2**31 else 400)
+    assert viewer.get(f"{path}/steps", from_=min(number, 2**31 - 1))["rows"] == []
 
 
 def test_one_step_has_its_messages_texts_and_verdicts(viewer: Viewing) -> None:

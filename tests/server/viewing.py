@@ -19,16 +19,13 @@ from otel_traj.redaction import Redaction, choose
 from otel_traj.server.hosts import OwnHost
 from otel_traj.server.jaeger.threads import Threads
 from otel_traj.server.listeners import Address, HttpListener
-from otel_traj.server.viewer import Viewer, routes
+from otel_traj.server.viewer import Viewer, app, asking
 from tests.server.serving import Answer, ask, listening
 
 LOOPBACK: Final = Address("127.0.0.1", 0)
 
 _ROUTES: Final = [
-    route
-    for router in (routes.router(), routes.beside_jaeger())
-    for route in router.routes
-    if isinstance(route, APIRoute)
+    route for router in app.routers() for route in router.routes if isinstance(route, APIRoute)
 ]
 
 
@@ -56,7 +53,7 @@ class Viewing:
 
     def ask(self, path: str, /, *, headers: dict[str, str] | None = None, **asked: Any) -> Answer:
         """Send a request; paths without a `/` before them are those of the API."""
-        whole = path if path.startswith("/") else f"{routes.PREFIX}/{path}"
+        whole = path if path.startswith("/") else f"{asking.PREFIX}/{path}"
         named = {name.rstrip("_"): value for name, value in asked.items()}
         query = f"?{urlencode(named, doseq=True)}" if named else ""
         return ask(self.address, "GET", whole + query, b"", **(headers or {}))
@@ -64,7 +61,7 @@ class Viewing:
 
 def declared_for(path: str) -> Any:
     """The type that the route of a path declares."""
-    whole = path if path.startswith("/") else f"{routes.PREFIX}/{path}"
+    whole = path if path.startswith("/") else f"{asking.PREFIX}/{path}"
     for route in _ROUTES:
         if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", route.path), whole):
             return route.response_model

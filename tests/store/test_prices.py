@@ -36,6 +36,18 @@ def priced(folder: Path, *steps: Step) -> Trajectory:
     return prices.apply(Assembly(trajectory, (), ()), prices.load(folder)).trajectory
 
 
+def test_a_price_does_not_depend_on_what_was_asked_before(tmp_path: Path) -> None:
+    pytest.importorskip("genai_prices")
+    known = replace(CALL, model="gpt-4o-mini", provider="openai")
+    elsewhere = replace(CALL, model="gpt-4o-mini", provider="no-such-provider")
+
+    steps = priced(tmp_path, CALL, elsewhere, known, CALL, elsewhere, known).steps
+
+    alone = [priced(tmp_path, step).steps[0] for step in (CALL, elsewhere, known)]
+    assert [*steps] == alone * 2
+    assert alone[2].cost_usd is not None
+
+
 def test_a_model_of_unknown_price_costs_null_not_zero(tmp_path: Path) -> None:
     trajectory = priced(tmp_path, CALL)
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -87,6 +88,18 @@ def test_all_that_is_sent_comes_back_the_same() -> None:
         with os.fdopen(reading, "rb") as source, os.fdopen(writing, "wb") as target:
             workers._send(target, message)
             assert workers._receive(source) == message
+
+
+def test_deriving_loads_no_pandas() -> None:
+    program = (
+        "from otel_traj.store import rows, workers; import sys; workers.without_pandas();"
+        " rows.table('superseded', [{'trajectory_id': 'a', 'rev': 1}]);"
+        " print('pandas' in sys.modules)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+    assert (done.stdout, done.stderr) == ("False\n", "")
 
 
 def test_a_worker_that_was_killed_costs_time_only(pieces: list[Piece], others: Workers) -> None:

@@ -16,7 +16,7 @@ import pytest
 from otel_traj.server.viewer import pages
 
 if TYPE_CHECKING:
-    from playwright.sync_api import ConsoleMessage, Dialog, Page, Request
+    from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request
 
 # Its connections to its maker's hosts would be refused, many at a time.
 _QUIET: Final = (
@@ -37,7 +37,14 @@ _SOURCES: Final = [
     if (_ROOT / "otel_traj").is_dir()
 ]
 
-AXE: Final = _ROOT / "ui" / "node_modules" / "axe-core" / "axe.min.js"
+_AXE: Final = _ROOT / "ui" / "node_modules" / "axe-core" / "axe.min.js"
+
+VIEWS: Final = ("transcript", "waterfall", "steps", "files", "raw")
+
+_RULES: Final = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
+
+PATIENCE_MS: Final = 20_000
+"""How long a page may take to show something, on a machine that does much else."""
 
 # A problem that a test asks for shows there too, whatever the page makes of it.
 _EXPECTED: Final = "Failed to load resource"
@@ -55,7 +62,29 @@ def options() -> dict[str, Any]:
     return {"executable_path": found, "args": [*_QUIET, *sandbox]}
 
 
-class Watch:
+@contextlib.contextmanager
+def behaved(browser: Browser, address: str) -> Iterator[Page]:
+    """A page that is on its best behaviour: it complains about nothing and asks nobody else.
+
+    Args:
+        browser: Where it is opened.
+        address: What its links are relative to: of the only server that it may ask.
+
+    Raises:
+        AssertionError: It was not.
+    """
+    context = browser.new_context(
+        base_url=address, color_scheme="light", viewport={"width": 1280, "height": 800}
+    )
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    watch = _Watch(page, address)
+    yield page
+    context.close()
+    assert watch.seen == []
+
+
+class _Watch:
     """What a page must not do: complain, open a dialog, ask anybody but its own server."""
 
     def __init__(self, page: Page, origin: str) -> None:
@@ -105,3 +134,39 @@ def looking_at(store: Path, token: str | None = None) -> Iterator[str]:
         process.wait(20)
         if process.stdout is not None:
             process.stdout.close()
+
+
+def settled(page: Page) -> None:
+    """Wait until nothing is being loaded."""
+    from playwright.sync_api import expect
+
+    page.wait_for_load_state("networkidle")
+    expect(page.locator(".loading")).to_have_count(0)
+
+
+def has_no_barrier(page: Page, part: str | None = None) -> None:
+    """WCAG 2.2 A and AA as far as axe can tell; in the dark, colours are what differs.
+
+    The page is left light. Skips the test where there is no axe.
+
+    Args:
+        page: As it shall be judged.
+        part: CSS selector of what is; None for all of it.
+
+    Raises:
+        AssertionError: A rule is broken.
+    """
+    if not _AXE.is_file():
+        pytest.skip("no axe-core: npm ci --prefix ui")
+    page.evaluate(_AXE.read_text(encoding="utf-8"))
+    for scheme, asked in (
+        ("light", {"type": "tag", "values": _RULES}),
+        ("dark", {"type": "rule", "values": ["color-contrast"]}),
+    ):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        found = page.evaluate(
+            "([part, asked]) => axe.run(part ?? document, {runOnly: asked})", [part, asked]
+        )
+        broken = [(rule["id"], rule["nodes"][0]["html"][:200]) for rule in found["violations"]]
+        assert broken == [], f"{page.url}, {scheme}"
+    page.emulate_media(color_scheme="light")

@@ -13,13 +13,10 @@ from otel_traj.model import SpanRecord
 from otel_traj.store import TrajectoryStore
 from tests.server.episodes import delegating, episode, hostile, messages
 from tests.store.runs import chat, root, tool
-from tests.ui.browsers import Watch, looking_at, options
+from tests.ui.browsers import PATIENCE_MS, behaved, looking_at, options
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
-
-PATIENCE_MS = 20_000
-"""How long a page may take to show something, on a machine that does much else."""
 
 N_PLAIN = 230
 """Runs of an agent that asks once: more than two pages of the list."""
@@ -38,9 +35,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def viewer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a viewer of 235 runs: `http://host:port`."""
+    """Address of a viewer of 236 runs: `http://host:port`."""
     store = TrajectoryStore.create(tmp_path_factory.mktemp("looked-at") / "traces")
-    store.append([*episode(1), *delegating(2), *hostile(3), *deep(4), *long_names(5)])
+    store.append([*episode(1), *delegating(2), *hostile(3), *deep(4), *long_names(5), *code(6)])
     store.append([record for n in range(10, 10 + N_PLAIN) for record in (chat(n, 1), root(n))])
     options()  # no browser, no need
     with looking_at(store.path) as address:
@@ -62,6 +59,13 @@ def deep(number: int) -> list[SpanRecord]:
     return [*steps, root(number, **{semconv.AGENT_NAME: "counter"})]
 
 
+def code(number: int) -> list[SpanRecord]:
+    """A run whose model answers with a code block."""
+    told = messages("assistant", "So:\n\n```python\ndef f():  # <b>why</b>\n    return 1\n```\n")
+    answer = chat(number, 1, **{semconv.OUTPUT_MESSAGES: told})
+    return [answer, root(number, **{semconv.AGENT_NAME: "writer"})]
+
+
 def long_names(number: int) -> list[SpanRecord]:
     """A run whose names are longer than any column."""
     name = "averyveryverylongnamewithoutanyspace" * 12
@@ -74,13 +78,5 @@ def long_names(number: int) -> list[SpanRecord]:
 
 @pytest.fixture
 def page(browser: Browser, viewer: str) -> Iterator[Page]:
-    """A page that is on its best behaviour: it complains about nothing and asks nobody else."""
-    context = browser.new_context(
-        base_url=viewer, color_scheme="light", viewport={"width": 1280, "height": 800}
-    )
-    context.set_default_timeout(PATIENCE_MS)
-    shown = context.new_page()
-    watch = Watch(shown, viewer)
-    yield shown
-    context.close()
-    assert watch.seen == []
+    with behaved(browser, viewer) as shown:
+        yield shown

@@ -21,7 +21,7 @@ from playwright.sync_api import expect
 
 pytestmark = pytest.mark.slow
 
-ALL = N_PLAIN + 5
+ALL = N_PLAIN + 6
 
 
 def found(page: Page, n: int) -> None:

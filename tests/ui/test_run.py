@@ -100,6 +100,20 @@ def test_errors_and_matches_are_one_key_away(page: Page) -> None:
     assert "find=it+is+77" in page.url
 
 
+PRESSED_SLASH = """() => {
+    window.dispatchEvent(new KeyboardEvent('keydown', {key: '/', cancelable: true}));
+    return document.activeElement.id;
+}"""
+
+
+@pytest.mark.parametrize("view", ["transcript", "waterfall"])
+def test_what_is_typed_right_after_the_key_for_finding_is_not_lost(page: Page, view: str) -> None:
+    opened(page, "counter", f"?view={view}")
+    page.wait_for_load_state("networkidle")
+
+    assert page.evaluate(PRESSED_SLASH) == "find"
+
+
 def test_the_time_axis_follows_fits_and_zooms(page: Page) -> None:
     opened(page, "counter", "?view=waterfall")
     length = page.locator(".span-bars .tick").last
@@ -135,7 +149,7 @@ def test_numbers_choose_the_view(page: Page) -> None:
 
 def test_a_sub_agent_is_folded_until_something_in_it_is_asked_for(page: Page) -> None:
     address = opened(page, "planner")
-    folded = page.get_by_role("button", name=re.compile("researcher"))
+    folded = page.get_by_role("feed").get_by_role("button", name=re.compile("researcher"))
     expect(folded).to_have_attribute("aria-expanded", "false")
     expect(page.get_by_role("feed")).to_contain_text("What is the tide?")
     steps = page.request.get(f"/api/ot/v1/trajectories/{address.removeprefix('/t/')}/steps").json()
@@ -145,6 +159,29 @@ def test_a_sub_agent_is_folded_until_something_in_it_is_asked_for(page: Page) ->
 
     expect(folded).to_have_attribute("aria-expanded", "true")
     expect(page.locator('article[aria-current="step"]')).to_contain_text("search")
+
+
+def test_the_outline_leads_to_errors_and_sub_agents_and_steps_aside_for_a_phone(page: Page) -> None:
+    opened(page, "counter")
+    outline = page.get_by_role("navigation", name="Outline")
+    outline.get_by_role("button", name="1 error").click()
+    outline.get_by_role("button", name=re.compile("#390 .*failed")).click()
+
+    expect(page.locator('article[aria-current="step"]')).to_contain_text("off by one")
+    page.set_viewport_size({"width": 360, "height": 740})
+    expect(outline).to_be_hidden()
+    page.set_viewport_size({"width": 1280, "height": 800})
+    opened(page, "planner")
+    expect(outline.get_by_role("button", name=re.compile("researcher"))).to_have_text(
+        re.compile("#1.*researcher2")
+    )
+
+
+def test_code_that_a_model_writes_is_in_colours(page: Page) -> None:
+    opened(page, "writer")
+
+    expect(page.locator(".code-keyword", has_text="def")).to_be_visible()
+    expect(page.locator(".code-comment")).to_have_text("# <b>why</b>")
 
 
 def test_steps_tell_rewards_flags_tests_and_errors(page: Page) -> None:

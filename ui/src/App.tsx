@@ -1,12 +1,18 @@
-import { useState } from "react";
+import { lazy, Suspense, useState } from "react";
 import { Link, Redirect, Route, Router, Switch, useLocation } from "wouter";
 import { SingleKeys, useKeys } from "./frame/keys";
 import { useHere, useSearchHere } from "./frame/location";
 import { change, useSettings } from "./frame/settings";
+import { LivePage } from "./pages/LivePage";
+import { analysisHref } from "./pages/dashboards";
 import { ListPage } from "./pages/ListPage";
 import { RunPage } from "./pages/RunPage";
 import { SettingsPage } from "./pages/SettingsPage";
 import { Help } from "./parts/Help";
+
+const AnalysisPage = lazy(() => import("./pages/AnalysisPage"));
+const ComparePage = lazy(() => import("./pages/ComparePage"));
+const SqlPage = lazy(() => import("./pages/SqlPage"));
 
 export function App() {
   const settings = useSettings();
@@ -26,6 +32,29 @@ export function App() {
           </Route>
           <Route path="/t" component={ListPage} />
           <Route path="/t/:id">{() => <RunPage id={id} key={id} />}</Route>
+          <Route path="/analysis">
+            <Redirect to="/analysis/outcomes" replace />
+          </Route>
+          <Route path="/analysis/:name">
+            {({ name }) => (
+              <Suspense fallback={<main id="main" className="page" />}>
+                <AnalysisPage name={name} />
+              </Suspense>
+            )}
+          </Route>
+          <Route path="/compare/*?">
+            {() => (
+              <Suspense fallback={<main id="main" className="page" />}>
+                <ComparePage {...compared(path)} />
+              </Suspense>
+            )}
+          </Route>
+          <Route path="/live" component={LivePage} />
+          <Route path="/sql">
+            <Suspense fallback={<main id="main" className="page" />}>
+              <SqlPage />
+            </Suspense>
+          </Route>
           <Route path="/settings" component={SettingsPage} />
           <Route>
             <main id="main" className="page note">
@@ -41,6 +70,12 @@ export function App() {
   );
 }
 
+/** Two runs, each one segment: `/compare/a/b`; the second may be left out. */
+function compared(path: string): { a: string; b: string | null } {
+  const [, , a, b] = path.split("/");
+  return { a: decoded(a ?? ""), b: b ? decoded(b) : null };
+}
+
 function decoded(segment: string): string {
   try {
     return decodeURIComponent(segment);
@@ -51,10 +86,14 @@ function decoded(segment: string): string {
 
 function Top() {
   const [isHelp, setHelp] = useState(false);
-  const [, go] = useLocation();
+  const [path, go] = useLocation();
+  const analysis = analysisHref(path, useSearchHere());
   useKeys([
     { keys: ["?"], label: "What keys do", run: () => setHelp(true) },
     { keys: ["g t"], label: "All runs", run: () => go("/t") },
+    { keys: ["g a"], label: "Analysis", run: () => go(analysis) },
+    { keys: ["g l"], label: "Live", run: () => go("/live") },
+    { keys: ["g s"], label: "SQL", run: () => go("/sql") },
     { keys: ["g ,"], label: "Settings", run: () => go("/settings") },
   ]);
   return (
@@ -65,6 +104,15 @@ function Top() {
       <nav aria-label="Pages">
         <Link href="/t" className={(isActive) => (isActive ? "active" : "")}>
           Runs
+        </Link>
+        <Link href={analysis} className={() => (path.startsWith("/analysis") ? "active" : "")}>
+          Analysis
+        </Link>
+        <Link href="/live" className={(isActive) => (isActive ? "active" : "")}>
+          Live
+        </Link>
+        <Link href="/sql" className={(isActive) => (isActive ? "active" : "")}>
+          SQL
         </Link>
       </nav>
       <span className="grow" />

@@ -9,6 +9,7 @@ import "./styles/tokens.css";
 import "./styles/base.css";
 import "./styles/list.css";
 import "./styles/run.css";
+import "./styles/live.css";
 
 const client = new QueryClient({
   defaultOptions: {

@@ -22,6 +22,8 @@ export function columnsOf(made: readonly Made[]): Columns {
   });
   return {
     n: made.length,
+    total: made.length,
+    row: null,
     dict: { name: names, svc: [], kind: [], tool: [], model: [], agent: [], err: ["ValueError"] },
     parent: made.map(({ parent }) => parent ?? -1),
     start: made.map(({ start }) => start),

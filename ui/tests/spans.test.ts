@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { criticalPath, timeOnPath } from "../src/core/criticalPath";
+import { criticalPath, drawnSegments, timeOnPath } from "../src/core/criticalPath";
 import {
   ancestors,
   branches,
@@ -180,6 +180,14 @@ describe("the critical path", () => {
         }
       }),
     );
+  });
+
+  it("is drawn with as many parts of a row as can be told apart", () => {
+    const of = (from: number, to: number) => ({ row: 0, from, to });
+    const parts = [of(0, 5), of(10, 20), of(20.5, 30), of(50, 60), of(200, 210)];
+
+    expect(drawnSegments(parts, { from: 8, to: 108 }, 100)).toEqual([of(10, 30), of(50, 60)]);
+    expect(drawnSegments(parts, { from: 0, to: 1000 }, 10)).toEqual([of(0, 60), of(200, 210)]);
   });
 
   it("of a run deeper than any call stack is found", () => {

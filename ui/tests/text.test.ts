@@ -144,6 +144,7 @@ describe("numbers", () => {
     ]);
     expect([0, 0.00001, 0.0421, 3.414].map(cost)).toEqual(["$0", "<$0.0001", "$0.0421", "$3.41"]);
     expect([9999, 10_000, 1_234_567].map(count)).toEqual(["9999", "10.0k", "1.23M"]);
+    expect(moment("1970-01-01T00:00:01Z", new Date())).toBe("–");
     expect([duration(null), cost(null), count(Number.NaN), moment(null, new Date())]).toEqual([
       "–",
       "–",

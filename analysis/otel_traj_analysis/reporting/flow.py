@@ -33,8 +33,12 @@ _THINNEST, _THICKEST = 1.0, 7.0
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A call, or the start or end of runs. `x` and `y` are its upper left corner."""
+    """A call, or the start or end of runs. `x` and `y` are its upper left corner.
 
+    `call` is the name as recorded, None of start and end; `name` is that made harmless.
+    """
+
+    call: str | None
     name: str
     label: str
     is_end: bool
@@ -46,8 +50,12 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Arrow:
-    """An arc: `path` as SVG has it, the number of times, and where that is written."""
+    """An arc: `path` as SVG has it, the number of times, and where that is written.
 
+    `row` is its place among the arcs that are to be drawn.
+    """
+
+    row: int
     title: str
     path: str
     width: float
@@ -78,11 +86,11 @@ def draw(arcs: Sequence[Row], n: int) -> Drawing | None:
     if not chosen:
         return None
     graph = graphlay.Graph()
-    names = {node: _label(node) for arc in chosen for node in _ends(arc)}
+    names = {node: _label(node) for _, arc in chosen for node in _ends(arc)}
     for node, label in names.items():
         graph.node(node, width=_CHARACTER * len(label) + 24, height=_HEIGHT)
-    most = max(arc["n"] for arc in chosen)
-    for arc in chosen:
+    most = max(arc["n"] for _, arc in chosen)
+    for _, arc in chosen:
         written = {"width": _CHARACTER * len(f"{arc['n']:,}") + 6, "height": 16.0}
         graph.edge(
             *_ends(arc),
@@ -101,22 +109,22 @@ def draw(arcs: Sequence[Row], n: int) -> Drawing | None:
             for (node, label), place in zip(names.items(), laid.nodes, strict=True)
         ),
         arrows=tuple(
-            _arrow(arc, edge, _thickness(arc["n"], most), dx, dy)
-            for arc, edge in zip(chosen, laid.edges, strict=True)
+            _arrow(row, arc, edge, _thickness(arc["n"], most), dx, dy)
+            for (row, arc), edge in zip(chosen, laid.edges, strict=True)
         ),
         n_left_out=n - len(chosen),
     )
 
 
-def _chosen(arcs: Sequence[Row]) -> list[Row]:
-    """The most frequent arcs, as long as they are between few enough calls."""
+def _chosen(arcs: Sequence[Row]) -> list[tuple[int, Row]]:
+    """The most frequent arcs with their places, as long as they are between few enough calls."""
     nodes: set[Any] = set()
-    chosen: list[Row] = []
-    for arc in arcs:
+    chosen: list[tuple[int, Row]] = []
+    for row, arc in enumerate(arcs):
         ends = set(_ends(arc))
         if len(nodes | ends) <= _MOST_NODES and len(chosen) < _MOST_ARCS:
             nodes |= ends
-            chosen.append(arc)
+            chosen.append((row, arc))
     return chosen
 
 
@@ -142,16 +150,20 @@ def _box(node: tuple[str, str], label: str, place: Mapping[str, Any], dx: float,
     width, height = place["size"]["width"], place["size"]["height"]
     x, y = place["center"]["x"] - width / 2 + dx, place["center"]["y"] - height / 2 + dy
     is_end = node[0] == "run"
-    return Box(values.text("", node[1]), label, is_end, round(x, 1), round(y, 1), width, height)
+    call = None if is_end else node[1]
+    name = values.text("", node[1])
+    return Box(call, name, label, is_end, round(x, 1), round(y, 1), width, height)
 
 
-def _arrow(arc: Row, laid: Mapping[str, Any], width: float, dx: float, dy: float) -> Arrow:
+def _arrow(
+    row: int, arc: Row, laid: Mapping[str, Any], width: float, dx: float, dy: float
+) -> Arrow:
     line = [(round(point["x"] + dx, 1), round(point["y"] + dy, 1)) for point in laid["points"]]
     anchor = laid["label_anchor"]
     x, y = (round(anchor["x"] + dx, 1), round(anchor["y"] + dy, 1)) if anchor else _middle(line)
     source, target = (values.text("", node[1]) for node in _ends(arc))
     title = f"{source} → {target}: {arc['n']:,} times in {arc['n_runs']:,} runs"
-    return Arrow(title, _rounded(line), width, f"{arc['n']:,}", x, y)
+    return Arrow(row, title, _rounded(line), width, f"{arc['n']:,}", x, y)
 
 
 def _middle(line: Sequence[Point]) -> Point:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
@@ -12,34 +12,10 @@ from typing import Any, Final
 
 import jinja2
 
-from otel_traj.words import count
-from otel_traj_analysis import statistics, values
-from otel_traj_analysis.labels import COMPARED_LABELS, LABELS, TOOL_LABELS
-from otel_traj_analysis.reporting import flow
+from otel_traj_analysis import values
+from otel_traj_analysis.labels import BADGES, MEANINGS
+from otel_traj_analysis.reporting import flow, tables
 from otel_traj_analysis.reporting.reading import Answer, Place, Row, Told, places
-
-BADGES: Final = {
-    "interventional": ("✓", "good"),
-    "established": ("✓", "good"),
-    "highly effective": ("✓", "good"),
-    "suggestive": ("~", "doubt"),
-    "task-confounded": ("≠", "doubt"),
-    "time-confounded": ("≠", "doubt"),
-    "length-artefact": ("≠", "doubt"),
-    "unreliable": ("!", "doubt"),
-    "problematic": ("✗", "bad"),
-    "infrastructure": ("✗", "bad"),
-    "insufficient": ("?", "none"),
-    "no-effect": ("=", "none"),
-}
-"""Label -> sign that stands before it, so that colour is never alone, and the colour's class."""
-
-MEANINGS: Final[Mapping[str, Mapping[Any, str]]] = {
-    "contrast": LABELS,
-    "cohorts": COMPARED_LABELS,
-    "effectiveness": TOOL_LABELS,
-}
-"""Statistical step -> its labels and what they mean."""
 
 _ID_CHARACTERS: Final = 10
 
@@ -68,15 +44,6 @@ class Cell:
     calls: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """A column's name as words, what it means, and the CSS class of its cells."""
-
-    text: str
-    meaning: str
-    kind: str
-
-
 def render(told: Told, now: datetime) -> str:
     """The document."""
     css = _asset("page.css")
@@ -89,15 +56,15 @@ def render(told: Told, now: datetime) -> str:
         now=now,
         css=css,
         css_hash=base64.b64encode(hashlib.sha256(css.encode()).digest()).decode(),
-        figures=list(_figures(told)),
+        figures=list(tables.figures(told.runs, told.judged)),
         in_short=list(_in_short(told)),
         badges=BADGES,
         meanings=lambda answer: MEANINGS[answer.analysis.labels],
-        heads=_heads,
+        heads=tables.heads,
         rows=_cells,
         draw=_drawn,
         command=lambda answer: _command(answer, told),
-        verdict=_verdict,
+        verdict=Answer.verdict,
         cited=lambda trajectory_id: _cited(told, trajectory_id),
     )
     return page + "\n"
@@ -106,62 +73,13 @@ def render(told: Told, now: datetime) -> str:
 # --- the whole -----------------------------------------------------------------------------------
 
 
-def _figures(told: Told) -> Iterator[tuple[str, str, str]]:
-    """Name, figure, and what it is made of."""
-    runs, counted = told.runs, _counted(told.judged)
-    yield "runs", f"{runs['n_runs']:,}", f"{runs['n_open']:,} still open"
-    judged, won = counted.get("", (0, 0))
-    rate = statistics.wilson(won, judged)
-    yield (
-        "succeed",
-        values.text("rate", rate.estimate) if judged else values.UNKNOWN,
-        f"{won:,} of {judged:,} judged; {100 * rate.low:.0f} to {100 * rate.high:.0f} %"
-        if judged
-        else "no attempt was judged",
-    )
-    left_out = {reason: n for reason, (n, _) in counted.items() if reason}
-    yield (
-        "not counted",
-        f"{sum(left_out.values()):,}",
-        ", ".join(f"{n:,} {reason}" for reason, n in left_out.items()) or "every run counts",
-    )
-    yield (
-        "cost",
-        values.text("cost_usd", runs["cost_usd"]),
-        f"known of {runs['n_cost']:,} of {runs['n_runs']:,} runs",
-    )
-    yield "median time", values.text("duration_s", runs["median_duration_s"]), "of runs that ended"
-
-
-def _counted(judged: Sequence[Row]) -> dict[str, tuple[int, int]]:
-    """Why attempts do not count, "" for those that do -> how many, and how many succeeded."""
-    return {row["left_out"]: (row["n"], row["n_success"]) for row in judged}
-
-
 def _in_short(told: Told) -> Iterator[tuple[str, str, str]]:
     """Anchor and title of a view, and the first thing that it says."""
     for _, answers in told.chapters:
         for answer in answers:
-            said = _verdict(answer) or next((text for text, _ in answer.findings()), None)
+            said = answer.verdict() or next((text for text, _ in answer.findings()), None)
             if said and answer.view.findings:
                 yield answer.analysis.name, answer.view.title, said
-
-
-def _verdict(answer: Answer) -> str | None:
-    """What an answer that judges patterns comes to; None of other answers."""
-    if answer.overall is None or "finding" not in answer.overall:
-        return None
-    found = [row for row in answer.rows if row["label"] == "established"]
-    if found:
-        name = values.text("pattern", found[0]["pattern"])
-        others = answer.labels["established"] - 1
-        more = f" (and {others:,} more hold within tasks)" if others else ""
-        return f"{name}{more}: {found[0]['finding']}"
-    missing = [row["missing"] for row in answer.rows if row.get("missing")]
-    more = (
-        f", the nearest needs {count(min(missing), 'more run')} of mixed tasks" if missing else ""
-    )
-    return f"No pattern is known to hold within tasks{more}; {answer.overall['finding']}"
 
 
 def _command(answer: Answer, told: Told) -> str:
@@ -177,14 +95,6 @@ def _drawn(answer: Answer) -> flow.Drawing | None:
 # --- tables --------------------------------------------------------------------------------------
 
 
-def _heads(answer: Answer) -> list[Head]:
-    meanings = {column.name: column.meaning for column in answer.analysis.columns}
-    return [
-        Head(_words(column), meanings.get(column, ""), _kind(column, answer.types[column]))
-        for column in answer.columns()
-    ]
-
-
 def _cells(answer: Answer) -> Iterator[tuple[list[Cell], list[Place]]]:
     """Each row as cells, with the places that it cites."""
     scale = _Scale(answer)
@@ -193,7 +103,7 @@ def _cells(answer: Answer) -> Iterator[tuple[list[Cell], list[Place]]]:
             [
                 Cell(
                     values.text(column, row[column]),
-                    _kind(column, answer.types[column]),
+                    tables.kind(column, answer.types[column]),
                     scale.bar(row) if column == answer.view.measure else None,
                     [values.text("", call) for call in row[column] or ()]
                     if column in values.ORDERED
@@ -232,28 +142,6 @@ class _Scale:
     def _at(self, value: float) -> float:
         share = (value - self._low) / (self._high - self._low)
         return round(100 * min(max(share, 0.0), 1.0), 2)
-
-
-def _kind(column: str, duckdb_type: str) -> str:
-    if column in ("label", "finding"):
-        return column
-    if column in values.ORDERED:
-        return "calls"
-    return "number" if values.is_number(duckdb_type) else "text"
-
-
-_UNSAID: Final = frozenset({"usd", "s", "seconds", "name"})
-"""Words of column names that their cells say, or that go without saying."""
-
-_TITLES: Final = {"wasted_s": "time wasted", "task": "task", "name": "name"}
-
-
-def _words(column: str) -> str:
-    """The name of a column as words: `n_calls` is calls, `cost_usd` cost."""
-    if column in _TITLES:
-        return _TITLES[column]
-    words = column.removeprefix("n_").split("_")
-    return " ".join(word for word in words if word not in _UNSAID) or column
 
 
 # --- runs ----------------------------------------------------------------------------------------

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
+import pyarrow as pa
 
 from otel_traj import semconv
 from otel_traj.redaction import Redaction
+from otel_traj.store.arrow import functions as pc
 from otel_traj.store.redacting import ATTRIBUTES, NOT_TEXT
-from otel_traj_analysis import load, names, runner, sentences
+from otel_traj.words import count
+from otel_traj_analysis import load, names, runner, sentences, values
 from otel_traj_analysis.header import Analysis
 from otel_traj_analysis.reporting.views import CHAPTERS, LISTINGS, Chapter, View
 
@@ -86,6 +89,24 @@ class Answer:
         said = ((sentences.say(self.analysis.name, row), row) for row in self.rows)
         return [(sentence, row) for sentence, row in said if sentence][: self.view.findings]
 
+    def verdict(self) -> str | None:
+        """What an answer that judges patterns comes to; None of other answers."""
+        if self.overall is None or "finding" not in self.overall:
+            return None
+        found = [row for row in self.rows if row["label"] == "established"]
+        if found:
+            name = values.text("pattern", found[0]["pattern"])
+            others = self.labels["established"] - 1
+            more = f" (and {others:,} more hold within tasks)" if others else ""
+            return f"{name}{more}: {found[0]['finding']}"
+        missing = [row["missing"] for row in self.rows if row.get("missing")]
+        more = (
+            f", the nearest needs {count(min(missing), 'more run')} of mixed tasks"
+            if missing
+            else ""
+        )
+        return f"No pattern is known to hold within tasks{more}; {self.overall['finding']}"
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -114,7 +135,7 @@ def read(
     connection = store.connection()
     if where is not None:
         runner.narrow(connection, where)
-    hide = _Hiding(redaction)
+    hide = Hiding(redaction)
     chapters = _shipped()
     n, done = sum(len(views) for _, views in chapters), 0
     answered = []
@@ -122,18 +143,18 @@ def read(
         answers = []
         for view in views:
             progress(view.analysis, done, n)
-            answers.append(_answer(connection, view, hide))
+            answers.append(answer(connection, view, hide))
             done += 1
         answered.append((chapter, answers))
-    [runs] = _rows(connection.sql(RUNS))
-    shown = [row for _, answers in answered for answer in answers for row in answer.rows]
+    [runs] = asked(connection, RUNS)
+    shown = [row for _, answers in answered for each in answers for row in each.rows]
     ids = {place.trajectory_id for row in shown for place in places(row)}
     return Told(
         store=store.path.name,
         where=None if where is None else hide("where", where),
         redaction=redaction,
         runs=hide.row(runs),
-        judged=_rows(connection.sql(JUDGED)),
+        judged=asked(connection, JUDGED),
         chapters=answered,
         cited=_cited(connection, ids - {None}, hide),
     )
@@ -178,24 +199,53 @@ def _shipped() -> list[tuple[Chapter, tuple[View, ...]]]:
     return [(chapter, views) for chapter, views in found if views]
 
 
-def _answer(connection: duckdb.DuckDBPyConnection, view: View, hide: _Hiding) -> Answer:
+def answer(connection: duckdb.DuckDBPyConnection, view: View, hide: Hiding) -> Answer:
+    """The first rows of an analysis, and what all of them come to.
+
+    Args:
+        connection: One that nobody else uses.
+        view: What is shown of it.
+        hide: Redacts.
+
+    Raises:
+        MissingExtraError: It labels its rows, and scipy or statsmodels is not installed.
+    """
     analysis = load(view.analysis)
     relation = runner.answer(connection, analysis, {})
     if analysis.labels:
         relation = runner.labelled(connection, relation, analysis.labels)
     types = dict(zip(relation.columns, map(str, relation.types), strict=True))
-    rows = _rows(relation.project(", ".join(_read(name, types[name]) for name in types)))
-    overall = [row for row in rows if row.get("kind") == _ALL]
-    rest = [row for row in rows if row not in overall]
+    told = relation.project(", ".join(_read(name, types[name]) for name in types)).to_arrow_table()
+    overall, rest = _parted(told)
     return Answer(
         view,
         analysis,
         types,
-        [hide.row(row) for row in rest[: view.rows]],
-        len(rest),
-        overall=hide.row(overall[0]) if overall else None,
-        labels=Counter(row["label"] for row in rest if row.get("label")),
+        [hide.row(row) for row in _listed(rest.slice(0, view.rows))],
+        rest.num_rows,
+        overall=hide.row(overall) if overall else None,
+        labels=_counts(rest),
     )
+
+
+def _parted(table: pa.Table) -> tuple[Row | None, pa.Table]:
+    """The row that tells of all runs, and the others."""
+    if "kind" not in table.column_names:
+        return None, table
+    is_all = pc.fill_null(pc.equal(table["kind"], _ALL), False)
+    overall = _listed(table.filter(is_all))
+    return (overall[0] if overall else None), table.filter(pc.invert(is_all))
+
+
+def _counts(table: pa.Table) -> Counter[str]:
+    """How many rows have which label."""
+    labels = table["label"].to_pylist() if "label" in table.column_names else []
+    return Counter(label for label in labels if label)
+
+
+def _listed(table: pa.Table) -> list[Row]:
+    found: list[Row] = table.to_pylist(maps_as_pydicts="lossy")
+    return found
 
 
 def _read(column: str, duckdb_type: str) -> str:
@@ -206,17 +256,17 @@ def _read(column: str, duckdb_type: str) -> str:
     return f"{name}::bigint as {name}" if duckdb_type == "HUGEINT" else name
 
 
-def _rows(relation: duckdb.DuckDBPyRelation) -> list[Row]:
-    found: list[Row] = relation.to_arrow_table().to_pylist(maps_as_pydicts="lossy")
-    return found
+def asked(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Row]:
+    """The rows of a query of ours."""
+    return _listed(connection.sql(sql).to_arrow_table())
 
 
-def _cited(connection: duckdb.DuckDBPyConnection, ids: set[Any], hide: _Hiding) -> list[Row]:
+def _cited(connection: duckdb.DuckDBPyConnection, ids: set[Any], hide: Hiding) -> list[Row]:
     found = connection.sql(CITED, params={"ids": sorted(hide.original(i) for i in ids)})
-    return [hide.row(row) for row in _rows(found)]
+    return [hide.row(row) for row in _listed(found.to_arrow_table())]
 
 
-class _Hiding:
+class Hiding:
     """Redacts values of answers, and remembers which run a redacted id stands for."""
 
     def __init__(self, redaction: Redaction) -> None:
@@ -224,6 +274,7 @@ class _Hiding:
         self._originals: dict[str, str] = {}
 
     def __call__(self, column: str, value: Any) -> Any:
+        """A value of a column, redacted however deep it lies."""
         match value:
             case str() if column not in NOT_TEXT:
                 return self._text(column, value)
@@ -234,9 +285,11 @@ class _Hiding:
         return value
 
     def row(self, row: Row) -> Row:
+        """All values of a row."""
         return {column: self(column, value) for column, value in row.items()}
 
     def original(self, trajectory_id: str) -> str:
+        """The id of a run that was shown by this one."""
         return self._originals.get(trajectory_id, trajectory_id)
 
     def _text(self, column: str, text: str) -> Any:

@@ -175,7 +175,7 @@ CHAPTERS: Final = (
             View(
                 "process_map",
                 "Which call follows which",
-                ("source", "target", "n", "n_runs", "share", "n_again"),
+                ("source", "target", "n", "n_runs", "share", "n_again", "n_judged", "success_rate"),
                 measure="share",
                 rows=36,
             ),
@@ -324,3 +324,6 @@ CHAPTERS: Final = (
 
 LISTINGS: Final = frozenset({"history_summary", "step_timeline", "replay_inputs", "activity"})
 """Analyses that list runs or steps, and tell nothing of many."""
+
+VIEWS: Final = {view.analysis: view for chapter in CHAPTERS for view in chapter.views}
+"""Analysis -> what is shown of it."""

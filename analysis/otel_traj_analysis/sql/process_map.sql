@@ -1,6 +1,6 @@
 -- name: process_map
 -- Which call follows which: the directly-follows graph of tools and hand-overs, with where runs
--- start and end, and how often they come back to what they did before.
+-- start and end, how often they come back to what they did before, and how such runs end.
 -- grain: one row per arc: from one call to the next, from the start of runs, to their end
 -- units: one run; forks and replays are left out, runs without such a call have no arc
 -- parameters: agent (text, default null): only calls made by this agent
@@ -45,6 +45,17 @@ taken as (
     where is_last
 ),
 
+ways as (
+    select
+        trajectory_id,
+        source,
+        target,
+        count(*) as n,
+        min(step) as step
+    from taken
+    group by trajectory_id, source, target
+),
+
 -- The way by which a run came to a call for the first time; every other way to it is rework.
 first_taken as (
     select
@@ -55,7 +66,7 @@ first_taken as (
         select
             arg_min_null(source, step) as source,
             target
-        from taken
+        from ways
         group by trajectory_id, target
     )
     group by source, target
@@ -63,13 +74,17 @@ first_taken as (
 
 arcs as (
     select
-        source,
-        target,
-        count(*) as n,
-        count(distinct trajectory_id) as n_runs,
-        min((trajectory_id, step)) as example
-    from taken
-    group by source, target
+        ways.source,
+        ways.target,
+        sum(ways.n)::bigint as n,
+        count(*) as n_runs,
+        count(attempts.is_success) filter (where attempts.left_out is null) as n_judged,
+        count(*) filter (where attempts.left_out is null and attempts.is_success) as n_success,
+        min(ways.trajectory_id) as example_id,
+        arg_min(ways.step, ways.trajectory_id) as example_step
+    from ways
+    left join attempts on attempts.trajectory_id = ways.trajectory_id
+    group by ways.source, ways.target
 ),
 
 with_shares as (
@@ -80,7 +95,11 @@ with_shares as (
         arcs.n_runs,
         arcs.n / sum(arcs.n) over (partition by arcs.source) as share,
         arcs.n - coalesce(first_taken.n, 0) as n_again,
-        arcs.example
+        arcs.n_judged,
+        arcs.n_success,
+        arcs.n_success / nullif(arcs.n_judged, 0) as success_rate,
+        arcs.example_id,
+        arcs.example_step
     from arcs
     left join first_taken
         on
@@ -95,13 +114,16 @@ select
     with_shares.n_runs,  -- runs that went this way at least once
     with_shares.share,  -- n among all that comes after `source`, in (0, 1]
     with_shares.n_again,  -- of n, times that the run had made the call `target` before: rework
+    with_shares.n_judged,  -- of n_runs, attempts judged as success or not, each told once
+    with_shares.n_success,  -- of these, successes
+    with_shares.success_rate,  -- in [0, 1]; NULL: nothing judged
     steps.trajectory_id,  -- a run that went this way
     steps.trace_id,  -- trace of the first span there
     steps.span_id  -- that span: of `target`, or of `source` where the run ends
 from with_shares
 join steps
     on
-        steps.trajectory_id = with_shares.example[1]
-        and steps.step = with_shares.example[2]
+        steps.trajectory_id = with_shares.example_id
+        and steps.step = with_shares.example_step
 where with_shares.n_runs >= coalesce(getvariable('min_runs'), 1)
 order by with_shares.n desc, with_shares.source nulls first, with_shares.target nulls last;

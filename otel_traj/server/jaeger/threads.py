@@ -18,9 +18,14 @@ _END: Final[Any] = object()
 
 
 class Threads:
-    """A few threads to read on."""
+    """A few threads to read on.
+
+    Attributes:
+        ending: Set when the server begins to stop: answers without an end, end.
+    """
 
     def __init__(self) -> None:
+        self.ending = asyncio.Event()
         self._pool = ThreadPoolExecutor(READERS, "otel-traj-read")
 
     async def call(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:

@@ -1,10 +1,11 @@
 """The viewer and the HTTP API under it: `/api/ot/v1/*`, and the files that the wheel brings.
 
     request -> `guard` (who may ask, how often)  -> `routes` (what is asked, by name and type)
-            -> `listing`, `spans`, `transcript` ... (what a store says, as `answers` declares it)
+            -> `asking` (on a thread, as JSON, cached) -> `listing`, `spans`, `transcript` ...
+               (what a store says, as `answers` declares it)
 
-Everything is read through `reading.Reader`, on threads, from one snapshot each; every text is
-redacted on its way out. Names and types are public: docs/viewer-api.md, ui/openapi.json.
+Everything is read through `reading.Reader`, from one snapshot each; every text is redacted on its
+way out. Names and types are public: docs/viewer-api.md, ui/openapi.json.
 """
 
 from __future__ import annotations

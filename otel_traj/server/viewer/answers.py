@@ -6,10 +6,12 @@ their unit where they are numbers (`_us` microseconds, `_s` seconds, `_usd`). Te
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
+from pydantic import Field
 from typing_extensions import TypedDict
 
+from otel_traj.comparison import Aspect, Cause, Change
 from otel_traj.model import Outcome, RunStatus, StepKind, StepStatus
 
 
@@ -82,12 +84,24 @@ class TrajectoryRow(TypedDict):
     is_complete: bool
 
 
+class Seen(TypedDict):
+    """Of how much of the store an answer is: `runs` of about `of`, all of those since a UTC day."""
+
+    runs: int
+    of: int
+    since: str | None
+
+
 class TrajectoryPage(TypedDict):
-    """Some lines of the list; `next` is the cursor of those that follow, null at the end."""
+    """Some lines of the list; `next` is the cursor of those that follow, null at the end.
+
+    `seen` is null where all runs were looked at. Else ask again: each answer is of more of them.
+    """
 
     rows: list[TrajectoryRow]
     next: str | None
     total: int
+    seen: Seen | None
     took_ms: float
 
 
@@ -111,8 +125,9 @@ class Facet(TypedDict):
 class Histogram(TypedDict):
     """Counts between edges, one less than those; `failed` are runs of outcome failure or error.
 
-    The edges of `start` are microseconds since 1970, evenly apart; those of `dur` (seconds) and
-    `cost` (USD) grow by a factor, and the first one is 0.
+    The edges of `start` are microseconds since 1970, evenly apart; runs of which nobody told when
+    they were are in none. Those of `dur` (seconds) and `cost` (USD) grow by a factor, and the first
+    one is 0.
     """
 
     edges: list[float]
@@ -121,11 +136,12 @@ class Histogram(TypedDict):
 
 
 class Facets(TypedDict):
-    """Values and distributions of the matching runs."""
+    """Values and distributions of the matching runs; `seen` as in a `TrajectoryPage`."""
 
     facets: dict[str, Facet]
     histograms: dict[str, Histogram]
     total: int
+    seen: Seen | None
     took_ms: float
 
 
@@ -759,3 +775,366 @@ class Replays(TypedDict):
 
     replays: list[TrajectoryRow]
     count: int
+
+
+class Deltas(TypedDict):
+    """What run B has more of than run A; null where either is not known."""
+
+    duration_s: float | None
+    cost_usd: float | None
+    input_tokens: int | None
+    output_tokens: int | None
+    n_steps: int | None
+    n_turns: int | None
+    n_tools: int | None
+    n_errors: int | None
+    reward: float | None
+
+
+class Named(TypedDict):
+    """Something that both runs tell of themselves, and tell otherwise; null is not told."""
+
+    name: str
+    a: str | None
+    b: str | None
+
+
+class Opcode(TypedDict):
+    """Steps of A from `a0` up to `a1`, and of B from `b0` up to `b1`, neither end included.
+
+    `op`: same; minor (a pair that only words or measures something otherwise); changed (a pair
+    that did something else, or to which something else came back); only_a; only_b. `what` names
+    in what a pair differs.
+    """
+
+    op: Literal["same", "minor", "changed", "only_a", "only_b"]
+    a0: int
+    a1: int
+    b0: int
+    b1: int
+    what: list[Aspect]
+
+
+class ToldDivergence(TypedDict):
+    """The first steps that differ in what was done or came of it; null is a run that had ended.
+
+    `cause` is what the records tell, in a word; `why` is a sentence of it.
+    """
+
+    a: int | None
+    b: int | None
+    cause: Cause
+    why: str
+
+
+class FinalFile(TypedDict):
+    """What became of a file in the end: its SHA-256; null where it was deleted or not touched."""
+
+    path: str
+    a: str | None
+    b: str | None
+    is_in_a: bool
+    is_in_b: bool
+    is_same: bool
+
+
+class Comparison(TypedDict):
+    """Two runs side by side.
+
+    `similarity` is that of what the steps do: 0 nothing in common, 1 the same steps. Where
+    `is_cheapest` is false the runs differ so much that they were laid side by side piece by piece,
+    and there may be a better way.
+    """
+
+    a: TrajectoryRow
+    b: TrajectoryRow
+    deltas: Deltas
+    named: list[Named]
+    opcodes: list[Opcode]
+    divergence: ToldDivergence | None
+    similarity: float
+    is_cheapest: bool
+    files: list[FinalFile]
+
+
+class ComparedText(TypedDict):
+    """Two texts, line by line; JSON is laid out before.
+
+    `kind`: text (`name` is a column of steps), message (`name` is who speaks), file (its path).
+    `change`: SAME, CHANGED, TRUNCATED (B is the beginning of A), INJECTED (only in B), DROPPED
+    (only in A). `is_cut`: more differs than is sent.
+    """
+
+    kind: Literal["text", "message", "file"]
+    name: str
+    change: Change
+    hunks: list[Hunk]
+    added: int
+    removed: int
+    is_json: bool
+    is_cut: bool
+
+
+class StepComparison(TypedDict):
+    """Two steps that stand side by side, or one alone (the other is null).
+
+    `texts` holds what differs, and what is the same only where nothing does; `n_same` counts the
+    others. Messages are those that are new at the steps.
+    """
+
+    a: StepRow | None
+    b: StepRow | None
+    texts: list[ComparedText]
+    n_same: int
+
+
+class Nearest(TypedDict):
+    """The successful run of the same task that is most like another one.
+
+    `n_successes` are all of them, `n_compared` those that were laid side by side. `why` says why
+    there is none.
+    """
+
+    trajectory_id: str | None
+    similarity: float | None
+    n_successes: int
+    n_compared: int
+    why: str | None
+
+
+class AgentActivity(TypedDict):
+    """How an agent does, or all together (`is_all`); docs/analyses.md says what each means."""
+
+    is_all: bool
+    agent_name: str | None
+    n_running: int
+    n_hung: int
+    n_open_steps: int
+    n_begun: int
+    n_ended: int
+    ended_per_min: float
+    n_broken: int
+    broken_rate: float | None
+    n_judged: int
+    n_success: int
+    success_rate: float | None
+    n_tools: int
+    n_tool_errors: int
+    tool_error_rate: float | None
+    median_run_s: float | None
+    p95_run_s: float | None
+    median_model_call_s: float | None
+    p95_model_call_s: float | None
+    cost_usd: float | None
+    n_cost_unknown: int
+
+
+class RunNow(TypedDict):
+    """A run that has not ended, and the step it waits in; null where none is known.
+
+    `hung`: nothing was heard of it for `hung_after_s` or longer. `usual_s` is the median of its
+    agent's ended runs, null where these are too few.
+    """
+
+    state: Literal["running", "hung"]
+    trajectory_id: str
+    agent_name: str | None
+    task: str | None
+    start_time: str | None
+    silent_s: float | None
+    elapsed_s: float | None
+    usual_s: float | None
+    times_usual: float | None
+    step: int | None
+    kind: StepKind | None
+    name: str | None
+    trace_id: str | None
+    span_id: str | None
+
+
+class Activity(TypedDict):
+    """What agents do at a time; `all` is null where nothing runs and nothing ended lately."""
+
+    time: str
+    window_s: float
+    hung_after_s: float
+    all: AgentActivity | None
+    agents: list[AgentActivity]
+    open_runs: list[RunNow]
+    n_open_runs: int
+
+
+class LiveRuns(TypedDict):
+    """Runs as they are now; those that were derived again with the same facts are among them."""
+
+    rows: list[TrajectoryRow]
+
+
+class LiveStep(TypedDict):
+    """A step that came to its end. `preview` is what came of it, at most 200 characters."""
+
+    trajectory_id: str
+    step: int
+    kind: StepKind
+    trace_id: str
+    span_id: str
+    tool_call_id: str | None
+    agent_name: str | None
+    action: str | None
+    start_time: str | None
+    end_time: str | None
+    duration_s: float | None
+    status: StepStatus
+    error_type: str | None
+    cost_usd: float | None
+    preview: str | None
+
+
+class LiveSteps(TypedDict):
+    """Steps in order of time; of more than 200 the latest, and how many others there were."""
+
+    rows: list[LiveStep]
+    skipped: int
+
+
+class LiveSpans(TypedDict):
+    """Rows of the run's spans that take the place of all from number `since` on.
+
+    `above`: rows before `since` whose `parent` is one of the new ones, and its number.
+    """
+
+    since: int
+    spans: Spans
+    above: Sparse
+
+
+class LiveEvents(TypedDict):
+    """What the `data` of an event holds, by the name of the event."""
+
+    run: LiveRuns
+    step: LiveSteps
+    spans: LiveSpans
+    end: LiveRuns
+
+
+class SqlQuestion(TypedDict):
+    """One SELECT over the public views.
+
+    `limit` is at most so many rows: of an answer as JSON 1,000 without it, and at most 10,000;
+    files are whole without it. `id` is any text by which it can be cancelled.
+    """
+
+    sql: Annotated[str, Field(max_length=100_000)]
+    limit: NotRequired[Annotated[int | None, Field(ge=1)]]
+    timeout_ms: NotRequired[Annotated[int, Field(ge=1, le=60_000)]]
+    id: NotRequired[Annotated[str | None, Field(min_length=8, max_length=64)]]
+
+
+class SqlColumn(TypedDict):
+    """A column of a result; `type` as DuckDB spells it."""
+
+    name: str
+    type: str
+    is_number: bool
+
+
+class SqlCut(TypedDict):
+    """A cell that is shown in part, and how many characters it has."""
+
+    row: int
+    column: int
+    length: int
+
+
+class SqlResult(TypedDict):
+    """Rows as columns: `values[column][row]`.
+
+    Numbers that JSON or JavaScript would not keep (beyond 2^53, decimals, NaN) are texts; times are
+    ISO 8601, nested values are JSON as text. There is more than `n_rows` where `limited_by` says
+    what they were limited by.
+    """
+
+    columns: list[SqlColumn]
+    values: list[list[str | int | float | bool | None]]
+    n_rows: int
+    limit: int
+    limited_by: Literal["rows", "bytes"] | None
+    cut: list[SqlCut]
+    took_ms: float
+
+
+class SqlCancel(TypedDict):
+    """Which query is to be stopped."""
+
+    id: str
+
+
+class SqlCancelled(TypedDict):
+    """Whether there was one."""
+
+    is_cancelled: bool
+
+
+class SqlSchemaColumn(TypedDict):
+    """A column of a view; `unit` is "" where there is none."""
+
+    name: str
+    type: str
+    meaning: str
+    unit: str
+
+
+class SqlView(TypedDict):
+    """A view, and what one row of it is."""
+
+    name: str
+    meaning: str
+    columns: list[SqlSchemaColumn]
+
+
+class SqlSchema(TypedDict):
+    """What may be asked by SQL, and within which limits."""
+
+    views: list[SqlView]
+    rows: int
+    most_rows: int
+    time_ms: int
+    most_ms: int
+    memory_mb: int
+
+
+class NewAnnotation(TypedDict):
+    """What a person says of a run. `name` is that of a score; else it is the kind."""
+
+    kind: Literal["outcome", "score", "comment"]
+    value: str | float
+    name: NotRequired[str]
+    annotator: NotRequired[str]
+
+
+class AnnotationAdded(TypedDict):
+    """It is on disk; it is shown when it is sealed, within a second or so."""
+
+    annotation_id: str
+
+
+class Said(TypedDict):
+    """A statement about a run. `is_last`: of its source and annotator under its name."""
+
+    annotation_id: str
+    name: str
+    kind: str
+    value: Any
+    source: str
+    annotator: str | None
+    created: str | None
+    is_taken_back: bool
+    is_last: bool
+    can_undo: bool
+
+
+class AnnotationHistory(TypedDict):
+    """All that was said of a run as a whole, the latest first; nothing is ever erased from it."""
+
+    rows: list[Said]
+    is_writable: bool

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from otel_traj.server.jaeger.threads import Threads
-from otel_traj.server.viewer import pages, problems, routes
+from otel_traj.server.viewer import (
+    pages,
+    problems,
+    routes,
+    routes_analysis,
+    routes_annotations,
+    routes_compare,
+    routes_live,
+    routes_sql,
+)
+from otel_traj.server.viewer.asking import Reading
+from otel_traj.server.viewer.console import Console
 from otel_traj.server.viewer.guard import Guard
+from otel_traj.server.viewer.live import Streams
 from otel_traj.server.viewer.reading import Reader
 
 API_VERSION: Final = "1"
@@ -31,17 +43,30 @@ def viewer(reader: Reader, threads: Threads, is_known: Callable[[str | None], bo
     return Guard(_application(reader, threads), is_known)
 
 
+def routers() -> Iterator[APIRouter]:
+    """All paths of the API, by topic."""
+    yield routes.router()
+    yield routes_compare.router()
+    yield routes.beside_jaeger()
+    yield routes_analysis.router()
+    yield routes_live.router()
+    yield routes_annotations.router()
+    yield routes_sql.router()
+
+
 def document() -> str:
     """The OpenAPI document of the API, as JSON text."""
-    told = _document([*routes.router().routes, *routes.beside_jaeger().routes])
+    told = _document([route for each in routers() for route in each.routes])
     return json.dumps(told, indent=1, sort_keys=True) + "\n"
 
 
 def _application(reader: Reader, threads: Threads) -> FastAPI:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.state.reading = routes.Reading(reader, threads, document)
-    app.include_router(routes.router())
-    app.include_router(routes.beside_jaeger())
+    app.state.reading = Reading(reader, threads, document)
+    app.state.streams = Streams(reader, threads)
+    app.state.console = Console(reader, threads)
+    for router in routers():
+        app.include_router(router)
     pages.add(app)
     problems.install(app)
     return app

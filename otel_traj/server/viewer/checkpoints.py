@@ -102,7 +102,7 @@ def _traces(reader: Reader, named: str) -> list[str]:
     if reader.read(ask):
         return [named.lower()]
     try:
-        return list(reader.trajectory(named).trace_ids)
+        return list(reader.header(named).trace_ids)
     except TrajectoryNotFoundError as error:
         raise NotThereError(f"There is no trace or trajectory {named!r}") from error
 

@@ -12,7 +12,7 @@ import duckdb
 from otel_traj import semconv
 from otel_traj.dialects.messages import as_text, decode, to_json
 from otel_traj.model import LogRecord, SpanRecord, Step, Trajectory
-from otel_traj.server.viewer import spans
+from otel_traj.server.viewer import course, spans
 from otel_traj.server.viewer.answers import Event, Link, LogLine, SpanDetail
 from otel_traj.server.viewer.problems import NotThereError
 from otel_traj.server.viewer.reading import Reader, iso
@@ -52,19 +52,19 @@ def detail(reader: Reader, trajectory_id: str, named: str, texts: Texts) -> Span
         TrajectoryNotFoundError: There is no such trajectory.
         NotThereError: It has no such span.
     """
-    run = reader.trajectory(trajectory_id)
+    run = reader.header(trajectory_id)
     found = spans.read(reader, trajectory_id)
     row = found.number_of(named)
     if row is None:
         raise NotThereError(f"This run has no span {named!r}")
     key = found.ids[row]
-    steps = [step for step in run.steps if (step.trace_id, step.span_id) == key]
-    told = _received(reader, run, key, found.step[row], steps)
+    steps = course.read(reader, trajectory_id, lambda it: it.of_span(*key))
+    told = _received(reader, run, key, found.step(row), steps)
     return _detail(run, found, row, told, steps, texts)
 
 
 def _received(
-    reader: Reader, run: Trajectory, key: tuple[str, str], step: int, steps: Iterable[Step]
+    reader: Reader, run: Trajectory, key: tuple[str, str], step: int | None, steps: Iterable[Step]
 ) -> _Span:
     """A span and its log records, redacted."""
 
@@ -83,7 +83,7 @@ def _received(
         records = [s for s in spans.open_spans(reader, [key[0]]) if s.span_id == key[1]]
     if not records:
         raise NotThereError(f"Span {key[1]!r} is not stored any more")
-    step_of = {key: step if step >= 0 else None}
+    step_of = {key: step}
     [read] = in_place(records[:1], logs, steps, step_of) if records[0].end_ns else records[:1]
     redact = reader.redaction.record
     return _Span(redact(records[0]), redact(read), [redact(log) for log in logs])
@@ -116,7 +116,7 @@ def _detail(
         "trace_id": span.trace_id,
         "span_id": span.span_id,
         "parent_span_id": span.parent_span_id,
-        "parent_row": found.parent[row] if found.parent[row] >= 0 else None,
+        "parent_row": found.above(row),
         "name": span.name,
         "kind": span.kind,
         "status": span.status,

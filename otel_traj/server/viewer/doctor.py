@@ -16,7 +16,7 @@ def doctor(reader: Reader, trajectory_id: str | None = None) -> Doctor:
     Raises:
         TrajectoryNotFoundError: There is no such trajectory.
     """
-    whole = None if trajectory_id is None else reader.trajectory(trajectory_id).trajectory_id
+    whole = None if trajectory_id is None else reader.header(trajectory_id).trajectory_id
     found = Diagnosis(reader.store, whole).to_json()
     return cast(Doctor, _shown(reader, found))
 

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 
-from otel_traj.model import FileChange, Trajectory
+from otel_traj.model import FileChange
 from otel_traj.server.viewer.answers import Diff, FileOfStep, Files, Hunk
+from otel_traj.server.viewer.course import Course
 from otel_traj.server.viewer.problems import NotThereError
 
 MOST_LINES: Final = 20_000
@@ -18,11 +19,9 @@ _MOST_COMPARED: Final = 10_000
 """Lines of a text that is compared here: the comparison is quadratic at worst."""
 
 
-def files(run: Trajectory, step: int | None = None) -> Files:
+def files(course: Course, step: int | None = None) -> Files:
     """What was changed, in all or in one step."""
-    return {
-        "rows": [_row(change) for change in run.file_changes if step is None or change.step == step]
-    }
+    return {"rows": [_row(change) for change in course.file_changes(step)]}
 
 
 def _row(change: FileChange) -> FileOfStep:
@@ -48,22 +47,18 @@ def _has_contents(change: FileChange) -> bool:
     return change.content_before is not None or change.content_after is not None
 
 
-def diff(run: Trajectory, path: str, step: int | None) -> Diff:
+def diff(course: Course, path: str, step: int | None) -> Diff:
     """How a file changed.
 
     Args:
-        run: The trajectory.
+        course: The run.
         path: The file, as the step named it.
         step: In which step; None is from the first to the last.
 
     Raises:
         NotThereError: The run, or the step, did not change it.
     """
-    changes = [
-        change
-        for change in run.file_changes
-        if change.path == path and (step is None or change.step == step)
-    ]
+    changes = [change for change in course.file_changes(step) if change.path == path]
     if not changes:
         where = "This run" if step is None else f"Step {step}"
         raise NotThereError(f"{where} changed no file {path!r}")

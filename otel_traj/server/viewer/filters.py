@@ -8,23 +8,27 @@ joined from what was said of it, which a store of many runs pays for.
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import duckdb
 
 from otel_traj.errors import InputError
 from otel_traj.server.jaeger.searching import Condition
 from otel_traj.server.viewer import language
-from otel_traj.server.viewer.language import Range, Term
+from otel_traj.server.viewer.language import Found, Range, Term
 from otel_traj.server.viewer.reading import Reader
-
-_AT_ONCE: Final = 200
-"""Rows of texts in memory."""
+from otel_traj.server.viewer.searching import (
+    Hit,
+    hits,
+    is_like,
+    is_plain,
+    is_text,
+    pattern,
+    places,
+)
 
 _JUDGED: Final = frozenset({"outcome", "reward"})
 """Fields that the run's own row does not tell."""
@@ -39,45 +43,118 @@ _NUMBERS: Final[Mapping[str, str]] = {
 }
 
 
-def _is(column: str) -> str:
-    return f"lower({column}) like {{p}} escape '\\'"
-
-
 def _any(column: str) -> str:
-    return f"len(list_filter({column}, lambda x: {_is('x')})) > 0"
+    return f"len(list_filter({column}, lambda x: {is_like('x')})) > 0"
 
 
-_TEXTS: Final[Mapping[str, str]] = {
-    "agent": f"{_is('t.agent_name')} or {_any('t.agents')}",
-    "outcome": _is("t.outcome"),
-    "status": _is("t.status"),
-    "tool": _any("t.tools"),
-    "model": _any("t.models"),
-    "error": f"{_is('t.error_type')} or t.trajectory_id in"
-    f" (select trajectory_id from live.steps where {_is('error_type')})",
-    "task": f"{_is('t.task_id')} or {_is('coalesce(t.task, t.user_input)')}",
-    "service": _is("t.service"),
-    "conversation": _is("t.conversation_id"),
-    "id": f"{_is('t.trajectory_id')} or {_any('t.aliases')} or {_any('t.trace_ids')}",
-}
-"""Field -> condition on a pattern of LIKE, in lower case."""
+class Spelling(NamedTuple):
+    """How SQL compares what a run `t` holds; the functions are given the name of a column.
 
-_OF_TASK: Final = ("task_id", "task", "user_input")
-_OF_RUN: Final = ("task", "user_input", "final_answer", "error_message", "failure_rationale")
-_OF_STEPS: Final = (
-    "output_text",
-    "reasoning",
-    "arguments",
-    "result",
-    "model_saw",
-    "error_message",
-    "new_messages",
-    "observation",
+    Attributes:
+        like: The text is of the pattern `{p}`.
+        equal: The text is `{v}`.
+        any_like: A member of the list is of the pattern `{p}`.
+        any_equal: A member of the list is `{v}`.
+        none: The list has no member.
+        step_like, step_equal: The same as of a text, for the type of some step's error.
+        task_equal: The task's id or its text is `{v}`.
+        no_task: There is neither.
+    """
+
+    like: Callable[[str], str]
+    equal: Callable[[str], str]
+    any_like: Callable[[str], str]
+    any_equal: Callable[[str], str]
+    none: Callable[[str], str]
+    step_like: str
+    step_equal: str
+    task_equal: str
+    no_task: str
+
+
+def _of_steps(condition: str) -> str:
+    return f"t.trajectory_id in (select trajectory_id from live.steps where {condition})"
+
+
+VIEWS: Final = Spelling(
+    like=lambda column: is_like(f"t.{column}"),
+    equal=lambda column: f"t.{column} = {{v}}",
+    any_like=lambda column: _any(f"t.{column}"),
+    any_equal=lambda column: f"list_contains(t.{column}, {{v}})",
+    none=lambda column: f"coalesce(len(t.{column}), 0) = 0",
+    step_like=_of_steps(is_like("error_type")),
+    step_equal=_of_steps("error_type = {v}"),
+    task_equal="t.task_id = {v} or coalesce(t.task, t.user_input) = {v}",
+    no_task="t.task_id is null and t.task is null and t.user_input is null",
 )
-"""Where a text is looked for."""
+"""Of the view `trajectories`."""
 
-# Words and what stands between them in a sentence; all else may be a part of a secret.
-_PLAIN: Final = re.compile(r"[^\W\d_]*(?:[\s.,'?!*]+[^\W\d_]*)*")
+
+def _in_sets(column: str, condition: str) -> str:
+    return f"t.{column} in (select hash from sets where {condition})"
+
+
+_HASH: Final = "hash({v}::varchar)"
+
+ROSTER: Final = Spelling(
+    like=lambda column: f"t.{column} in (select hash from words where {is_like('text')})",
+    equal=lambda column: f"t.{column} = {_HASH}",
+    any_like=lambda column: _in_sets(column, _any("members")),
+    any_equal=lambda column: _in_sets(column, "list_contains(members, {v})"),
+    none=lambda column: f"t.{column} is null",
+    step_like=_in_sets("step_errors", _any("members")),
+    step_equal=_in_sets("step_errors", "list_contains(members, {v})"),
+    task_equal=f"t.task_id = {_HASH} or t.asked = {_HASH}",
+    no_task="t.task is null",
+)
+"""Of the table `runs` of a roster, where a text is known by its hash."""
+
+
+def _texts(s: Spelling) -> Mapping[str, str]:
+    """Field -> condition on a pattern of LIKE, in lower case."""
+    return {
+        "agent": f"{s.like('agent_name')} or {s.any_like('agents')}",
+        "outcome": is_like("t.outcome"),
+        "status": is_like("t.status"),
+        "tool": s.any_like("tools"),
+        "model": s.any_like("models"),
+        "error": f"{s.like('error_type')} or {s.step_like}",
+        "task": f"{is_like('t.task_id')} or {is_like('coalesce(t.task, t.user_input)')}",
+        "service": s.like("service"),
+        "conversation": s.like("conversation_id"),
+        "id": f"{is_like('t.trajectory_id')} or {_any('t.aliases')} or {_any('t.trace_ids')}",
+    }
+
+
+def _exactly(s: Spelling) -> Mapping[str, str]:
+    """Facet -> condition that `{v}` is one of its values."""
+    return {
+        "agent": f"{s.equal('agent_name')} or {s.any_equal('agents')}",
+        "outcome": "t.outcome = {v}",
+        "status": "t.status = {v}",
+        "tool": s.any_equal("tools"),
+        "model": s.any_equal("models"),
+        "error": f"{s.equal('error_type')} or {s.step_equal}",
+        "task": s.task_equal,
+        "service": s.equal("service"),
+        "id": "t.trajectory_id = {v}",
+    }
+
+
+def _nothing(s: Spelling) -> Mapping[str, str]:
+    """Facet -> condition that a run has no value of it."""
+    return {
+        "agent": "t.agent_name is null",
+        "outcome": "t.outcome is null",
+        "status": "t.status is null",
+        "tool": s.none("tools"),
+        "model": s.none("models"),
+        "error": "t.error_type is null and coalesce(t.n_errors, 0) = 0",
+        "task": s.no_task,
+        "service": "t.service is null",
+        "id": "false",
+    }
+
 
 FACETS: Final = ("agent", "outcome", "status", "tool", "model", "error", "task", "service")
 """Fields that are asked for as parameters of their own too, and counted by `facets`."""
@@ -114,10 +191,27 @@ class Filters:
         Args:
             reader: Tells what may be shown.
         """
-        if not reader.redaction or all(_is_plain(term) for term in self.terms):
+        if not reader.redaction:
             return self
         terms = (
-            term if _is_plain(term) else replace(term, value=_holding(reader, term))
+            term if is_plain(term) else replace(term, value=_holding(reader, term))
+            for term in self.terms
+        )
+        return replace(self, terms=tuple(terms))
+
+    @property
+    def texts(self) -> tuple[Term, ...]:
+        """Terms with a text that a roster does not hold."""
+        return tuple(filter(is_text, self.terms))
+
+    def without_texts(self) -> Filters:
+        """The same, whatever stands in texts."""
+        return replace(self, terms=tuple(term for term in self.terms if not is_text(term)))
+
+    def with_found(self, found: Mapping[Term, Collection[Hit]]) -> Filters:
+        """The same, where the runs with a text were found out."""
+        terms = (
+            replace(term, value=_revisions(found[term])) if term in found else term
             for term in self.terms
         )
         return replace(self, terms=tuple(terms))
@@ -128,15 +222,19 @@ class Filters:
         named = {term.field for term in self.terms} | {*self.facets, *self.ranges}
         return bool(named & _JUDGED)
 
-    def condition(self) -> Condition:
-        """What holds for a row `t` of the view `trajectories`."""
+    def condition(self, spelling: Spelling = VIEWS) -> Condition:
+        """What holds for a row `t`.
+
+        Args:
+            spelling: Of what; for a roster, texts must have been looked for: `with_found`.
+        """
         found = Condition()
         for term in self.terms:
-            _add(found, term)
+            _add(found, term, spelling)
         for name, values in self.facets.items():
-            _add_facet(found, name, values)
+            _add_facet(found, name, values, spelling)
         for name, bounds in self.ranges.items():
-            _add(found, Term(name, bounds))
+            _add(found, Term(name, bounds), spelling)
         if self.since is not None:
             found.add("t.start_time >= {since}", since=self.since)
         if self.until is not None:
@@ -185,85 +283,48 @@ def _time(name: str, text: str | None) -> datetime | None:
 # --- what may be looked for --------------------------------------------------------------------
 
 
-def _is_plain(term: Term) -> bool:
-    """Whether a term cannot tell anything of a secret."""
-    if term.field not in (None, "task") or not isinstance(term.value, str):
-        return True
-    return _PLAIN.fullmatch(term.value) is not None
+def _revisions(hits_of_term: Collection[Hit]) -> Found:
+    return Found(tuple(i for i, _ in hits_of_term), tuple(rev for _, rev in hits_of_term))
 
 
 def _holding(reader: Reader, term: Term) -> tuple[str, ...]:
     """Ids of the trajectories that hold the text of a term where it may be shown."""
-    assert isinstance(term.value, str)  # it is not plain
-    key = ("holding", term.field or "", term.value)
-    return reader.kept(key, lambda: tuple(_looked_up(reader, term)))
 
+    def ask(cursor: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
+        found = [hits(cursor, f"live.{place.table}", place, reader.shown) for place in places(term)]
+        return tuple({trajectory_id for own in found for trajectory_id, _ in own})
 
-def _looked_up(reader: Reader, term: Term) -> set[str]:
-    text = str(term.value)
-    if term.field == "task":
-        condition = Condition()
-        condition.add(" or ".join(map(_is, _OF_TASK)), p=pattern(text))
-        return _of_shown(reader, "live.trajectories", _OF_TASK, condition, _like(text))
-    looked_for = re.compile(_spelt(text), re.IGNORECASE)
-    found: set[str] = set()
-    for table, columns in (("live.trajectories", _OF_RUN), ("live.steps", _OF_STEPS)):
-        condition = Condition()
-        condition.add(_holds(columns), p=_spelt(text))
-        found |= _of_shown(reader, table, columns, condition, looked_for)
-    return found
-
-
-def _like(text: str) -> re.Pattern[str]:
-    """A text with `*` as a regular expression of all of another."""
-    anything = ".*".join(map(re.escape, text.split("*")))
-    return re.compile(rf"\A{anything}\Z", re.IGNORECASE | re.DOTALL)
-
-
-def _of_shown(
-    reader: Reader,
-    table: str,
-    columns: Sequence[str],
-    condition: Condition,
-    looked_for: re.Pattern[str],
-) -> set[str]:
-    """Ids of the rows that the engine finds, if they are still found in what may be shown."""
-
-    def ask(cursor: duckdb.DuckDBPyConnection) -> set[str]:
-        found: set[str] = set()
-        told = cursor.execute(
-            f"select trajectory_id, {', '.join(columns)} from {table} where {condition.sql}",
-            condition.parameters,
-        )
-        while some := told.fetchmany(_AT_ONCE):
-            for trajectory_id, *texts in some:
-                shown = map(reader.shown, columns, texts)
-                if trajectory_id not in found and any(
-                    text is not None and looked_for.search(text) for text in shown
-                ):
-                    found.add(trajectory_id)
-        return found
-
-    return reader.read(ask)
+    key = ("holding", term.field or "", str(term.value))
+    return reader.kept(key, lambda: reader.read(ask))
 
 
 # --- conditions --------------------------------------------------------------------------------
 
 
-def _add(found: Condition, term: Term) -> None:
+def _add(found: Condition, term: Term, spelling: Spelling) -> None:
     n = len(found.parts)
     if isinstance(term.value, tuple):
         found.add("t.trajectory_id in (select unnest({ids}))", ids=list(term.value))
+    elif isinstance(term.value, Found):
+        _add_found(found, term.value)
     elif isinstance(term.value, Range):
         _add_range(found, _NUMBERS[str(term.field)], term.value)
     elif term.field is None:
-        _add_text(found, term.value)
+        _add_text(found, term)
     else:
-        found.add(_TEXTS[term.field], p=pattern(term.value))
+        found.add(_texts(spelling)[term.field], p=pattern(term.value))
     if term.is_negated:
         found.parts[n:] = [
             f"not coalesce({' and '.join(f'({p})' for p in found.parts[n:])}, false)"
         ]
+
+
+def _add_found(found: Condition, runs: Found) -> None:
+    found.add(
+        "(t.trajectory_id, t.rev) in (select unnest({ids}), unnest({revs}))",
+        ids=list(runs.ids),
+        revs=list(runs.revs),
+    )
 
 
 def _add_range(found: Condition, sql: str, bounds: Range) -> None:
@@ -276,66 +337,26 @@ def _add_range(found: Condition, sql: str, bounds: Range) -> None:
         found.add(f"{sql} {'<=' if bounds.has_high else '<'} {{high}}", high=bounds.high)
 
 
-def _add_facet(found: Condition, name: str, values: tuple[str, ...]) -> None:
+def _add_facet(found: Condition, name: str, values: tuple[str, ...], spelling: Spelling) -> None:
     """Exactly one of the values, as facets tell them; "" is the run without any."""
     one_of = Condition(parameters=found.parameters)
     for value in values:
         if value:
-            one_of.add(_EXACTLY[name], v=value)
+            one_of.add(_exactly(spelling)[name], v=value)
         else:
-            one_of.add(_NOTHING[name])
+            one_of.add(_nothing(spelling)[name])
     found.parameters = one_of.parameters
     found.parts.append(" or ".join(f"({part})" for part in one_of.parts))
 
 
-_EXACTLY: Final[Mapping[str, str]] = {
-    "agent": "t.agent_name = {v} or list_contains(t.agents, {v})",
-    "outcome": "t.outcome = {v}",
-    "status": "t.status = {v}",
-    "tool": "list_contains(t.tools, {v})",
-    "model": "list_contains(t.models, {v})",
-    "error": "t.error_type = {v} or t.trajectory_id in"
-    " (select trajectory_id from live.steps where error_type = {v})",
-    "task": "t.task_id = {v} or coalesce(t.task, t.user_input) = {v}",
-    "service": "t.service = {v}",
-}
-
-_NOTHING: Final[Mapping[str, str]] = {
-    "agent": "t.agent_name is null",
-    "outcome": "t.outcome is null",
-    "status": "t.status is null",
-    "tool": "coalesce(len(t.tools), 0) = 0",
-    "model": "coalesce(len(t.models), 0) = 0",
-    "error": "t.error_type is null and coalesce(t.n_errors, 0) = 0",
-    "task": "t.task_id is null and t.task is null and t.user_input is null",
-    "service": "t.service is null",
-}
-
-
-def _add_text(found: Condition, text: str) -> None:
+def _add_text(found: Condition, term: Term) -> None:
     """In any message, whatever its case; in JSON as JSON spells it."""
+    told = {place.table: place.condition for place in places(term)}
     found.add(
-        "t.trajectory_id in"
-        f" (select trajectory_id from live.trajectories where {_holds(_OF_RUN)})"
-        f" or t.trajectory_id in (select trajectory_id from live.steps where {_holds(_OF_STEPS)})",
-        p=_spelt(text),
+        " or ".join(
+            f"t.trajectory_id in (select trajectory_id from live.{table} where"
+            f" {condition.sql.replace('$p0', '{p}')})"
+            for table, condition in told.items()
+        ),
+        p=told["steps"].parameters["p0"],
     )
-
-
-def _spelt(text: str) -> str:
-    """A text as it stands in other texts, or in JSON, as a regular expression."""
-    both = dict.fromkeys((text, json.dumps(text, ensure_ascii=False)[1:-1]))
-    return "|".join(map(re.escape, both))
-
-
-def _holds(columns: Iterable[str]) -> str:
-    """Condition that some column matches `{p}`, whatever its case.
-
-    A regular expression is looked for three times as fast as a text in texts made lower case.
-    """
-    return " or ".join(f"regexp_matches({column}, {{p}}, 'i')" for column in columns)
-
-
-def pattern(text: str) -> str:
-    """A text with `*` as a pattern of LIKE, in lower case; its other characters mean themselves."""
-    return re.sub(r"([\\%_])", r"\\\1", text.lower()).replace("*", "%")

@@ -69,9 +69,9 @@ def _matches(reader: Reader, run: Trajectory, found: spans.Rows, text: str) -> I
         for column in _COLUMNS:
             if place := _place(getattr(step, column), looked_for):
                 yield _match(row, step.span_id, step.step, column, place)
-    for row, name in enumerate(found.texts["name"]):
+    for row, name in enumerate(found.names):
         if name and looked_for.search(name) and (place := _place(shown("name", name), looked_for)):
-            yield _match(row, found.ids[row][1], _step(found, row), "name", place)
+            yield _match(row, found.ids[row][1], found.step(row), "name", place)
     yield from _in_attributes(reader, run, found, number, text)
 
 
@@ -105,11 +105,7 @@ def _in_attributes(
         for key, value in told.items():
             whole = value if isinstance(value, str) else json.dumps(value, default=str)
             if value is not None and (place := _place(whole, looked_for)):
-                yield _match(row, record.span_id, _step(found, row), key, place)
-
-
-def _step(found: spans.Rows, row: int) -> int | None:
-    return found.step[row] if found.step[row] >= 0 else None
+                yield _match(row, record.span_id, found.step(row), key, place)
 
 
 def _pattern(text: str) -> re.Pattern[str]:

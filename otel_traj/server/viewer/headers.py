@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import duckdb
 
@@ -14,7 +14,6 @@ from otel_traj.model import Trajectory
 from otel_traj.server.viewer.answers import (
     Coverage,
     Related,
-    StepFlags,
     TrajectoryHeader,
     Verdict,
 )
@@ -33,19 +32,37 @@ def header(reader: Reader, trajectory_id: str) -> TrajectoryHeader:
     Raises:
         TrajectoryNotFoundError: There is none; the message lists what is near.
     """
-    run = reader.trajectory(trajectory_id)
+    run = reader.header(trajectory_id)
     of = {"id": run.trajectory_id}
 
-    def ask(cursor: duckdb.DuckDBPyConnection) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        [told] = rows(
+    def ask(cursor: duckdb.DuckDBPyConnection) -> _Told:
+        [line] = rows(
             cursor,
             f"select {ROW}, reward_source from trajectories where trajectory_id = $id",
             of,
         )
-        return told, _related(cursor, run)
+        [files] = rows(cursor, _N_FILES, of)
+        return _Told(line, files["n"], rows(cursor, _FLAGS, of), _related(cursor, run))
 
-    told, others = reader.read(ask)
-    return _header(reader, run, told, others)
+    return _header(reader, run, reader.read(ask))
+
+
+class _Told(NamedTuple):
+    """What other tables and views tell of a run: its line, files, flags, and related runs."""
+
+    line: dict[str, Any]
+    n_files: int
+    flags: list[dict[str, Any]]
+    related: list[dict[str, Any]]
+
+
+_N_FILES: Final = (
+    "select count(distinct path) as n from live.file_changes where trajectory_id = $id"
+)
+
+_FLAGS: Final = """\
+select step, security_flags as flags from live.steps
+where trajectory_id = $id and len(security_flags) > 0 order by step"""
 
 
 def verdicts(reader: Reader, trajectory_id: str) -> list[Verdict]:
@@ -60,15 +77,9 @@ def verdicts(reader: Reader, trajectory_id: str) -> list[Verdict]:
     return [_verdict(reader, told) for told in said]
 
 
-def _header(
-    reader: Reader,
-    run: Trajectory,
-    told: Mapping[str, Any],
-    others: list[dict[str, Any]],
-) -> TrajectoryHeader:
-    line = row(reader, told, preview=LONGEST)
+def _header(reader: Reader, run: Trajectory, told: _Told) -> TrajectoryHeader:
     return {
-        **line,
+        **row(reader, told.line, preview=LONGEST),
         "aliases": list(run.aliases),
         "trace_ids": list(run.trace_ids),
         "agent_id": run.agent_id,
@@ -84,7 +95,7 @@ def _header(
         "error_category": run.error_category,
         "failure_rationale": run.failure_rationale,
         "fix_applied": run.fix_applied,
-        "reward_source": told["reward_source"],
+        "reward_source": told.line["reward_source"],
         "n_llm_errors": run.n_llm_errors,
         "cache_read_tokens": run.cache_read_tokens,
         "cache_write_tokens": run.cache_write_tokens,
@@ -93,11 +104,14 @@ def _header(
         "metadata": plain(run.metadata),
         "initial_state": plain(run.initial_state),
         "attributes": plain(run.attributes),
-        "n_files": len({change.path for change in run.file_changes}),
-        "flags": _flags(run),
+        "n_files": told.n_files,
+        "flags": [
+            {"step": flagged["step"], "flags": reader.shown("security_flags", flagged["flags"])}
+            for flagged in told.flags
+        ],
         "coverage": coverage(run),
         "verdicts": verdicts(reader, run.trajectory_id),
-        "related": [_relation(reader, other) for other in others],
+        "related": [_relation(reader, other) for other in told.related],
     }
 
 
@@ -109,14 +123,6 @@ def plain(text: str | None) -> Any:
         return json.loads(text) if len(text) <= LONGEST else text[:LONGEST]
     except (ValueError, RecursionError):
         return text[:LONGEST]
-
-
-def _flags(run: Trajectory) -> list[StepFlags]:
-    return [
-        {"step": step.step, "flags": list(step.security_flags)}
-        for step in run.steps
-        if step.security_flags
-    ]
 
 
 def coverage(run: Trajectory) -> Coverage:

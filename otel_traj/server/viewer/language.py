@@ -65,18 +65,26 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """Runs by id and, at the same place, by revision."""
+
+    ids: tuple[str, ...]
+    revs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Term:
     """One condition.
 
     Attributes:
         field: One of `FIELDS`; None is a text in messages.
         value: What it is compared with, a text still with its `*`; or the ids of the trajectories
-            for which it holds, where those were found out before.
+            for which it holds, or those themselves, where they were found out before.
         is_negated: It must not hold.
     """
 
     field: str | None
-    value: str | Range | tuple[str, ...]
+    value: str | Range | tuple[str, ...] | Found
     is_negated: bool = False
 
 

@@ -2,6 +2,10 @@
 
 A page is found by key: the value that it is sorted by, and the id. What a cursor holds are both of
 the last line, so a page costs the same wherever it is, and none repeats when runs come in.
+
+Runs are found, counted and sorted in the roster (`otel_traj.store.roster`); the lines of a page are
+then read from the few files that hold them. While the roster is not whole, an answer says of how
+much of the store it is: `seen`.
 """
 # ruff: noqa: S608 - what is put into this SQL are our own texts
 
@@ -12,6 +16,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import duckdb
@@ -22,11 +27,15 @@ from otel_traj.server.viewer.answers import (
     Facet,
     Facets,
     Histogram,
+    Seen,
     TrajectoryPage,
     TrajectoryRow,
 )
-from otel_traj.server.viewer.filters import FACETS, Filters
+from otel_traj.server.viewer.filters import FACETS, ROSTER, Filters
+from otel_traj.server.viewer.language import Term
 from otel_traj.server.viewer.reading import Reader, iso, rows
+from otel_traj.server.viewer.searching import Hit
+from otel_traj.store.roster import Roll
 
 MOST_ROWS: Final = 500
 PREVIEW: Final = 200
@@ -35,13 +44,9 @@ PREVIEW: Final = 200
 _TOP: Final = 50
 _BUCKETS: Final = 48
 
-_LIVE: Final = "live.trajectories"
-_JUDGED: Final = "trajectories"
-
 
 class _Sort(NamedTuple):
     sql: str
-    needs_judgement: bool = False
     is_text: bool = False
 
 
@@ -53,10 +58,10 @@ SORTS: Final[Mapping[str, _Sort]] = {
     "steps": _Sort("t.n_steps"),
     "tools": _Sort("t.n_tools"),
     "errors": _Sort("t.n_errors"),
-    "agent": _Sort("t.agent_name", is_text=True),
-    "task": _Sort("coalesce(t.task_id, t.task, t.user_input)", is_text=True),
-    "outcome": _Sort("t.outcome", needs_judgement=True),
-    "reward": _Sort("t.reward", needs_judgement=True),
+    "agent": _Sort("(select text from words where hash = t.agent_name)", is_text=True),
+    "task": _Sort("(select text from labels where hash = t.task)", is_text=True),
+    "outcome": _Sort("t.outcome"),
+    "reward": _Sort("t.reward"),
 }
 """Word -> what it sorts by; `-` before it begins with the greatest. Unknown values come last."""
 
@@ -114,105 +119,131 @@ def page(reader: Reader, filters: Filters, by: Order, limit: int) -> TrajectoryP
         TooSlowError: It took too long.
     """
     began = time.perf_counter()
-    filters = filters.checked(reader)
 
-    def ask(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-        return _whole(cursor, rows(cursor, *_keys(filters, by, limit + 1)))
+    def ask(roll: Roll) -> TrajectoryPage:
+        looked = _looked(reader, roll, filters)
+        where = looked.condition(filters)
+        [(total,)] = roll.cursor.execute(
+            f"select count(*) from runs t where {where.sql}", where.parameters
+        ).fetchall()
+        keys = rows(roll.cursor, *_keys(where, by, limit + 1))
+        shown = keys[:limit]
+        return {
+            "rows": [row(reader, told) for told in _lines(roll, shown)],
+            "next": _encoded(by, shown[-1]) if len(keys) > limit else None,
+            "total": total,
+            "seen": looked.seen,
+            "took_ms": took_ms(began),
+        }
 
-    total, found = _total(reader, filters), reader.read(ask)
-    shown = found[:limit]
-    return {
-        "rows": [row(reader, told) for told in shown],
-        "next": _encoded(by, shown[-1]) if len(found) > limit else None,
-        "total": total,
-        "took_ms": took_ms(began),
-    }
+    return reader.listed(ask)
 
 
-def _keys(filters: Filters, by: Order, limit: int) -> tuple[str, dict[str, Any]]:
-    """SQL for ids and keys of a page: from the runs' own rows where those decide."""
-    sort = SORTS[by.sort]
-    source = _JUDGED if filters.needs_judgement or sort.needs_judgement else _LIVE
-    where = filters.condition()
-    if by.after is not None:
-        _begin_behind(where, by, sort, source)
-    direction = "desc" if by.is_descending else "asc"
-    sql = (
-        f"select t.trajectory_id, t.start_time, {sort.sql} as sort_key"
-        f" from {source} t where {where.sql}"
-        f" order by sort_key {direction} nulls last, t.trajectory_id limit {limit:d}"
+class _Looked(NamedTuple):
+    """How far texts have been looked for.
+
+    Attributes:
+        found: Term -> the runs that hold its text.
+        days: Where that was; None is everywhere.
+        seen: How much of the store that is.
+    """
+
+    found: Mapping[Term, set[Hit]]
+    days: Sequence[str] | None
+    seen: Seen | None
+
+    def condition(self, filters: Filters) -> Condition:
+        """What holds for a row `t` of the roster that matches."""
+        where = filters.with_found(self.found).condition(ROSTER)
+        if self.days is not None:
+            where.add('t."date" in (select unnest({days}))', days=list(self.days))
+        return where
+
+
+def _looked(reader: Reader, roll: Roll, filters: Filters) -> _Looked:
+    """Look for the texts of a query, on days with runs that all else chooses."""
+    seen: Seen | None = None
+    if roll.seen is not None:
+        seen = {"runs": roll.seen.runs, "of": roll.seen.of, "since": roll.seen.since}
+    if not filters.texts:
+        return _Looked({}, None, seen)
+    where = filters.without_texts().condition(ROSTER)
+    by_day = dict(
+        roll.cursor.execute(
+            f'select t."date", count(*) from runs t where {where.sql} group by 1 order by 1 desc',
+            where.parameters,
+        ).fetchall()
     )
-    return sql, where.parameters
+    found, days = reader.searches.look(roll, filters.texts, list(by_day))
+    if len(days) == len(by_day):
+        return _Looked(found, None, seen)
+    n = sum(by_day[day] for day in days)
+    of = sum(by_day.values()) if seen is None else seen["of"]
+    return _Looked(found, days, {"runs": n, "of": of, "since": days[-1]})
 
 
-def _begin_behind(where: Condition, by: Order, sort: _Sort, source: str) -> None:
+def _keys(where: Condition, by: Order, limit: int) -> tuple[str, dict[str, Any]]:
+    """SQL for the keys of a page, and what the roster alone knows of its lines."""
+    sort = SORTS[by.sort].sql
+    direction = "desc" if by.is_descending else "asc"
+    behind = Condition(parameters=where.parameters)
+    if by.after is not None:
+        _begin_behind(behind, by)
+    sql = (
+        'with matching as (select t.trajectory_id, t.rev, t."date", t.outcome, t.outcome_source,'
+        f" t.reward, {sort} as sort_key from runs t where {where.sql})"
+        f" select * from matching where {behind.sql}"
+        f" order by sort_key {direction} nulls last, trajectory_id limit {limit:d}"
+    )
+    return sql, behind.parameters
+
+
+def _begin_behind(behind: Condition, by: Order) -> None:
     """Only what comes after a line. What it is sorted by, if a text, is not in the cursor."""
     assert by.after is not None
     value, trajectory_id = by.after
-    behind = "<" if by.is_descending else ">"
+    beyond = "<" if by.is_descending else ">"
+    sort = SORTS[by.sort]
     key = "{value}"
     if sort.is_text:
-        key = f"(select {sort.sql} from {source} t where t.trajectory_id = {{id}})"
-    among_unknown = f"{sort.sql} is null and t.trajectory_id > {{id}}"
+        key = f"(select {sort.sql} from runs t where t.trajectory_id = {{id}})"
+    among_unknown = "sort_key is null and trajectory_id > {id}"
     among_known = (
-        f"{sort.sql} {behind} {key} or {sort.sql} is null or"
-        f" ({sort.sql} = {key} and t.trajectory_id > {{id}})"
+        f"sort_key {beyond} {key} or sort_key is null"
+        f" or (sort_key = {key} and trajectory_id > {{id}})"
     )
     if sort.is_text:
         among = f"case when {key} is null then {among_unknown} else {among_known} end"
-        where.add(among, id=trajectory_id)
+        behind.add(among, id=trajectory_id)
     elif value is None:
-        where.add(among_unknown, id=trajectory_id)
+        behind.add(among_unknown, id=trajectory_id)
     else:
-        where.add(among_known, value=value, id=trajectory_id)
+        behind.add(among_known, value=value, id=trajectory_id)
 
 
-def _total(reader: Reader, filters: Filters) -> int:
-    """How many match; counted once for all pages and orders."""
-    where = filters.condition()
-    source = _JUDGED if filters.needs_judgement else _LIVE
-    sql = f"select count(*) from {source} t where {where.sql}"
-
-    def ask(cursor: duckdb.DuckDBPyConnection) -> int:
-        [(total,)] = cursor.execute(sql, where.parameters).fetchall()
-        return int(total)
-
-    return reader.kept((sql, repr(where.parameters)), lambda: reader.read(ask))
-
-
-def _whole(
-    cursor: duckdb.DuckDBPyConnection, keys: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """The lines of these ids, in their order."""
+def _lines(roll: Roll, keys: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The lines of these keys, in their order."""
     if not keys:
         return []
-    ids = [key["trajectory_id"] for key in keys]
-    named = ", ".join(f"$i{n}" for n in range(len(ids)))
-    times = [key["start_time"] for key in keys]
-    given: dict[str, Any] = {f"i{n}": i for n, i in enumerate(ids)}
-    # Files tell their times: the newest runs are in few of them.
+    cursor, stored = roll.stored({key["date"] for key in keys})
     found = rows(
         cursor,
-        f"select {ROW} from trajectories where trajectory_id in ({named})"
-        " and start_time between $first and $last",
-        {**given, "first": min(times), "last": max(times)},
+        f"select rev, {_STORED} from {stored} where trajectory_id in (select unnest($ids))",
+        {"ids": [key["trajectory_id"] for key in keys]},
     )
-    by_id = {told["trajectory_id"]: told for told in found}
-    return [
-        {**by_id[key["trajectory_id"]], "sort_key": key["sort_key"]}
-        for key in keys
-        if key["trajectory_id"] in by_id
-    ]
+    of = {(told["trajectory_id"], told["rev"]): told for told in found}
+    return [{**of[key["trajectory_id"], key["rev"]], **key} for key in keys]
 
 
 _TEXTS: Final = ("task", "user_input", "final_answer", "error_message")
 
-ROW: Final = """\
-trajectory_id, start_time, end_time, duration_s, agent_name, agents, service, task, task_id,
-user_input, final_answer, error_type, error_message, status, outcome, outcome_source, reward,
-n_spans, n_steps, n_turns, n_llm, n_tools, n_handoffs, n_errors, n_open, input_tokens,
-output_tokens, cost_usd, models, conversation_id, parent_trajectory_id, relation, grade,
-complete as is_complete"""
+_STORED: Final = """\
+trajectory_id, start_time, end_time, duration_us / 1e6 as duration_s, agent_name, agents, service,
+task, task_id, user_input, final_answer, error_type, error_message, status, n_spans, n_steps,
+n_turns, n_llm, n_tools, n_handoffs, n_errors, n_open, input_tokens, output_tokens, cost_usd,
+models, conversation_id, parent_trajectory_id, relation, grade, complete as is_complete"""
+
+ROW: Final = f"{_STORED}, outcome, outcome_source, reward"
 """Columns of the view `trajectories` of which a line is made."""
 
 
@@ -280,17 +311,9 @@ def took_ms(began: float) -> float:
 
 # --- facets ------------------------------------------------------------------------------------
 
-_VALUE: Final[Mapping[str, str]] = {
-    "agent": "t.agent_name",
-    "outcome": "t.outcome",
-    "status": "t.status",
-    "tool": "unnest(case when len(t.tools) > 0 then list_distinct(t.tools) else [null] end)",
-    "model": "unnest(case when len(t.models) > 0 then list_distinct(t.models) else [null] end)",
-    "error": "t.error_type",
-    "task": "coalesce(t.task_id, t.task, t.user_input)",
-    "service": "t.service",
-}
-"""Field -> its value, or values, of a run."""
+_IN_WORDS: Final = {"agent": "agent_name", "error": "error_type", "service": "service"}
+_IN_SETS: Final = {"tool": "tools", "model": "models"}
+"""Field -> column of the roster with the hash of its value, or of its values."""
 
 _COLUMN: Final = {"agent": "agent_name", "tool": "tool_name"}
 """Field -> column of its values, where that is called otherwise."""
@@ -311,39 +334,40 @@ def facets(reader: Reader, filters: Filters, fields: Iterable[str]) -> Facets:
         TooSlowError: It took too long.
     """
     began = time.perf_counter()
-    filters = filters.checked(reader)
     wanted = tuple(dict.fromkeys(fields))
     unknown = [name for name in wanted if name not in (*FACETS, *HISTOGRAMS)]
     if unknown:
         raise InputError(f"No field '{unknown[0]}'. There is: {', '.join((*FACETS, *HISTOGRAMS))}")
 
-    total = _total(reader, filters)
-
-    def ask(cursor: duckdb.DuckDBPyConnection) -> Facets:
+    def ask(roll: Roll) -> Facets:
+        # What else could be chosen is counted too: texts are looked for whatever is chosen.
+        looked = _looked(reader, roll, replace(filters, facets={}))
+        where = looked.condition(filters)
+        [(total,)] = roll.cursor.execute(
+            f"select count(*) from runs t where {where.sql}", where.parameters
+        ).fetchall()
         return {
             "facets": {
-                name: _facet(reader, cursor, filters, name) for name in wanted if name in FACETS
+                name: _facet(reader, roll, looked.condition(filters.without(name)), name)
+                for name in wanted
+                if name in FACETS
             },
             "histograms": {
-                name: _HISTOGRAM[name](cursor, filters) for name in wanted if name in HISTOGRAMS
+                name: _HISTOGRAM[name](roll.cursor, where) for name in wanted if name in HISTOGRAMS
             },
             "total": total,
+            "seen": looked.seen,
             "took_ms": took_ms(began),
         }
 
-    return reader.read(ask)
+    return reader.listed(ask)
 
 
-def _facet(reader: Reader, cursor: duckdb.DuckDBPyConnection, filters: Filters, name: str) -> Facet:
-    others = filters.without(name)
-    where = others.condition()
-    source = _JUDGED if name == "outcome" or others.needs_judgement else _LIVE
-    counted = cursor.execute(
-        f"with told as (select {_VALUE[name]} as value from {source} t where {where.sql})"
-        " select value, count(*) as n, count(*) over () as n_values from told"
-        f" group by value order by n desc, value limit {_TOP}",
-        where.parameters,
-    ).fetchall()
+def _facet(reader: Reader, roll: Roll, where: Condition, name: str) -> Facet:
+    if name == "task":
+        counted = _tasks(roll, where)
+    else:
+        counted = roll.cursor.execute(_counted(name, where.sql), where.parameters).fetchall()
     column = _COLUMN.get(name, name)
     return {
         "values": [{"value": reader.shown(column, value), "count": n} for value, n, _ in counted],
@@ -351,14 +375,72 @@ def _facet(reader: Reader, cursor: duckdb.DuckDBPyConnection, filters: Filters, 
     }
 
 
+_MOST: Final = f"order by n desc, value limit {_TOP}"
+
+
+def _counted(name: str, condition: str) -> str:
+    """SQL for the most frequent values of a field, how often, and how many there are."""
+    if name in _IN_SETS:
+        return (
+            f"with counted as (select t.{_IN_SETS[name]} as hash, count(*) as n from runs t"
+            f" where {condition} group by all)"
+            " select value, sum(n)::bigint as n, count(*) over () from ("
+            "  select unnest(coalesce(members, [null])) as value, n"
+            f"  from counted left join sets using (hash)) group by value {_MOST}"
+        )
+    value = f"t.{_IN_WORDS.get(name, name)}"
+    counted = (
+        f"select {value} as value, count(*) as n, count(*) over () as n_values from runs t"
+        f" where {condition} group by all"
+    )
+    if name not in _IN_WORDS:
+        return f"{counted} {_MOST}"
+    return (
+        f"with counted as ({counted} order by n desc limit {_TOP})"
+        " select text as value, n, n_values from counted left join words on hash = value"
+        f" {_MOST}"
+    )
+
+
+def _tasks(roll: Roll, where: Condition) -> list[tuple[str | None, int, int]]:
+    """The same for tasks, of which the roster has the beginnings."""
+    counted = roll.cursor.execute(
+        "with counted as ("
+        " select t.task as task, count(*) as n, count(*) over () as n_values from runs t"
+        f" where {where.sql} group by all order by n desc limit {_TOP})"
+        " select task, text, is_whole, n, n_values from counted left join labels on hash = task"
+        " order by n desc, text",
+        where.parameters,
+    ).fetchall()
+    whole = _whole_tasks(roll, [task for task, _, is_whole, *_ in counted if is_whole is False])
+    return [(whole.get(task, text), n, n_values) for task, text, _, n, n_values in counted]
+
+
+def _whole_tasks(roll: Roll, tasks: Sequence[int]) -> dict[int, str]:
+    """Texts by their hash, from a run of each: what is secret in one is known by the whole only."""
+    if not tasks:
+        return {}
+    runs = roll.cursor.execute(
+        'select any_value(trajectory_id), any_value("date") from runs'
+        " where task in (select unnest($tasks)) group by task",
+        {"tasks": tasks},
+    ).fetchall()
+    cursor, stored = roll.stored({day for _, day in runs})
+    found = cursor.execute(
+        f"select distinct hash(task), task from (select coalesce(task_id, task, user_input) as task"
+        f" from {stored} where trajectory_id in (select unnest($ids)))",
+        {"ids": [trajectory_id for trajectory_id, _ in runs]},
+    ).fetchall()
+    return dict(found)
+
+
 def _values(
-    cursor: duckdb.DuckDBPyConnection, filters: Filters, bucket: str, group: str = ""
+    cursor: duckdb.DuckDBPyConnection, where: Condition, bucket: str
 ) -> list[tuple[Any, ...]]:
-    where = filters.condition()
     return cursor.execute(
         f"select {bucket} as bucket, count(*),"
         " count(*) filter (where t.outcome in ('failure', 'error'))"
-        f" from {_JUDGED} t where {where.sql} {group} group by bucket having bucket is not null"
+        f" from runs t where {where.sql} group by bucket having bucket is not null"
         " order by bucket",
         where.parameters,
     ).fetchall()
@@ -381,11 +463,14 @@ _NICE_US: Final = tuple(
 """Widths of buckets of time, microseconds."""
 
 
-def _by_start(cursor: duckdb.DuckDBPyConnection, filters: Filters) -> Histogram:
-    where = filters.condition()
-    source = _JUDGED if filters.needs_judgement else _LIVE
+_IS_TOLD: Final = "year(t.start_time) > 1970"
+"""Times that nobody told keep an order, from the epoch on: they have no place among the others."""
+
+
+def _by_start(cursor: duckdb.DuckDBPyConnection, where: Condition) -> Histogram:
+    where = Condition([*where.parts, _IS_TOLD], where.parameters)
     [(least, greatest)] = cursor.execute(
-        f"select epoch_us(min(t.start_time)), epoch_us(max(t.start_time)) from {source} t"
+        "select epoch_us(min(t.start_time)), epoch_us(max(t.start_time)) from runs t"
         f" where {where.sql}",
         where.parameters,
     ).fetchall()
@@ -394,7 +479,7 @@ def _by_start(cursor: duckdb.DuckDBPyConnection, filters: Filters) -> Histogram:
     span = greatest - least
     width = next((int(w) for w in _NICE_US if span / w < _BUCKETS - 1), span // _BUCKETS + 1)
     low, high = least // width, greatest // width
-    counted = _values(cursor, filters, f"epoch_us(t.start_time) // {width}")
+    counted = _values(cursor, where, f"epoch_us(t.start_time) // {width}")
     edges = [float(bucket * width) for bucket in range(low, high + 2)]
     return _histogram(edges, counted, low)
 
@@ -411,8 +496,8 @@ def _by_size(sql: str, smallest: float) -> Callable[..., Histogram]:
     # log10 of 0 is none: what is 0 is in the first bucket.
     bucket = f"case when {sql} = 0 then 0 else {bucket} end"
 
-    def histogram(cursor: duckdb.DuckDBPyConnection, filters: Filters) -> Histogram:
-        counted = _values(cursor, filters, bucket)
+    def histogram(cursor: duckdb.DuckDBPyConnection, where: Condition) -> Histogram:
+        counted = _values(cursor, where, bucket)
         if not counted:
             return {"edges": [], "counts": [], "failed": []}
         low, high = counted[0][0], counted[-1][0]

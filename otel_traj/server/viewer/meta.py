@@ -12,7 +12,7 @@ from otel_traj.server.viewer.answers import Meta
 from otel_traj.server.viewer.language import FIELDS
 from otel_traj.server.viewer.reading import Reader, iso
 
-FEATURES = ("transcript", "steps", "files", "find", "doctor", "export", "checkpoints")
+FEATURES = ("transcript", "steps", "files", "find", "doctor", "export", "checkpoints", "live")
 """What this server can do beyond lists and spans; a later one may know more."""
 
 

@@ -33,9 +33,10 @@ _NOT_BUILT: Final = """\
 <html lang="en"><meta charset="utf-8"><title>otel-traj</title>
 <h1>The viewer is not part of this installation</h1>
 <p>The API is: <a href="/api/ot/v1/meta">/api/ot/v1/meta</a>.</p>
-<p>Released wheels have the viewer. In a checkout, build it once:</p>
-<pre>pip install .</pre>
-<p>which takes Node from the system or from PyPI. <code>OTEL_TRAJ_UI=skip</code> leaves it out.</p>
+<p>Released wheels have the viewer. In a checkout, build it once and start this again:</p>
+<pre>make ui</pre>
+<p>It takes Node from the system or from PyPI. <code>pip install .</code> builds it too, unless
+<code>OTEL_TRAJ_UI=skip</code> leaves it out.</p>
 </html>
 """
 

@@ -14,13 +14,33 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from otel_traj.errors import InputError, OtelTrajError, StoreError, TrajectoryNotFoundError
-from otel_traj.server.viewer.language import SearchError
+from otel_traj.errors import (
+    InputError,
+    MissingExtraError,
+    OtelTrajError,
+    QueryError,
+    StoreError,
+    TrajectoryNotFoundError,
+)
+from otel_traj.server.viewer.analysing_jobs import NobodyWaitsError
+from otel_traj.server.viewer.console_worker import CancelledError, TooLargeError
 from otel_traj.server.viewer.reading import TooSlowError
 
 _log = logging.getLogger("otel_traj.server")
 
 MEDIA_TYPE: Final = "application/problem+json"
+
+
+class BusyError(OtelTrajError):
+    """As many as may are served already."""
+
+
+class ReadOnlyError(OtelTrajError):
+    """The store takes nothing from this server."""
+
+
+class OvertakenError(OtelTrajError):
+    """What is to be changed has changed meanwhile."""
 
 
 class NotThereError(OtelTrajError):
@@ -29,9 +49,17 @@ class NotThereError(OtelTrajError):
 
 _STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (InputError, HTTPStatus.BAD_REQUEST),
+    (TooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (QueryError, HTTPStatus.BAD_REQUEST),
+    (CancelledError, HTTPStatus.CONFLICT),
     (TrajectoryNotFoundError, HTTPStatus.NOT_FOUND),
     (NotThereError, HTTPStatus.NOT_FOUND),
+    (ReadOnlyError, HTTPStatus.FORBIDDEN),
+    (OvertakenError, HTTPStatus.CONFLICT),
     (TooSlowError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (NobodyWaitsError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (MissingExtraError, HTTPStatus.NOT_IMPLEMENTED),
+    (BusyError, HTTPStatus.SERVICE_UNAVAILABLE),
     (StoreError, HTTPStatus.INTERNAL_SERVER_ERROR),
     (duckdb.Error, HTTPStatus.INTERNAL_SERVER_ERROR),
 )
@@ -63,7 +91,8 @@ async def _failed(request: Request, error: Exception) -> Response:
     status = next(status for kind, status in _STATUS if isinstance(error, kind))
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.warning("%s: %s", request.url.path, error)
-    more = {"at": error.at} if isinstance(error, SearchError) else {}
+    at = getattr(error, "at", None)
+    more = {} if at is None else {"at": at}
     return problem(status, str(error), **more)
 
 

@@ -6,8 +6,9 @@ started comes last. A run of more than `MOST` spans is sent from the top down.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, cast
 
 import duckdb
@@ -16,9 +17,11 @@ import pyarrow as pa
 from otel_traj import semconv
 from otel_traj.errors import InputError
 from otel_traj.model import SpanRecord, Trajectory
+from otel_traj.server.viewer import forest
 from otel_traj.server.viewer.answers import Spans, Sparse
-from otel_traj.server.viewer.reading import Reader
+from otel_traj.server.viewer.reading import Reader, rows
 from otel_traj.store import snapshot
+from otel_traj.store.arrow import functions as pc
 from otel_traj.store.traces import LiveTrace
 from otel_traj.store.views import quoted
 
@@ -33,11 +36,12 @@ _NUMBERS: Final = ("tin", "tout", "cost", "flag")
 _REDACTED_AS: Final = {"svc": "service", "tool": "tool_name", "agent": "agent_name"}
 
 # A span may own several steps: tools that only a model call's messages tell of have its span.
+# A long run is derived now and then while it goes on: spans that came since are taken for its own.
 _SPANS: Final = """\
 with own as (
-    select trace_id, span_id, arg_min(kind, step) as kind, arg_min(tool_name, step) as tool,
-        arg_min(coalesce(response_model, model), step) as model,
-        arg_min(agent_name, step) as agent, arg_min(error_type, step) as error_type,
+    select trace_id, span_id, unnest(arg_min({{'kind': kind, 'tool': tool_name,
+            'model': coalesce(response_model, model), 'agent': agent_name}}, step)),
+        arg_min(error_type, step) as error_type,
         arg_min(status, step) as status, sum(input_tokens)::bigint as tin,
         sum(output_tokens)::bigint as tout, sum(cost_usd) as cost,
         sum(len(security_flags))::bigint as flag
@@ -48,9 +52,10 @@ with own as (
         select trace_id, span_id, parent_span_id, "name", service, op, kind, status, error_type,
             start_ns, end_ns, scope_name, tool_name, model, agent_name, ingest_seq
         from stored.spans where trace_id in ({trace_ids})
-    ) s join (
+    ) s left join (
         from live.trajectory_spans where trajectory_id = $id
     ) m using (trace_id, span_id)
+    where m.trajectory_id is not null or s.ingest_seq > $placed
 )
 select f.trace_id, f.span_id, f.parent_span_id, f.start_ns,
     coalesce(f.end_ns, -1)::bigint as end_ns, coalesce(f.step, -1)::bigint as step,
@@ -77,28 +82,45 @@ from found f left join own using (trace_id, span_id)
 order by f.ingest_seq, f.start_ns, f.trace_id, f.span_id"""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True)
 class Rows:
     """All spans of a run; positions are the numbers of rows.
 
     Attributes:
-        ids: Trace and span id of each row.
+        table: What is known of each row; `start_ns`, and `end_ns` of -1 for one that is open.
+        parent: Number of the row above; null for none. No way up is endless.
         n_closed: How many have ended; the others follow.
-        parent: Number of the row above; -1 for none. Nothing is above itself.
-        start_ns, end_ns: When it was; an end of -1 is open.
-        step: -1 for none.
-        texts: Column -> text of each row, None for none.
-        numbers: Column -> number of each row, None for none.
     """
 
-    ids: list[tuple[str, str]]
+    table: pa.Table
+    parent: forest.Rows
     n_closed: int
-    parent: list[int]
-    start_ns: list[int]
-    end_ns: list[int]
-    step: list[int]
-    texts: dict[str, list[str | None]]
-    numbers: dict[str, list[float | None]]
+
+    def __len__(self) -> int:
+        n: int = self.table.num_rows
+        return n
+
+    @cached_property
+    def ids(self) -> list[tuple[str, str]]:
+        """Trace and span id of each row."""
+        ids = (self.table[name].to_pylist() for name in ("trace_id", "span_id"))
+        return list(zip(*ids, strict=True))
+
+    @cached_property
+    def names(self) -> list[str | None]:
+        """What each row is called."""
+        names: list[str | None] = self.table["name"].to_pylist()
+        return names
+
+    def above(self, row: int) -> int | None:
+        """The row above a row."""
+        number: int | None = self.parent[row].as_py()
+        return number
+
+    def step(self, row: int) -> int | None:
+        """The step that a row is."""
+        step: int = self.table["step"][row].as_py()
+        return None if step < 0 else step
 
     def number_of(self, named: str) -> int | None:
         """The row of a span, by its id or by the number itself; None where the run has none.
@@ -106,23 +128,13 @@ class Rows:
         Numbers have fewer digits than ids.
         """
         if named.isdecimal() and len(named) < _LONG:
-            return int(named) if int(named) < len(self.ids) else None
-        return next((i for i, (_, own) in enumerate(self.ids) if own == named), None)
+            return int(named) if int(named) < len(self) else None
+        row: int = pc.index(self.table["span_id"], named).as_py()
+        return row if row >= 0 else None
 
 
 _LONG: Final = 10
-
-_COLUMNS: Final = (
-    "trace_id",
-    "span_id",
-    "parent_span_id",
-    "start_ns",
-    "end_ns",
-    "step",
-    *_NAMED,
-    "err",
-    *_NUMBERS,
-)
+_NEVER: Final = 2**62
 
 
 def read(reader: Reader, trajectory_id: str) -> Rows:
@@ -135,57 +147,40 @@ def read(reader: Reader, trajectory_id: str) -> Rows:
 
 
 def _read(reader: Reader, trajectory_id: str) -> Rows:
-    run = reader.trajectory(trajectory_id)
+    run = reader.header(trajectory_id)
 
     def ask(cursor: duckdb.DuckDBPyConnection) -> pa.Table:
         sql = _SPANS.format(trace_ids=", ".join(map(quoted, run.trace_ids)) or "null")
-        return cursor.sql(sql, params={"id": run.trajectory_id}).to_arrow_table()
+        placed = run.rev if run.status == "open" else _NEVER
+        return cursor.sql(sql, params={"id": run.trajectory_id, "placed": placed}).to_arrow_table()
 
-    table = reader.read(ask)
-    told: dict[str, list[Any]] = {name: table[name].to_pylist() for name in _COLUMNS}
-    for row in _open_rows(reader, run):
-        for name in _COLUMNS:
-            told[name].append(row.get(name))
-    ids = list(zip(told["trace_id"], told["span_id"], strict=True))
-    return Rows(
-        ids=ids,
-        n_closed=table.num_rows,
-        parent=_parents(ids, told["parent_span_id"]),
-        start_ns=told["start_ns"],
-        end_ns=told["end_ns"],
-        step=told["step"],
-        texts={name: told[name] for name in (*_NAMED, "err")},
-        numbers={name: told[name] for name in _NUMBERS},
+    closed = reader.read(ask)
+    opened = pa.Table.from_pylist(list(_open_rows(reader, run)), closed.schema)
+    table = pa.concat_tables([closed, opened]).combine_chunks()
+    return Rows(table, forest.cut(_parents(table)), closed.num_rows)
+
+
+def _parents(table: pa.Table) -> forest.Rows:
+    """The row above each row, null where it is none of these."""
+    key, above = (
+        pc.binary_join_element_wise(
+            table["trace_id"].combine_chunks(), table[span].combine_chunks(), "/"
+        )
+        for span in ("span_id", "parent_span_id")
     )
-
-
-def _parents(ids: Sequence[tuple[str, str]], above: Sequence[str | None]) -> list[int]:
-    """The row above each row, -1 for none; who sends circles gets them cut."""
-    number = {key: i for i, key in enumerate(ids)}
-    parent = [
-        -1 if span_id is None else number.get((trace_id, span_id), -1)
-        for (trace_id, _), span_id in zip(ids, above, strict=True)
-    ]
-    seen = bytearray(len(parent))  # 1: on the way up from the row of now, 2: has an end
-    for row in range(len(parent)):
-        way = []
-        at = row
-        while at >= 0 and not seen[at]:
-            seen[at] = 1
-            way.append(at)
-            at = parent[at]
-        if at >= 0 and seen[at] == 1:
-            parent[way[-1]] = -1
-        for passed in way:
-            seen[passed] = 2
-    return parent
+    return pc.cast(pc.index_in(above, value_set=key, skip_nulls=True), pa.int64())
 
 
 def _open_rows(reader: Reader, run: Trajectory) -> Iterator[dict[str, Any]]:
     """What has only started; of a trace of several runs, where this one is open."""
-    steps = {(step.trace_id, step.span_id): step for step in reversed(run.steps)}
-    for span in open_spans(reader, run.trace_ids):
-        step = steps.get((span.trace_id, span.span_id))
+    started = list(open_spans(reader, run.trace_ids))
+    if not started:
+        return
+    ids = {"id": run.trajectory_id, "spans": [span.span_id for span in started]}
+    found = reader.read(lambda cursor: rows(cursor, _STEPS_OF_OPEN, ids))
+    steps = {(step["trace_id"], step["span_id"]): step for step in found}
+    for span in started:
+        step = steps.get((span.trace_id, span.span_id), {})
         if step or run.status == "open":
             yield {
                 "trace_id": span.trace_id,
@@ -193,14 +188,22 @@ def _open_rows(reader: Reader, run: Trajectory) -> Iterator[dict[str, Any]]:
                 "parent_span_id": span.parent_span_id,
                 "start_ns": span.start_ns,
                 "end_ns": -1,
-                "step": step.step if step else -1,
+                "step": step.get("step", -1),
                 "name": span.name,
                 "svc": span.resource.get(semconv.SERVICE_NAME),
-                "kind": step.kind if step else _kind(span),
-                "tool": step.tool_name if step else None,
-                "model": step.model if step else None,
-                "agent": step.agent_name if step else span.attributes.get(semconv.AGENT_NAME),
+                "kind": step.get("kind", _kind(span)),
+                "tool": step.get("tool"),
+                "model": step.get("model"),
+                "agent": step.get("agent", span.attributes.get(semconv.AGENT_NAME)),
             }
+
+
+_STEPS_OF_OPEN: Final = """\
+select trace_id, span_id, min(step) as step, arg_min(kind, step) as kind,
+    arg_min(tool_name, step) as tool, arg_min(model, step) as model,
+    arg_min(agent_name, step) as agent
+from live.steps where trajectory_id = $id and span_id in (select unnest($spans))
+group by trace_id, span_id"""
 
 
 def _kind(span: SpanRecord) -> str:
@@ -227,108 +230,81 @@ def columns(reader: Reader, found: Rows, *, since: int = 0, under: int | None = 
         reader: Redacts the texts.
         found: All of them.
         since: Only rows of this number or a greater one; those that are open come in any case.
-        under: Only what is below this row.
+            With `under`, only these of the rows right below that one, and all that is below them.
+        under: Only what is below this row; -1 is the run itself.
 
     Raises:
         InputError: There is no such row.
     """
-    n = len(found.ids)
-    if under is not None and not 0 <= under < n:
-        raise InputError(f"There is no row {under}: this trajectory has {n:,} spans")
-    shown, more = _chosen(found.parent, range(min(since, found.n_closed), n), under)
-    t0 = min(found.start_ns, default=0) // 1000
+    shown = _chosen(found, since, under)
+    is_all = pc.all(shown).as_py() is not False
+    table = found.table if is_all else found.table.filter(shown)
+    parent = found.parent if is_all else found.parent.filter(shown)
+    more = None if is_all else forest.hidden_under(found.parent, shown).filter(shown)
+    t0 = (pc.min(found.table["start_ns"]).as_py() or 0) // 1000
+    begin, end = (_micros(table[name]) for name in ("start_ns", "end_ns"))
+    took = pc.max_element_wise(pc.subtract(end, begin), 0)
     words: dict[str, list[str]] = {}
     named: dict[str, list[int]] = {}
     for name in _NAMED:
-        words[name], named[name] = _worded(reader, name, _of(found.texts[name], shown))
-    words["err"], errors = _worded(reader, "err", _of(found.texts["err"], shown))
-    start = [found.start_ns[row] // 1000 - t0 for row in shown]
+        words[name], codes = _worded(reader, name, table[name])
+        named[name] = pc.fill_null(codes, -1).to_pylist()
+    words["err"], errors = _worded(reader, "err", table["err"])
     return cast(
         Spans,
         {
-            "n": len(shown),
-            "total": n,
+            "n": table.num_rows,
+            "total": len(found),
             "next": found.n_closed,
             "t0": t0,
             "dict": words,
-            "row": None if _is_all(shown, n) else list(shown),
-            "parent": _of(found.parent, shown),
-            "start": start,
-            "dur": [
-                -1 if found.end_ns[row] < 0 else max(0, found.end_ns[row] // 1000 - t0 - at)
-                for row, at in zip(shown, start, strict=True)
-            ],
-            "step": _of(found.step, shown),
+            "row": None if is_all else pc.indices_nonzero(shown).to_pylist(),
+            "parent": pc.fill_null(parent, -1).to_pylist(),
+            "start": pc.subtract(begin, t0).to_pylist(),
+            "dur": pc.if_else(pc.less(table["end_ns"], 0), -1, took).to_pylist(),
+            "step": table["step"].to_pylist(),
             **named,
-            "err": _sparse([None if at < 0 else at for at in errors]),
-            **{name: _sparse(_of(found.numbers[name], shown)) for name in _NUMBERS},
-            "more": _sparse([more.get(row) for row in shown] if more else []),
+            "err": _sparse(errors),
+            **{name: _sparse(table[name]) for name in _NUMBERS},
+            "more": _sparse(pc.if_else(pc.greater(more, 0), more, None) if more else None),
         },
     )
 
 
-def _of(values: Sequence[Any], shown: Sequence[int]) -> list[Any]:
-    return list(values) if _is_all(shown, len(values)) else [values[row] for row in shown]
+def _micros(ns: Any) -> Any:
+    """Whole microseconds."""
+    return pc.divide(ns, 1000)
 
 
-def _is_all(shown: Sequence[int], n: int) -> bool:
-    return isinstance(shown, range) and len(shown) == n
-
-
-def _worded(reader: Reader, name: str, texts: Sequence[str | None]) -> tuple[list[str], list[int]]:
-    """The texts that there are, as they may be shown, and which of them each row has."""
-    number: dict[str | None, int] = {None: -1}
-    places = [number.setdefault(text, len(number) - 1) for text in texts]
+def _worded(reader: Reader, name: str, texts: Any) -> tuple[list[str], Any]:
+    """The texts that there are, as they may be shown, and which of them each row has or null."""
+    encoded = texts.combine_chunks().dictionary_encode()
     key = _REDACTED_AS.get(name, name)
-    return [str(reader.shown(key, text)) for text in number if text is not None], places
+    return [
+        str(reader.shown(key, text)) for text in encoded.dictionary.to_pylist()
+    ], encoded.indices
 
 
-def _sparse(values: Sequence[float | None]) -> Sparse:
-    at = [i for i, value in enumerate(values) if value is not None]
-    return {"i": at, "v": [cast(float, values[i]) for i in at]}
+def _sparse(values: Any) -> Sparse:
+    if values is None:
+        return {"i": [], "v": []}
+    known = pc.is_valid(values)
+    at: list[int] = pc.indices_nonzero(known).to_pylist()
+    return {"i": at, "v": values.filter(known).to_pylist()}
 
 
-def _chosen(
-    parent: Sequence[int], wanted: range, under: int | None
-) -> tuple[Sequence[int], dict[int, int]]:
-    """Which rows are sent, and how many are left out below each of them.
+def _chosen(found: Rows, since: int, under: int | None) -> Any:
+    """Which rows are sent: all that are wanted if they are few, else from the top down.
 
-    All if they are few; else from the top down, so that with a row comes the one above.
+    So with a row comes the one above it.
     """
-    if under is None and len(wanted) <= MOST:
-        return wanted, {}
-    depth = _depths(parent, under)
-    inside = [row for row in wanted if depth[row] > 0] if under is not None else list(wanted)
-    if len(inside) <= MOST:
-        return inside, {}
-    shown = sorted(sorted(inside, key=lambda row: (depth[row], row))[:MOST])
-    hidden = _sizes(parent, sorted(set(inside) - set(shown), key=lambda row: -depth[row]))
-    return shown, {row: hidden[row] for row in shown if hidden.get(row)}
-
-
-def _depths(parent: Sequence[int], under: int | None) -> list[int]:
-    """How far below a row, or the top, each row is; 0 for that row, -1 beside it."""
-    unknown = -2
-    depth = [unknown] * len(parent)
-    if under is not None:
-        depth[under] = 0
-    for row in range(len(parent)):
-        way = []
-        at = row
-        while at >= 0 and depth[at] == unknown:
-            way.append(at)
-            at = parent[at]
-        top = depth[at] if at >= 0 else -1
-        for passed in reversed(way):
-            top = top + 1 if under is None or top >= 0 else -1
-            depth[passed] = top
-    return depth
-
-
-def _sizes(parent: Sequence[int], hidden: Iterable[int]) -> dict[int, int]:
-    """How many hidden rows are below each row; the hidden ones are given from the bottom up."""
-    below: dict[int, int] = {}
-    for row in hidden:
-        if parent[row] >= 0:
-            below[parent[row]] = below.get(parent[row], 0) + 1 + below.get(row, 0)
-    return below
+    n = len(found)
+    numbers = pa.array(range(n), pa.int64())
+    if under is None:
+        wanted = pc.greater_equal(numbers, min(since, found.n_closed))
+    elif not -1 <= under < n:
+        raise InputError(f"There is no row {under}: this trajectory has {n:,} spans")
+    else:
+        children = pc.equal(pc.fill_null(found.parent, -1), under)
+        wanted = forest.below(found.parent, pc.and_(children, pc.greater_equal(numbers, since)))
+    return forest.top(found.parent, wanted, MOST)

@@ -70,6 +70,7 @@ async def view(settings: Settings, announce: Callable[[str], None]) -> None:
             announce(_url(listener.address, settings.token))
             await signalled()
         finally:
+            threads.ending.set()
             await listener.stop()
     finally:
         threads.close()

@@ -7,6 +7,7 @@ export type Meta = Schemas["Meta"];
 export type Run = Schemas["TrajectoryRow"];
 export type RunPage = Schemas["TrajectoryPage"];
 export type RunHeader = Schemas["TrajectoryHeader"];
+export type Seen = Schemas["Seen"];
 export type Facets = Schemas["Facets"];
 export type Histogram = Schemas["Histogram"];
 export type SpanColumns = Schemas["Spans"];
@@ -22,11 +23,14 @@ export type Parameters = Readonly<
 export class ApiError extends Error {
   readonly status: number;
   readonly title: string;
+  /** Where in what was asked, in code points. */
+  readonly at: number | null;
 
-  constructor(status: number, title: string, detail: string) {
+  constructor(status: number, title: string, detail: string, at: number | null = null) {
     super(detail);
     this.status = status;
     this.title = title;
+    this.at = at;
   }
 }
 
@@ -54,6 +58,20 @@ export async function getText(address: string, signal?: AbortSignal): Promise<st
   return (await reached(address, { signal: signal ?? null })).text();
 }
 
+/** Sends something, and says by what no page of another origin may say that a page of ours does. */
+export async function post(
+  path: string,
+  body: unknown,
+  { signal, accept = "application/json" }: { signal?: AbortSignal; accept?: string } = {},
+): Promise<Response> {
+  return reached(url(path), {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "X-Otel-Traj": "1", Accept: accept },
+    body: JSON.stringify(body),
+    signal: signal ?? null,
+  });
+}
+
 /** Changes the token for a cookie that links and downloads send too. */
 export async function beginSession(token: string): Promise<void> {
   const headers = { Authorization: `Bearer ${token}` };
@@ -78,8 +96,13 @@ async function reached(address: string, asked: RequestInit = {}): Promise<Respon
 
 async function problemOf(answer: Response): Promise<ApiError> {
   try {
-    const told = (await answer.json()) as Partial<Schemas["Problem"]>;
-    return new ApiError(answer.status, told.title ?? answer.statusText, told.detail ?? "");
+    const told = (await answer.json()) as Partial<Schemas["Problem"]> & { at?: number };
+    return new ApiError(
+      answer.status,
+      told.title ?? answer.statusText,
+      told.detail ?? "",
+      told.at ?? null,
+    );
   } catch {
     return new ApiError(answer.status, answer.statusText || `HTTP ${answer.status}`, "");
   }
@@ -109,3 +132,21 @@ export function runPath(id: string): string {
   return `/trajectories/${encodeURIComponent(id)}`;
 }
 export type Doctor = Schemas["Doctor"];
+export type AnalysisAnswer = Schemas["AnalysisAnswer"];
+export type AnalysisRow = Schemas["AnalysisRow"];
+export type AnalysisSummary = Schemas["AnalysisSummary"];
+export type Comparison = Schemas["Comparison"];
+export type StepComparison = Schemas["StepComparison"];
+export type ComparedText = Schemas["ComparedText"];
+export type Nearest = Schemas["Nearest"];
+export type Activity = Schemas["Activity"];
+export type AgentActivity = Schemas["AgentActivity"];
+export type RunNow = Schemas["RunNow"];
+export type LiveStep = Schemas["LiveStep"];
+export type LiveEvents = Schemas["LiveEvents"];
+export type AnnotationHistory = Schemas["AnnotationHistory"];
+export type NewAnnotation = Schemas["NewAnnotation"];
+export type Said = Schemas["Said"];
+export type SqlResult = Schemas["SqlResult"];
+export type SqlSchema = Schemas["SqlSchema"];
+export type SqlView = Schemas["SqlView"];

@@ -24,6 +24,129 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/ot/v1/activity": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Activity
+         * @description What agents do now: running, hung, how many, how well, and which runs are open.
+         *
+         *     `window_s`: how far back runs that ended count. `hung_after_s`: silence after which an open
+         *     run hangs.
+         */
+        readonly get: operations["activity_api_ot_v1_activity_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/analysis": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Summary
+         * @description How many runs match, how many of them succeed, and what they cost and took.
+         */
+        readonly get: operations["summary_api_ot_v1_analysis_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/analysis/{name}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Answer
+         * @description An analysis over the matching runs: its first rows, in words and in numbers.
+         */
+        readonly get: operations["answer_api_ot_v1_analysis__name__get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/compare": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Compare
+         * @description Two runs side by side: which steps belong together, and where they went apart.
+         */
+        readonly get: operations["compare_api_ot_v1_compare_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/compare/nearest": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Nearest
+         * @description The success of the same task whose steps are most alike.
+         */
+        readonly get: operations["nearest_api_ot_v1_compare_nearest_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/compare/step": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Pair
+         * @description Two steps with what differs in them: arguments, results, texts, messages, files.
+         */
+        readonly get: operations["pair_api_ot_v1_compare_step_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/ot/v1/doctor": {
         readonly parameters: {
             readonly query?: never;
@@ -104,6 +227,26 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/ot/v1/live": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Live
+         * @description What happens, as it happens; goes on after the header `Last-Event-ID`.
+         */
+        readonly get: operations["live_api_ot_v1_live_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/ot/v1/meta": {
         readonly parameters: {
             readonly query?: never;
@@ -116,6 +259,66 @@ export interface paths {
          * @description What is looked at, and what this server can do.
          */
         readonly get: operations["meta_api_ot_v1_meta_get"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/sql": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Sql
+         * @description The rows of one SELECT; as a file where `Accept` says so.
+         */
+        readonly post: operations["sql_api_ot_v1_sql_post"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/sql/cancel": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Cancel
+         * @description Stops the query of an id, if it is running or waits.
+         */
+        readonly post: operations["cancel_api_ot_v1_sql_cancel_post"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/sql/schema": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Schema
+         * @description Views, columns and what they mean; limits.
+         */
+        readonly get: operations["schema_api_ot_v1_sql_schema_get"];
         readonly put?: never;
         readonly post?: never;
         readonly delete?: never;
@@ -158,6 +361,50 @@ export interface paths {
         readonly get: operations["trajectory_api_ot_v1_trajectories__trajectory_id__get"];
         readonly put?: never;
         readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/trajectories/{trajectory_id}/annotations": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Said
+         * @description All that was said of a run, the latest first; what was taken back too.
+         */
+        readonly get: operations["said_api_ot_v1_trajectories__trajectory_id__annotations_get"];
+        readonly put?: never;
+        /**
+         * Say
+         * @description Adds an outcome, score or comment of a person (source `human`).
+         */
+        readonly post: operations["say_api_ot_v1_trajectories__trajectory_id__annotations_post"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/ot/v1/trajectories/{trajectory_id}/annotations/{annotation_id}/undo": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Undo
+         * @description What a person said before under the same name counts again; nothing is erased.
+         */
+        readonly post: operations["undo_api_ot_v1_trajectories__trajectory_id__annotations__annotation_id__undo_post"];
         readonly delete?: never;
         readonly options?: never;
         readonly head?: never;
@@ -449,6 +696,260 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * Activity
+         * @description What agents do at a time; `all` is null where nothing runs and nothing ended lately.
+         */
+        readonly Activity: {
+            /** Agents */
+            readonly agents: readonly components["schemas"]["AgentActivity"][];
+            readonly all: components["schemas"]["AgentActivity"] | null;
+            /** Hung After S */
+            readonly hung_after_s: number;
+            /** N Open Runs */
+            readonly n_open_runs: number;
+            /** Open Runs */
+            readonly open_runs: readonly components["schemas"]["RunNow"][];
+            /** Time */
+            readonly time: string;
+            /** Window S */
+            readonly window_s: number;
+        };
+        /**
+         * AgentActivity
+         * @description How an agent does, or all together (`is_all`); docs/analyses.md says what each means.
+         */
+        readonly AgentActivity: {
+            /** Agent Name */
+            readonly agent_name: string | null;
+            /** Broken Rate */
+            readonly broken_rate: number | null;
+            /** Cost Usd */
+            readonly cost_usd: number | null;
+            /** Ended Per Min */
+            readonly ended_per_min: number;
+            /** Is All */
+            readonly is_all: boolean;
+            /** Median Model Call S */
+            readonly median_model_call_s: number | null;
+            /** Median Run S */
+            readonly median_run_s: number | null;
+            /** N Begun */
+            readonly n_begun: number;
+            /** N Broken */
+            readonly n_broken: number;
+            /** N Cost Unknown */
+            readonly n_cost_unknown: number;
+            /** N Ended */
+            readonly n_ended: number;
+            /** N Hung */
+            readonly n_hung: number;
+            /** N Judged */
+            readonly n_judged: number;
+            /** N Open Steps */
+            readonly n_open_steps: number;
+            /** N Running */
+            readonly n_running: number;
+            /** N Success */
+            readonly n_success: number;
+            /** N Tool Errors */
+            readonly n_tool_errors: number;
+            /** N Tools */
+            readonly n_tools: number;
+            /** P95 Model Call S */
+            readonly p95_model_call_s: number | null;
+            /** P95 Run S */
+            readonly p95_run_s: number | null;
+            /** Success Rate */
+            readonly success_rate: number | null;
+            /** Tool Error Rate */
+            readonly tool_error_rate: number | null;
+        };
+        /**
+         * AnalysisAnswer
+         * @description The first rows of an analysis over the matching runs; `n` counts all rows.
+         *
+         *     `grain` says what a row is, `units` what was counted, `sql` how: the query, without the filters.
+         *     `verdict` is what all rows come to, `overall` the row that tells of all runs as a sentence.
+         *     `measure` names the column to be drawn, `low` and `high` those of its bounds; `drawing` is the
+         *     graph of `process_map`, null too where nothing follows anything.
+         */
+        readonly AnalysisAnswer: {
+            /** Columns */
+            readonly columns: readonly components["schemas"]["AnalysisColumn"][];
+            readonly drawing: components["schemas"]["FlowDrawing"] | null;
+            /** Findings */
+            readonly findings: number;
+            /** Grain */
+            readonly grain: string;
+            /** High */
+            readonly high: string | null;
+            /** Labels */
+            readonly labels: readonly components["schemas"]["AnalysisLabel"][];
+            /** Low */
+            readonly low: string | null;
+            /** Measure */
+            readonly measure: string | null;
+            /** N */
+            readonly n: number;
+            /** Name */
+            readonly name: string;
+            /** Rows */
+            readonly rows: readonly components["schemas"]["AnalysisRow"][];
+            /** Sentence */
+            readonly sentence: string;
+            /** Snapshot */
+            readonly snapshot: string;
+            /** Sql */
+            readonly sql: string;
+            /** Title */
+            readonly title: string;
+            /** Took Ms */
+            readonly took_ms: number;
+            /** Units */
+            readonly units: string | null;
+            /** Verdict */
+            readonly verdict: string | null;
+        };
+        /**
+         * AnalysisColumn
+         * @description A column of an answer.
+         *
+         *     `unit` is that of its numbers: n is a count, share is in [0, 1], difference is one of shares, in
+         *     [-1, 1]; null where it holds none. The first columns to look at are `is_shown`.
+         */
+        readonly AnalysisColumn: {
+            /** Is Shown */
+            readonly is_shown: boolean;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            readonly kind: "text" | "number" | "label" | "finding" | "calls";
+            /** Meaning */
+            readonly meaning: string;
+            /** Name */
+            readonly name: string;
+            /** Title */
+            readonly title: string;
+            /** Type */
+            readonly type: string;
+            /** Unit */
+            readonly unit: ("n" | "share" | "difference" | "s" | "usd") | null;
+        };
+        /**
+         * AnalysisFigure
+         * @description A number that tells of all matching runs, and what it is made of.
+         */
+        readonly AnalysisFigure: {
+            /** Figure */
+            readonly figure: string;
+            /** Made Of */
+            readonly made_of: string;
+            /** Name */
+            readonly name: string;
+        };
+        /**
+         * AnalysisLabel
+         * @description A label, what it means, and how many rows have it; shown by a sign and by a colour.
+         */
+        readonly AnalysisLabel: {
+            /** Label */
+            readonly label: string;
+            /** Meaning */
+            readonly meaning: string;
+            /** N */
+            readonly n: number;
+            /** Sign */
+            readonly sign: string;
+            /**
+             * Tone
+             * @enum {string}
+             */
+            readonly tone: "good" | "doubt" | "bad" | "none";
+        };
+        /**
+         * AnalysisOnly
+         * @description Filters of the list that find the runs a row speaks of, and perhaps some more.
+         *
+         *     They are to be set beside those that are set. "" is the run without a value; all of `tool` must
+         *     be there.
+         */
+        readonly AnalysisOnly: {
+            /** Agent */
+            readonly agent?: string;
+            /** Model */
+            readonly model?: string;
+            /** Since */
+            readonly since?: string;
+            /** Task */
+            readonly task?: string;
+            /** Tool */
+            readonly tool?: readonly string[];
+            /** Until */
+            readonly until?: string;
+        };
+        /**
+         * AnalysisPlace
+         * @description A run, or a step of it, that a row speaks of.
+         */
+        readonly AnalysisPlace: {
+            /** Span Id */
+            readonly span_id: string | null;
+            /** Step */
+            readonly step: number | null;
+            /** Trajectory Id */
+            readonly trajectory_id: string;
+        };
+        /**
+         * AnalysisRow
+         * @description A row: its values as they are and as people read them, in the order of the columns.
+         *
+         *     `said` is the row as a sentence; `needed` what is to be recorded until it can be judged.
+         */
+        readonly AnalysisRow: {
+            /** Needed */
+            readonly needed: string | null;
+            readonly only: components["schemas"]["AnalysisOnly"];
+            /** Places */
+            readonly places: readonly components["schemas"]["AnalysisPlace"][];
+            /** Said */
+            readonly said: string | null;
+            /** Texts */
+            readonly texts: readonly string[];
+            /** Values */
+            readonly values: readonly unknown[];
+        };
+        /**
+         * AnalysisSummary
+         * @description What there is to analyse: forks and replays are no runs of their own here.
+         */
+        readonly AnalysisSummary: {
+            /** Figures */
+            readonly figures: readonly components["schemas"]["AnalysisFigure"][];
+            /** N Runs */
+            readonly n_runs: number;
+            /** Took Ms */
+            readonly took_ms: number;
+        };
+        /**
+         * AnnotationAdded
+         * @description It is on disk; it is shown when it is sealed, within a second or so.
+         */
+        readonly AnnotationAdded: {
+            /** Annotation Id */
+            readonly annotation_id: string;
+        };
+        /**
+         * AnnotationHistory
+         * @description All that was said of a run as a whole, the latest first; nothing is ever erased from it.
+         */
+        readonly AnnotationHistory: {
+            /** Is Writable */
+            readonly is_writable: boolean;
+            /** Rows */
+            readonly rows: readonly components["schemas"]["Said"][];
+        };
+        /**
          * Attribute
          * @description A key and its value: text as it is, any other type as JSON.
          */
@@ -499,6 +1000,62 @@ export interface components {
             readonly count: number;
         };
         /**
+         * ComparedText
+         * @description Two texts, line by line; JSON is laid out before.
+         *
+         *     `kind`: text (`name` is a column of steps), message (`name` is who speaks), file (its path).
+         *     `change`: SAME, CHANGED, TRUNCATED (B is the beginning of A), INJECTED (only in B), DROPPED
+         *     (only in A). `is_cut`: more differs than is sent.
+         */
+        readonly ComparedText: {
+            /** Added */
+            readonly added: number;
+            /**
+             * Change
+             * @enum {string}
+             */
+            readonly change: "SAME" | "INJECTED" | "DROPPED" | "CHANGED" | "TRUNCATED";
+            /** Hunks */
+            readonly hunks: readonly components["schemas"]["Hunk"][];
+            /** Is Cut */
+            readonly is_cut: boolean;
+            /** Is Json */
+            readonly is_json: boolean;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            readonly kind: "text" | "message" | "file";
+            /** Name */
+            readonly name: string;
+            /** Removed */
+            readonly removed: number;
+        };
+        /**
+         * Comparison
+         * @description Two runs side by side.
+         *
+         *     `similarity` is that of what the steps do: 0 nothing in common, 1 the same steps. Where
+         *     `is_cheapest` is false the runs differ so much that they were laid side by side piece by piece,
+         *     and there may be a better way.
+         */
+        readonly Comparison: {
+            readonly a: components["schemas"]["TrajectoryRow"];
+            readonly b: components["schemas"]["TrajectoryRow"];
+            readonly deltas: components["schemas"]["Deltas"];
+            readonly divergence: components["schemas"]["ToldDivergence"] | null;
+            /** Files */
+            readonly files: readonly components["schemas"]["FinalFile"][];
+            /** Is Cheapest */
+            readonly is_cheapest: boolean;
+            /** Named */
+            readonly named: readonly components["schemas"]["Named"][];
+            /** Opcodes */
+            readonly opcodes: readonly components["schemas"]["Opcode"][];
+            /** Similarity */
+            readonly similarity: number;
+        };
+        /**
          * Coverage
          * @description What is missing of a run, and what was repaired.
          */
@@ -531,6 +1088,30 @@ export interface components {
             readonly sampling_rate: number | null;
             /** Stitch Confidence */
             readonly stitch_confidence: number | null;
+        };
+        /**
+         * Deltas
+         * @description What run B has more of than run A; null where either is not known.
+         */
+        readonly Deltas: {
+            /** Cost Usd */
+            readonly cost_usd: number | null;
+            /** Duration S */
+            readonly duration_s: number | null;
+            /** Input Tokens */
+            readonly input_tokens: number | null;
+            /** N Errors */
+            readonly n_errors: number | null;
+            /** N Steps */
+            readonly n_steps: number | null;
+            /** N Tools */
+            readonly n_tools: number | null;
+            /** N Turns */
+            readonly n_turns: number | null;
+            /** Output Tokens */
+            readonly output_tokens: number | null;
+            /** Reward */
+            readonly reward: number | null;
         };
         /**
          * DialectCount
@@ -611,7 +1192,7 @@ export interface components {
         };
         /**
          * Facets
-         * @description Values and distributions of the matching runs.
+         * @description Values and distributions of the matching runs; `seen` as in a `TrajectoryPage`.
          */
         readonly Facets: {
             /** Facets */
@@ -622,6 +1203,7 @@ export interface components {
             readonly histograms: {
                 readonly [key: string]: components["schemas"]["Histogram"];
             };
+            readonly seen: components["schemas"]["Seen"] | null;
             /** Took Ms */
             readonly took_ms: number;
             /** Total */
@@ -671,6 +1253,80 @@ export interface components {
             readonly rows: readonly components["schemas"]["FileOfStep"][];
         };
         /**
+         * FinalFile
+         * @description What became of a file in the end: its SHA-256; null where it was deleted or not touched.
+         */
+        readonly FinalFile: {
+            /** A */
+            readonly a: string | null;
+            /** B */
+            readonly b: string | null;
+            /** Is In A */
+            readonly is_in_a: boolean;
+            /** Is In B */
+            readonly is_in_b: boolean;
+            /** Is Same */
+            readonly is_same: boolean;
+            /** Path */
+            readonly path: string;
+        };
+        /**
+         * FlowArrow
+         * @description A way from one call to the next: `row` is its place among the answer's rows.
+         */
+        readonly FlowArrow: {
+            /** Label */
+            readonly label: string;
+            /** Path */
+            readonly path: string;
+            /** Row */
+            readonly row: number;
+            /** Title */
+            readonly title: string;
+            /** Width */
+            readonly width: number;
+            /** X */
+            readonly x: number;
+            /** Y */
+            readonly y: number;
+        };
+        /**
+         * FlowBox
+         * @description A call, or start or end of runs, where `call` is null; x, y is its upper left corner.
+         */
+        readonly FlowBox: {
+            /** Call */
+            readonly call: string | null;
+            /** Height */
+            readonly height: number;
+            /** Label */
+            readonly label: string;
+            /** Name */
+            readonly name: string;
+            /** Width */
+            readonly width: number;
+            /** X */
+            readonly x: number;
+            /** Y */
+            readonly y: number;
+        };
+        /**
+         * FlowDrawing
+         * @description The most frequent ways as a drawing, in pixels; `n_left_out` ways are not drawn.
+         */
+        readonly FlowDrawing: {
+            /** Arrows */
+            readonly arrows: readonly components["schemas"]["FlowArrow"][];
+            /** Boxes */
+            readonly boxes: readonly components["schemas"]["FlowBox"][];
+            /** Height */
+            readonly height: number;
+            /** N Left Out */
+            readonly n_left_out: number;
+            /** Width */
+            readonly width: number;
+        };
+        /**
          * Found
          * @description Matches in the order of steps and spans; `is_cut` where there are more.
          */
@@ -716,8 +1372,9 @@ export interface components {
          * Histogram
          * @description Counts between edges, one less than those; `failed` are runs of outcome failure or error.
          *
-         *     The edges of `start` are microseconds since 1970, evenly apart; those of `dur` (seconds) and
-         *     `cost` (USD) grow by a factor, and the first one is 0.
+         *     The edges of `start` are microseconds since 1970, evenly apart; runs of which nobody told when
+         *     they were are in none. Those of `dur` (seconds) and `cost` (USD) grow by a factor, and the first
+         *     one is 0.
          */
         readonly Histogram: {
             /** Counts */
@@ -754,6 +1411,88 @@ export interface components {
             readonly span_id: string;
             /** Trace Id */
             readonly trace_id: string;
+        };
+        /**
+         * LiveEvents
+         * @description What the `data` of an event holds, by the name of the event.
+         */
+        readonly LiveEvents: {
+            readonly end: components["schemas"]["LiveRuns"];
+            readonly run: components["schemas"]["LiveRuns"];
+            readonly spans: components["schemas"]["LiveSpans"];
+            readonly step: components["schemas"]["LiveSteps"];
+        };
+        /**
+         * LiveRuns
+         * @description Runs as they are now; those that were derived again with the same facts are among them.
+         */
+        readonly LiveRuns: {
+            /** Rows */
+            readonly rows: readonly components["schemas"]["TrajectoryRow"][];
+        };
+        /**
+         * LiveSpans
+         * @description Rows of the run's spans that take the place of all from number `since` on.
+         *
+         *     `above`: rows before `since` whose `parent` is one of the new ones, and its number.
+         */
+        readonly LiveSpans: {
+            readonly above: components["schemas"]["Sparse"];
+            /** Since */
+            readonly since: number;
+            readonly spans: components["schemas"]["Spans"];
+        };
+        /**
+         * LiveStep
+         * @description A step that came to its end. `preview` is what came of it, at most 200 characters.
+         */
+        readonly LiveStep: {
+            /** Action */
+            readonly action: string | null;
+            /** Agent Name */
+            readonly agent_name: string | null;
+            /** Cost Usd */
+            readonly cost_usd: number | null;
+            /** Duration S */
+            readonly duration_s: number | null;
+            /** End Time */
+            readonly end_time: string | null;
+            /** Error Type */
+            readonly error_type: string | null;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            readonly kind: "user" | "llm" | "tool" | "handoff" | "retrieval" | "memory" | "thought" | "other";
+            /** Preview */
+            readonly preview: string | null;
+            /** Span Id */
+            readonly span_id: string;
+            /** Start Time */
+            readonly start_time: string | null;
+            /**
+             * Status
+             * @enum {string}
+             */
+            readonly status: "ok" | "error" | "aborted" | "open";
+            /** Step */
+            readonly step: number;
+            /** Tool Call Id */
+            readonly tool_call_id: string | null;
+            /** Trace Id */
+            readonly trace_id: string;
+            /** Trajectory Id */
+            readonly trajectory_id: string;
+        };
+        /**
+         * LiveSteps
+         * @description Steps in order of time; of more than 200 the latest, and how many others there were.
+         */
+        readonly LiveSteps: {
+            /** Rows */
+            readonly rows: readonly components["schemas"]["LiveStep"][];
+            /** Skipped */
+            readonly skipped: number;
         };
         /**
          * LogLine
@@ -859,6 +1598,79 @@ export interface components {
             readonly store: string;
             /** Version */
             readonly version: string | null;
+        };
+        /**
+         * Named
+         * @description Something that both runs tell of themselves, and tell otherwise; null is not told.
+         */
+        readonly Named: {
+            /** A */
+            readonly a: string | null;
+            /** B */
+            readonly b: string | null;
+            /** Name */
+            readonly name: string;
+        };
+        /**
+         * Nearest
+         * @description The successful run of the same task that is most like another one.
+         *
+         *     `n_successes` are all of them, `n_compared` those that were laid side by side. `why` says why
+         *     there is none.
+         */
+        readonly Nearest: {
+            /** N Compared */
+            readonly n_compared: number;
+            /** N Successes */
+            readonly n_successes: number;
+            /** Similarity */
+            readonly similarity: number | null;
+            /** Trajectory Id */
+            readonly trajectory_id: string | null;
+            /** Why */
+            readonly why: string | null;
+        };
+        /**
+         * NewAnnotation
+         * @description What a person says of a run. `name` is that of a score; else it is the kind.
+         */
+        readonly NewAnnotation: {
+            /** Annotator */
+            readonly annotator?: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            readonly kind: "outcome" | "score" | "comment";
+            /** Name */
+            readonly name?: string;
+            /** Value */
+            readonly value: string | number;
+        };
+        /**
+         * Opcode
+         * @description Steps of A from `a0` up to `a1`, and of B from `b0` up to `b1`, neither end included.
+         *
+         *     `op`: same; minor (a pair that only words or measures something otherwise); changed (a pair
+         *     that did something else, or to which something else came back); only_a; only_b. `what` names
+         *     in what a pair differs.
+         */
+        readonly Opcode: {
+            /** A0 */
+            readonly a0: number;
+            /** A1 */
+            readonly a1: number;
+            /** B0 */
+            readonly b0: number;
+            /** B1 */
+            readonly b1: number;
+            /**
+             * Op
+             * @enum {string}
+             */
+            readonly op: "same" | "minor" | "changed" | "only_a" | "only_b";
+            /** What */
+            readonly what: readonly ("arguments" | "calls" | "answer" | "input" | "result" | "error" | "files" | "reward" | "tests" | "agent" | "reasoning" | "system" | "tools" | "model" | "parameters")[];
         };
         /**
          * OpenRun
@@ -1053,6 +1865,84 @@ export interface components {
             readonly replays: readonly components["schemas"]["TrajectoryRow"][];
         };
         /**
+         * RunNow
+         * @description A run that has not ended, and the step it waits in; null where none is known.
+         *
+         *     `hung`: nothing was heard of it for `hung_after_s` or longer. `usual_s` is the median of its
+         *     agent's ended runs, null where these are too few.
+         */
+        readonly RunNow: {
+            /** Agent Name */
+            readonly agent_name: string | null;
+            /** Elapsed S */
+            readonly elapsed_s: number | null;
+            /** Kind */
+            readonly kind: ("user" | "llm" | "tool" | "handoff" | "retrieval" | "memory" | "thought" | "other") | null;
+            /** Name */
+            readonly name: string | null;
+            /** Silent S */
+            readonly silent_s: number | null;
+            /** Span Id */
+            readonly span_id: string | null;
+            /** Start Time */
+            readonly start_time: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            readonly state: "running" | "hung";
+            /** Step */
+            readonly step: number | null;
+            /** Task */
+            readonly task: string | null;
+            /** Times Usual */
+            readonly times_usual: number | null;
+            /** Trace Id */
+            readonly trace_id: string | null;
+            /** Trajectory Id */
+            readonly trajectory_id: string;
+            /** Usual S */
+            readonly usual_s: number | null;
+        };
+        /**
+         * Said
+         * @description A statement about a run. `is_last`: of its source and annotator under its name.
+         */
+        readonly Said: {
+            /** Annotation Id */
+            readonly annotation_id: string;
+            /** Annotator */
+            readonly annotator: string | null;
+            /** Can Undo */
+            readonly can_undo: boolean;
+            /** Created */
+            readonly created: string | null;
+            /** Is Last */
+            readonly is_last: boolean;
+            /** Is Taken Back */
+            readonly is_taken_back: boolean;
+            /** Kind */
+            readonly kind: string;
+            /** Name */
+            readonly name: string;
+            /** Source */
+            readonly source: string;
+            /** Value */
+            readonly value: unknown;
+        };
+        /**
+         * Seen
+         * @description Of how much of the store an answer is: `runs` of about `of`, all of those since a UTC day.
+         */
+        readonly Seen: {
+            /** Of */
+            readonly of: number;
+            /** Runs */
+            readonly runs: number;
+            /** Since */
+            readonly since: string | null;
+        };
+        /**
          * SpanDetail
          * @description A span as it was received, and its messages as they are understood.
          *
@@ -1204,6 +2094,146 @@ export interface components {
             readonly i: readonly number[];
             /** V */
             readonly v: readonly number[];
+        };
+        /**
+         * SqlCancel
+         * @description Which query is to be stopped.
+         */
+        readonly SqlCancel: {
+            /** Id */
+            readonly id: string;
+        };
+        /**
+         * SqlCancelled
+         * @description Whether there was one.
+         */
+        readonly SqlCancelled: {
+            /** Is Cancelled */
+            readonly is_cancelled: boolean;
+        };
+        /**
+         * SqlColumn
+         * @description A column of a result; `type` as DuckDB spells it.
+         */
+        readonly SqlColumn: {
+            /** Is Number */
+            readonly is_number: boolean;
+            /** Name */
+            readonly name: string;
+            /** Type */
+            readonly type: string;
+        };
+        /**
+         * SqlCut
+         * @description A cell that is shown in part, and how many characters it has.
+         */
+        readonly SqlCut: {
+            /** Column */
+            readonly column: number;
+            /** Length */
+            readonly length: number;
+            /** Row */
+            readonly row: number;
+        };
+        /**
+         * SqlQuestion
+         * @description One SELECT over the public views.
+         *
+         *     `limit` is at most so many rows: of an answer as JSON 1,000 without it, and at most 10,000;
+         *     files are whole without it. `id` is any text by which it can be cancelled.
+         */
+        readonly SqlQuestion: {
+            /** Id */
+            readonly id?: string | null;
+            /** Limit */
+            readonly limit?: number | null;
+            /** Sql */
+            readonly sql: string;
+            /** Timeout Ms */
+            readonly timeout_ms?: number;
+        };
+        /**
+         * SqlResult
+         * @description Rows as columns: `values[column][row]`.
+         *
+         *     Numbers that JSON or JavaScript would not keep (beyond 2^53, decimals, NaN) are texts; times are
+         *     ISO 8601, nested values are JSON as text. There is more than `n_rows` where `limited_by` says
+         *     what they were limited by.
+         */
+        readonly SqlResult: {
+            /** Columns */
+            readonly columns: readonly components["schemas"]["SqlColumn"][];
+            /** Cut */
+            readonly cut: readonly components["schemas"]["SqlCut"][];
+            /** Limit */
+            readonly limit: number;
+            /** Limited By */
+            readonly limited_by: ("rows" | "bytes") | null;
+            /** N Rows */
+            readonly n_rows: number;
+            /** Took Ms */
+            readonly took_ms: number;
+            /** Values */
+            readonly values: readonly (readonly (string | number | boolean | null)[])[];
+        };
+        /**
+         * SqlSchema
+         * @description What may be asked by SQL, and within which limits.
+         */
+        readonly SqlSchema: {
+            /** Memory Mb */
+            readonly memory_mb: number;
+            /** Most Ms */
+            readonly most_ms: number;
+            /** Most Rows */
+            readonly most_rows: number;
+            /** Rows */
+            readonly rows: number;
+            /** Time Ms */
+            readonly time_ms: number;
+            /** Views */
+            readonly views: readonly components["schemas"]["SqlView"][];
+        };
+        /**
+         * SqlSchemaColumn
+         * @description A column of a view; `unit` is "" where there is none.
+         */
+        readonly SqlSchemaColumn: {
+            /** Meaning */
+            readonly meaning: string;
+            /** Name */
+            readonly name: string;
+            /** Type */
+            readonly type: string;
+            /** Unit */
+            readonly unit: string;
+        };
+        /**
+         * SqlView
+         * @description A view, and what one row of it is.
+         */
+        readonly SqlView: {
+            /** Columns */
+            readonly columns: readonly components["schemas"]["SqlSchemaColumn"][];
+            /** Meaning */
+            readonly meaning: string;
+            /** Name */
+            readonly name: string;
+        };
+        /**
+         * StepComparison
+         * @description Two steps that stand side by side, or one alone (the other is null).
+         *
+         *     `texts` holds what differs, and what is the same only where nothing does; `n_same` counts the
+         *     others. Messages are those that are new at the steps.
+         */
+        readonly StepComparison: {
+            readonly a: components["schemas"]["StepRow"] | null;
+            readonly b: components["schemas"]["StepRow"] | null;
+            /** N Same */
+            readonly n_same: number;
+            /** Texts */
+            readonly texts: readonly components["schemas"]["ComparedText"][];
         };
         /**
          * StepDetail
@@ -1461,6 +2491,25 @@ export interface components {
             readonly text: string;
         };
         /**
+         * ToldDivergence
+         * @description The first steps that differ in what was done or came of it; null is a run that had ended.
+         *
+         *     `cause` is what the records tell, in a word; `why` is a sentence of it.
+         */
+        readonly ToldDivergence: {
+            /** A */
+            readonly a: number | null;
+            /** B */
+            readonly b: number | null;
+            /**
+             * Cause
+             * @enum {string}
+             */
+            readonly cause: "input" | "prompt" | "tools" | "model" | "parameters" | "context" | "messages" | "tool_result" | "model_error" | "nondeterminism" | "ordering" | "code" | "end" | "unknown";
+            /** Why */
+            readonly why: string;
+        };
+        /**
          * ToldMessage
          * @description Who said what.
          */
@@ -1625,12 +2674,15 @@ export interface components {
         /**
          * TrajectoryPage
          * @description Some lines of the list; `next` is the cursor of those that follow, null at the end.
+         *
+         *     `seen` is null where all runs were looked at. Else ask again: each answer is of more of them.
          */
         readonly TrajectoryPage: {
             /** Next */
             readonly next: string | null;
             /** Rows */
             readonly rows: readonly components["schemas"]["TrajectoryRow"][];
+            readonly seen: components["schemas"]["Seen"] | null;
             /** Took Ms */
             readonly took_ms: number;
             /** Total */
@@ -1949,6 +3001,317 @@ export interface operations {
             };
         };
     };
+    readonly activity_api_ot_v1_activity_get: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Only runs of this agent */
+                readonly agent?: string | null;
+                readonly hung_after_s?: number;
+                readonly window_s?: number;
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Activity"];
+                };
+            };
+        };
+    };
+    readonly summary_api_ot_v1_analysis_get: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Any of these; empty is none */
+                readonly agent?: readonly string[];
+                /** @description USD or range: 0.1..0.5 */
+                readonly cost?: string | null;
+                /** @description Time span or range: 10s..5m, ..1h */
+                readonly dur?: string | null;
+                /** @description Any of these; empty is none */
+                readonly error?: readonly string[];
+                /** @description Whole ids of runs */
+                readonly id?: readonly string[];
+                /** @description Any of these; empty is none */
+                readonly model?: readonly string[];
+                /** @description Any of these; empty is none */
+                readonly outcome?: readonly string[];
+                /** @description As in the search box: tool:bash cost>0.5 -"no such file" */
+                readonly q?: string | null;
+                /** @description Any of these; empty is none */
+                readonly service?: readonly string[];
+                /** @description Start, ISO 8601; that moment too */
+                readonly since?: string | null;
+                /** @description Any of these; empty is none */
+                readonly status?: readonly string[];
+                /** @description Any of these; empty is none */
+                readonly task?: readonly string[];
+                /** @description Any of these; empty is none */
+                readonly tool?: readonly string[];
+                /** @description Start, ISO 8601; not that moment */
+                readonly until?: string | null;
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["AnalysisSummary"];
+                };
+            };
+        };
+    };
+    readonly answer_api_ot_v1_analysis__name__get: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Any of these; empty is none */
+                readonly agent?: readonly string[];
+                /** @description USD or range: 0.1..0.5 */
+                readonly cost?: string | null;
+                /** @description Time span or range: 10s..5m, ..1h */
+                readonly dur?: string | null;
+                /** @description Any of these; empty is none */
+                readonly error?: readonly string[];
+                /** @description Whole ids of runs */
+                readonly id?: readonly string[];
+                readonly limit?: number;
+                /** @description Any of these; empty is none */
+                readonly model?: readonly string[];
+                /** @description Any of these; empty is none */
+                readonly outcome?: readonly string[];
+                /** @description As in the search box: tool:bash cost>0.5 -"no such file" */
+                readonly q?: string | null;
+                /** @description Any of these; empty is none */
+                readonly service?: readonly string[];
+                /** @description Start, ISO 8601; that moment too */
+                readonly since?: string | null;
+                /** @description Any of these; empty is none */
+                readonly status?: readonly string[];
+                /** @description Any of these; empty is none */
+                readonly task?: readonly string[];
+                /** @description Any of these; empty is none */
+                readonly tool?: readonly string[];
+                /** @description Start, ISO 8601; not that moment */
+                readonly until?: string | null;
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description As `otel-traj analyze` names it */
+                readonly name: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["AnalysisAnswer"];
+                };
+            };
+        };
+    };
+    readonly compare_api_ot_v1_compare_get: {
+        readonly parameters: {
+            readonly query: {
+                /** @description One run: its id, an alias, or the beginning of its id */
+                readonly a: string;
+                /** @description The run that it is compared with */
+                readonly b: string;
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Comparison"];
+                };
+            };
+        };
+    };
+    readonly nearest_api_ot_v1_compare_nearest_get: {
+        readonly parameters: {
+            readonly query: {
+                readonly id: string;
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Nearest"];
+                };
+            };
+        };
+    };
+    readonly pair_api_ot_v1_compare_step_get: {
+        readonly parameters: {
+            readonly query: {
+                /** @description One run: its id, an alias, or the beginning of its id */
+                readonly a: string;
+                /** @description The run that it is compared with */
+                readonly b: string;
+                /** @description Its number; none for no partner */
+                readonly step_a?: number | null;
+                /** @description Its number; none for no partner */
+                readonly step_b?: number | null;
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["StepComparison"];
+                };
+            };
+        };
+    };
     readonly doctor__api_ot_v1_doctor_get: {
         readonly parameters: {
             readonly query?: never;
@@ -2042,6 +3405,8 @@ export interface operations {
                 readonly error?: readonly string[];
                 /** @description Some of, with commas: agent, outcome, status, tool, model, error, task, service, start, dur, cost */
                 readonly fields?: string;
+                /** @description Whole ids of runs */
+                readonly id?: readonly string[];
                 /** @description Any of these; empty is none */
                 readonly model?: readonly string[];
                 /** @description Any of these; empty is none */
@@ -2137,6 +3502,49 @@ export interface operations {
             };
         };
     };
+    readonly live_api_ot_v1_live_get: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description `id` of the last event, where no header tells it */
+                readonly after?: string | null;
+                /** @description `runs`, `traj:ID` (one run with its spans), or both */
+                readonly topics?: string;
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Server-sent events. `data` of an event is JSON of the type that stands here under its name. Those of one commit come together, and the last of them has the `id`. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["LiveEvents"];
+                };
+            };
+        };
+    };
     readonly meta_api_ot_v1_meta_get: {
         readonly parameters: {
             readonly query?: never;
@@ -2175,6 +3583,131 @@ export interface operations {
             };
         };
     };
+    readonly sql_api_ot_v1_sql_post: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["SqlQuestion"];
+            };
+        };
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["SqlResult"];
+                    readonly "application/vnd.apache.arrow.stream": unknown;
+                    readonly "application/vnd.apache.parquet": unknown;
+                    readonly "text/csv": unknown;
+                };
+            };
+        };
+    };
+    readonly cancel_api_ot_v1_sql_cancel_post: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["SqlCancel"];
+            };
+        };
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["SqlCancelled"];
+                };
+            };
+        };
+    };
+    readonly schema_api_ot_v1_sql_schema_get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["SqlSchema"];
+                };
+            };
+        };
+    };
     readonly trajectories_api_ot_v1_trajectories_get: {
         readonly parameters: {
             readonly query?: {
@@ -2188,6 +3721,8 @@ export interface operations {
                 readonly dur?: string | null;
                 /** @description Any of these; empty is none */
                 readonly error?: readonly string[];
+                /** @description Whole ids of runs */
+                readonly id?: readonly string[];
                 readonly limit?: number;
                 /** @description Any of these; empty is none */
                 readonly model?: readonly string[];
@@ -2282,6 +3817,135 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["TrajectoryHeader"];
+                };
+            };
+        };
+    };
+    readonly said_api_ot_v1_trajectories__trajectory_id__annotations_get: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description Its id, an alias, or the beginning of its id (6 characters or more) */
+                readonly trajectory_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["AnnotationHistory"];
+                };
+            };
+        };
+    };
+    readonly say_api_ot_v1_trajectories__trajectory_id__annotations_post: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description Its id, an alias, or the beginning of its id (6 characters or more) */
+                readonly trajectory_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["NewAnnotation"];
+            };
+        };
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["AnnotationAdded"];
+                };
+            };
+        };
+    };
+    readonly undo_api_ot_v1_trajectories__trajectory_id__annotations__annotation_id__undo_post: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description The last under its name */
+                readonly annotation_id: string;
+                /** @description Its id, an alias, or the beginning of its id (6 characters or more) */
+                readonly trajectory_id: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Why not, as application/problem+json */
+            readonly "4XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Why not, as application/problem+json */
+            readonly "5XX": {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Successful Response */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["AnnotationAdded"];
                 };
             };
         };
@@ -2419,7 +4083,7 @@ export interface operations {
             readonly query?: {
                 /** @description Only rows from this one on */
                 readonly from?: number;
-                /** @description Only rows below this one */
+                /** @description Only rows below this one; -1 is the run itself */
                 readonly under?: number | null;
             };
             readonly header?: never;

@@ -28,12 +28,12 @@ interface Frame {
 
 /** The critical path of a run, first part first. */
 export function criticalPath(spans: Spans): Segment[] {
-  const children = latestFirst(spans);
+  const { first, rows } = latestFirst(spans);
   const path: Segment[] = [];
   const stack: Frame[] = [{ row: -1, from: 0, to: spans.total, at: spans.total, next: 0 }];
   while (stack.length > 0) {
     const top = stack[stack.length - 1]!;
-    const child = nextOnPath(spans, children[top.row + 1] ?? [], top);
+    const child = nextOnPath(spans, rows, first[top.row + 2]!, top);
     const to = child < 0 ? top.from : Math.min(spans.stop[child]!, top.to);
     if (top.row >= 0 && to < top.at) path.push({ row: top.row, from: to, to: top.at });
     if (child < 0) {
@@ -42,7 +42,7 @@ export function criticalPath(spans: Spans): Segment[] {
     }
     const from = Math.max(spans.start[child]!, top.from);
     top.at = from;
-    stack.push({ row: child, from, to, at: to, next: 0 });
+    stack.push({ row: child, from, to, at: to, next: first[child + 1]! });
   }
   return path.reverse();
 }
@@ -54,21 +54,52 @@ export function timeOnPath(spans: Spans, path: readonly Segment[]): Float64Array
   return time;
 }
 
-function nextOnPath(spans: Spans, children: readonly number[], top: Frame): number {
-  while (top.next < children.length) {
-    const child = children[top.next++]!;
+/**
+ * What of one row's segments can be told apart where a window is `width` px wide: parts outside are
+ * left out, parts less than a pixel from each other are one. A wrapper of a thousand steps has as
+ * many segments.
+ * @param segments of one row, first part first
+ */
+export function drawnSegments(
+  segments: readonly Segment[],
+  window: { readonly from: number; readonly to: number },
+  width: number,
+): Segment[] {
+  const pixel = (window.to - window.from) / Math.max(width, 1);
+  const found: Segment[] = [];
+  for (const segment of segments) {
+    if (segment.to < window.from) continue;
+    if (segment.from > window.to) break;
+    const last = found.at(-1);
+    if (last && segment.from - last.to < pixel)
+      found[found.length - 1] = { ...last, to: segment.to };
+    else found.push(segment);
+  }
+  return found;
+}
+
+function nextOnPath(spans: Spans, rows: Int32Array, end: number, top: Frame): number {
+  while (top.next < end) {
+    const child = rows[top.next++]!;
     const to = Math.min(spans.stop[child]!, top.to);
     if (to <= top.at && Math.max(spans.start[child]!, top.from) < to) return child;
   }
   return -1;
 }
 
-/** Children of row - 1, so that the run's are first; those that finished last come first. */
-function latestFirst(spans: Spans): number[][] {
-  const children: number[][] = Array.from({ length: spans.n + 1 }, () => []);
-  for (let row = 0; row < spans.n; row++) children[spans.parent[row]! + 1]!.push(row);
-  for (const siblings of children) {
-    siblings.sort((a, b) => spans.stop[b]! - spans.stop[a]! || a - b);
-  }
-  return children;
+/**
+ * All rows, siblings side by side: those of a row are rows[first[row + 1]] up to the next one's;
+ * the run's own stand first. Those that finished last come first.
+ */
+function latestFirst(spans: Spans): { first: Int32Array; rows: Int32Array } {
+  const first = new Int32Array(spans.n + 2);
+  for (let row = 0; row < spans.n; row++) first[spans.parent[row]! + 2]!++;
+  for (let i = 1; i < first.length; i++) first[i] = first[i]! + first[i - 1]!;
+  const byStop = Int32Array.from({ length: spans.n }, (_, row) => row).sort(
+    (a, b) => spans.stop[b]! - spans.stop[a]! || a - b,
+  );
+  const rows = new Int32Array(spans.n);
+  const next = first.slice();
+  for (const row of byStop) rows[next[spans.parent[row]! + 1]!++] = row;
+  return { first, rows };
 }

@@ -51,11 +51,15 @@ export function exact(n: number): string {
   return String(n).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 }
 
-/** Date and time where the reader is; what it has in common with `now` is left out. */
+/**
+ * Date and time where the reader is; what it has in common with `now` is left out. Times that nobody
+ * told keep an order from 1970 on, and are unknown.
+ */
 export function moment(iso: string | null | undefined, now: Date): string {
   if (!iso) return UNKNOWN;
   const at = new Date(iso);
   if (Number.isNaN(at.getTime())) return iso;
+  if (at.getUTCFullYear() === 1970) return UNKNOWN;
   const time = `${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}`;
   if (at.toDateString() === now.toDateString()) return time;
   const day = `${pad(at.getMonth() + 1)}-${pad(at.getDate())}`;

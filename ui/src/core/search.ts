@@ -17,7 +17,10 @@ export function matches(
   for (const labels of [spans.name, spans.tool, spans.model, spans.agent, spans.kind]) {
     mark(found, labels, wanted);
   }
-  for (const at of inMessages ?? []) if (at < spans.n) found[spans.rowOf[at]!] = 1;
+  for (const number of inMessages ?? []) {
+    const row = spans.rowOf[number] ?? -1;
+    if (row >= 0) found[row] = 1;
+  }
   return found;
 }
 

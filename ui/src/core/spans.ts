@@ -3,13 +3,14 @@
  *
  * A *row* is a place in depth-first order: parents before children, siblings by start, then as they
  * came. All arrays below are by row, so that a subtree is the range [row, end[row]) and what is
- * collapsed is skipped by one addition. `seq` leads back to the order of arrival.
+ * collapsed is skipped by one addition. `seq` leads back to the order of arrival in the run, which is
+ * how the API numbers spans; of a large run not all are loaded.
  *
  * What a stranger sent is not trusted to be a tree: a parent that is missing makes a root, and so
  * does a parent that would close a cycle.
  */
 
-/** Few spans have it: `v[k]` is the value of the one at `i[k]` in order of arrival. */
+/** Few spans have it: `v[k]` is the value of the one at place `i[k]` of the columns. */
 export interface Sparse {
   readonly i: readonly number[];
   readonly v: readonly number[];
@@ -18,6 +19,10 @@ export interface Sparse {
 /** What arrives, column by column, in order of arrival; `/spans` of the API says more. */
 export interface Columns {
   readonly n: number;
+  /** how many the run has */
+  readonly total: number;
+  /** the number of each, in order of arrival in the run; null: 0, 1, 2 ... */
+  readonly row: readonly number[] | null;
   /** texts that the columns of the same name point at; -1 there is unknown */
   readonly dict: {
     readonly name: readonly string[];
@@ -28,7 +33,7 @@ export interface Columns {
     readonly agent: readonly string[];
     readonly err: readonly string[];
   };
-  /** -1: none */
+  /** number of the one above; -1: none */
   readonly parent: readonly number[];
   /** µs after the run's start */
   readonly start: readonly number[];
@@ -59,9 +64,11 @@ export interface Labels {
 
 export interface Spans {
   readonly n: number;
-  /** by row: place in order of arrival */
+  /** how many the run has, loaded or not */
+  readonly nOfRun: number;
+  /** by row: its number in order of arrival */
   readonly seq: Int32Array;
-  /** by place in order of arrival: row */
+  /** by number: row; -1 where it is not loaded */
   readonly rowOf: Int32Array;
   readonly parent: Int32Array;
   readonly depth: Int32Array;
@@ -94,10 +101,19 @@ export interface Spans {
 
 export function toSpans(columns: Columns): Spans {
   const { n } = columns;
-  const parentSeq = withoutCycles(columns.parent, n);
-  const seq = preOrder(parentSeq, columns.start, n);
-  const rowOf = new Int32Array(n);
-  for (let row = 0; row < n; row++) rowOf[seq[row]!] = row;
+  const placeOf = columns.row === null ? null : places(columns.row, columns.total);
+  const told = placeOf ? columns.parent.map((number) => placeOf[number] ?? -1) : columns.parent;
+  const above = withoutCycles(told, n);
+  const order = preOrder(above, columns.start, n);
+  const rowAt = new Int32Array(n);
+  const seq = new Int32Array(n);
+  const rowOf = new Int32Array(Math.max(columns.total, n)).fill(-1);
+  for (let row = 0; row < n; row++) {
+    const at = order[row]!;
+    rowAt[at] = row;
+    seq[row] = columns.row?.[at] ?? at;
+    rowOf[seq[row]!] = row;
+  }
 
   const parent = new Int32Array(n);
   const depth = new Int32Array(n);
@@ -106,10 +122,9 @@ export function toSpans(columns: Columns): Spans {
   const isOpen = new Uint8Array(n);
   const step = new Int32Array(n);
   for (let row = 0; row < n; row++) {
-    const at = seq[row]!;
-    const above = parentSeq[at]!;
-    parent[row] = above < 0 ? -1 : rowOf[above]!;
-    depth[row] = above < 0 ? 0 : depth[parent[row]!]! + 1;
+    const at = order[row]!;
+    parent[row] = above[at]! < 0 ? -1 : rowAt[above[at]!]!;
+    depth[row] = parent[row]! < 0 ? 0 : depth[parent[row]!]! + 1;
     start[row] = columns.start[at]!;
     const duration = columns.dur[at]!;
     isOpen[row] = duration < 0 ? 1 : 0;
@@ -125,24 +140,25 @@ export function toSpans(columns: Columns): Spans {
   }
   const labels = (field: "name" | "svc" | "kind" | "tool" | "model" | "agent"): Labels => {
     const codes = new Int32Array(n).fill(-1);
-    for (let row = 0; row < n; row++) codes[row] = columns[field][seq[row]!] ?? -1;
+    for (let row = 0; row < n; row++) codes[row] = columns[field][order[row]!] ?? -1;
     return { values: columns.dict[field], codes };
   };
   const numbers = (sparse: Sparse): Float64Array => {
     const values = new Float64Array(n).fill(Number.NaN);
     sparse.i.forEach((at, k) => {
-      const row = rowOf[at];
+      const row = rowAt[at];
       if (row !== undefined) values[row] = sparse.v[k] ?? Number.NaN;
     });
     return values;
   };
   const marks = (sparse: Sparse): Uint8Array => {
     const found = new Uint8Array(n);
-    for (const at of sparse.i) if (at >= 0 && at < n) found[rowOf[at]!] = 1;
+    for (const at of sparse.i) if (at >= 0 && at < n) found[rowAt[at]!] = 1;
     return found;
   };
   return {
     n,
+    nOfRun: Math.max(columns.total, n),
     seq,
     rowOf,
     parent,
@@ -165,7 +181,7 @@ export function toSpans(columns: Columns): Spans {
     model: labels("model"),
     agent: labels("agent"),
     service: labels("svc"),
-    errors: reasons(columns, rowOf),
+    errors: reasons(columns, rowAt),
   };
 }
 
@@ -173,11 +189,19 @@ export function labelOf(labels: Labels, row: number): string | null {
   return labels.values[labels.codes[row] ?? -1] ?? null;
 }
 
-function reasons(columns: Columns, rowOf: Int32Array): Map<number, string> {
+function places(numbers: readonly number[], total: number): Int32Array {
+  const found = new Int32Array(total).fill(-1);
+  numbers.forEach((number, at) => {
+    found[number] = at;
+  });
+  return found;
+}
+
+function reasons(columns: Columns, rowAt: Int32Array): Map<number, string> {
   const found = new Map<number, string>();
   columns.err.i.forEach((at, k) => {
     const text = columns.dict.err[columns.err.v[k]!];
-    if (text !== undefined && rowOf[at] !== undefined) found.set(rowOf[at], text);
+    if (text !== undefined && rowAt[at] !== undefined) found.set(rowAt[at], text);
   });
   return found;
 }

@@ -24,7 +24,8 @@ export function useKeys(keys: readonly Key[]): void {
   useEffect(() => {
     let before = "";
     const listen = (event: KeyboardEvent) => {
-      const isBusy = event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target);
+      const isBusy =
+        event.ctrlKey || event.metaKey || event.altKey || isTyping(event.composedPath()[0]);
       if (event.defaultPrevented || isBusy) return;
       const pair = `${before} ${event.key}`;
       before = event.key;
@@ -45,7 +46,8 @@ export function useKeys(keys: readonly Key[]): void {
   });
 }
 
-function isTyping(target: EventTarget | null): boolean {
+/** Who listens at the window hears of an editor in a shadow tree as of the element round it. */
+function isTyping(target: EventTarget | undefined): boolean {
   return (
     target instanceof HTMLElement &&
     (target.isContentEditable ||

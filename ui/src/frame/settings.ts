@@ -6,15 +6,21 @@ export interface Settings {
   readonly theme: "system" | "light" | "dark";
   readonly density: "compact" | "comfortable";
   readonly hasSingleKeys: boolean;
+  /** who says what is said of runs */
+  readonly annotator: string;
   /** name -> the list's address, without path */
   readonly views: Readonly<Record<string, string>>;
+  /** name -> SQL */
+  readonly queries: Readonly<Record<string, string>>;
 }
 
 const DEFAULTS: Settings = {
   theme: "system",
   density: "compact",
   hasSingleKeys: true,
+  annotator: "",
   views: {},
+  queries: {},
 };
 const KEPT_AS = "otel-traj";
 

@@ -1,20 +1,23 @@
 import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import { useLocation } from "wouter";
-import { type Facets, get, type Meta, type RunPage } from "../api/client";
+import { type Facets, get, type Meta, type RunPage, type Seen } from "../api/client";
 import { exact } from "../core/format";
 import { type Address, useAddress } from "../frame/address";
 import { useKeys } from "../frame/keys";
+import { ActiveFilters } from "../parts/ActiveFilters";
+import { CompareSelected } from "../parts/CompareLink";
 import { FacetPanel } from "../parts/FacetPanel";
 import { Histogram } from "../parts/Histogram";
 import { Loading, Problem } from "../parts/Problem";
 import { RunTable } from "../parts/RunTable";
 import { SavedViews } from "../parts/SavedViews";
 import { SearchBox } from "../parts/SearchBox";
-import { Text } from "../parts/Text";
 import { active, FACETS, filtersOf, NEWEST_FIRST, NOTHING, RANGES } from "./filters";
 
 const PAGE = 100;
+/** How soon an answer that is of a part of the store is asked for again. */
+const AGAIN_MS = 500;
 
 export function ListPage() {
   const address = useAddress();
@@ -35,6 +38,7 @@ export function ListPage() {
     initialPageParam: null as string | null,
     getNextPageParam: (page) => page.next,
     placeholderData: keepPreviousData,
+    refetchInterval: ({ state }) => (state.data?.pages[0]?.seen ? AGAIN_MS : false),
   });
   const facets = useQuery({
     queryKey: ["facets", filters],
@@ -45,9 +49,11 @@ export function ListPage() {
         signal,
       ),
     placeholderData: keepPreviousData,
+    refetchInterval: ({ state }) => (state.data?.seen ? AGAIN_MS : false),
   });
   const rows = useMemo(() => runs.data?.pages.flatMap((page) => page.rows) ?? [], [runs.data]);
   const total = runs.data?.pages[0]?.total;
+  const seen = runs.data?.pages[0]?.seen ?? null;
 
   const toggle = (id: string) => {
     const next = new Set(selected);
@@ -88,7 +94,11 @@ export function ListPage() {
           Filters
         </button>
       </div>
-      <Active address={address} />
+      <ActiveFilters address={address}>
+        <button type="button" onClick={() => address.set({ ...NOTHING, q: address.get("q") })}>
+          Clear all
+        </button>
+      </ActiveFilters>
       <div className="columns">
         <aside className={hasFacets ? "facets shown" : "facets"} aria-label="Filters">
           {facets.data && <FacetPanel facets={facets.data} address={address} />}
@@ -105,21 +115,25 @@ export function ListPage() {
           )}
           <p className="found" role="status">
             {total !== undefined && (
-              <>
+              <span>
                 <strong>{exact(total)}</strong> {total === 1 ? "run" : "runs"}
                 {isFiltered && meta.data && ` of ${exact(meta.data.n_trajectories)}`}
-              </>
+              </span>
             )}
+            {seen && <StillReading seen={seen} />}
             {selected.size > 0 && (
               <span className="selection">
                 {selected.size} selected
+                <CompareSelected selected={selected} />
                 <button type="button" onClick={() => address.set({ sel: null }, "replace")}>
                   Clear
                 </button>
               </span>
             )}
           </p>
-          {runs.isError && rows.length === 0 ? (
+          {problemOfQuery(runs.error) && rows.length === 0 ? (
+            <Unreadable address={address} />
+          ) : runs.isError && rows.length === 0 ? (
             <Problem error={runs.error} onRetry={() => void runs.refetch()}>
               {isFiltered && (
                 <button type="button" onClick={() => address.set(NOTHING)}>
@@ -131,6 +145,8 @@ export function ListPage() {
             <Loading what="runs" />
           ) : isEmptyStore ? (
             <NothingRecorded store={meta.data?.store ?? "traces"} />
+          ) : rows.length === 0 && seen ? (
+            <Loading what="older runs" />
           ) : rows.length === 0 ? (
             <NothingFound address={address} />
           ) : (
@@ -158,29 +174,27 @@ function problemOfQuery(error: unknown): string | null {
   return error instanceof Error && "status" in error && error.status === 400 ? error.message : null;
 }
 
-function Active({ address }: { address: Address }) {
-  const filters = active(address);
-  if (filters.length === 0) return null;
+/** The answer is of the newest runs so far; it is asked for again until it is of all. */
+function StillReading({ seen }: { seen: Seen }) {
   return (
-    <ul className="active-filters" aria-label="Filters that are set">
-      {filters.map(({ label, clear }) => (
-        <li key={label}>
-          <Text text={label} />
-          <button
-            type="button"
-            aria-label={`Take away ${label}`}
-            onClick={() => address.set(clear)}
-          >
-            ×
-          </button>
-        </li>
-      ))}
-      <li>
-        <button type="button" onClick={() => address.set({ ...NOTHING, q: address.get("q") })}>
-          Clear all
-        </button>
-      </li>
-    </ul>
+    <span className="muted still-reading">
+      <progress value={seen.runs} max={seen.of} aria-label="Runs looked at" />
+      so far: {exact(seen.runs)} of about {exact(seen.of)} runs looked at
+      {seen.since && `, all since ${seen.since}`}
+    </span>
+  );
+}
+
+/** Why it cannot be read is told under the box where it is typed. */
+function Unreadable({ address }: { address: Address }) {
+  return (
+    <div className="empty">
+      <h2>This search cannot be read</h2>
+      <p>Under the search box stands what would be.</p>
+      <button type="button" onClick={() => address.set(NOTHING)}>
+        Show all runs
+      </button>
+    </div>
   );
 }
 

@@ -1,5 +1,6 @@
-import { useQuery } from "@tanstack/react-query";
-import { useEffect, useMemo, useState } from "react";
+import { useInfiniteQuery, useQueries, useQuery, type UseQueryResult } from "@tanstack/react-query";
+import { useCallback, useEffect, useMemo, useState } from "react";
+import { flushSync } from "react-dom";
 import { Link, useLocation } from "wouter";
 import {
   ApiError,
@@ -14,21 +15,26 @@ import {
 import type { AxisMode, Window } from "../core/axis";
 import { cost, count, counted, duration, moment } from "../core/format";
 import { oneLine } from "../core/hostile";
+import { joined, type Part } from "../core/parts";
 import { toSpans } from "../core/spans";
 import { useAddress } from "../frame/address";
 import { hrefHere } from "../frame/location";
 import { useKeys } from "../frame/keys";
+import { comparePath } from "../parts/CompareLink";
+import { Annotate } from "../parts/Annotate";
 import { type Chosen, Detail, Facts } from "../parts/Detail";
 import { DoctorPanel } from "../parts/DoctorPanel";
 import { Files } from "../parts/Files";
+import { FollowedRun } from "../parts/FollowedRun";
 import { JsonTree } from "../parts/Json";
 import { Menu } from "../parts/Menu";
 import { Minimap } from "../parts/Minimap";
+import { Outline } from "../parts/Outline";
 import { Outcome } from "../parts/Outcome";
 import { Loading, Problem } from "../parts/Problem";
 import { Steps } from "../parts/Steps";
 import { Text } from "../parts/Text";
-import { Transcript } from "../parts/Transcript";
+import { Transcript, transcriptOf } from "../parts/Transcript";
 import { CopyButton } from "../parts/Value";
 import { Waterfall } from "../parts/Waterfall";
 import type { Json } from "../core/json";
@@ -58,12 +64,23 @@ export function RunPage({ id }: { id: string }) {
     queryKey: ["spans", id],
     queryFn: ({ signal }) => get<SpanColumns>(`${runPath(id)}/spans`, {}, signal),
     enabled: !header.isError,
+    structuralSharing: false, // hundreds of thousands of numbers
+  });
+  // Its view shows it; it is asked for here so that it does not wait for the header.
+  useInfiniteQuery({
+    ...transcriptOf(id, null),
+    enabled: view === "transcript" && !header.isError,
+    notifyOnChangeProps: [],
   });
   const meta = useQuery({
     queryKey: ["meta"],
     queryFn: ({ signal }) => get<Meta>("/meta", {}, signal),
   });
-  const spans = useMemo(() => (columns.data ? toSpans(columns.data) : null), [columns.data]);
+  const below = useBelow(id);
+  const spans = useMemo(
+    () => (columns.data ? toSpans(joined(columns.data, below.parts)) : null),
+    [columns.data, below.parts],
+  );
   const inMessages = useFound(id, find, view === "waterfall");
 
   // A span is named by its id in the address; its row is known once it was clicked or loaded.
@@ -92,8 +109,9 @@ export function RunPage({ id }: { id: string }) {
       keys: ["/"],
       label: "Find in the run",
       run: () => {
-        if (view !== "waterfall") setView("waterfall");
-        requestAnimationFrame(() => document.getElementById("find")?.focus());
+        // At once: the next key is already text.
+        if (view !== "waterfall") flushSync(() => setView("waterfall"));
+        document.getElementById("find")?.focus();
       },
     },
     {
@@ -134,6 +152,7 @@ export function RunPage({ id }: { id: string }) {
     <main id="main" className="run-page page">
       <title>{`${task.slice(0, 60)} · otel-traj`}</title>
       <Head it={it} task={task} features={meta.data?.features ?? []} />
+      <FollowedRun id={id} run={it} />
       {spans && spans.n > 0 && (
         <Minimap
           spans={spans}
@@ -169,11 +188,20 @@ export function RunPage({ id }: { id: string }) {
       <div className={`split${chosen ? " has-detail" : ""}`}>
         <div id="view" className="view" role="tabpanel" aria-labelledby={`tab-${view}`}>
           {view === "transcript" && (
-            <Transcript
-              run={id}
-              selected={stepOf(step, spans, selectedRow)}
-              onSelect={chooseStep}
-            />
+            <div className="reading">
+              {spans && spans.n > 0 && (
+                <Outline
+                  spans={spans}
+                  selected={stepOf(step, spans, selectedRow)}
+                  onSelect={chooseStep}
+                />
+              )}
+              <Transcript
+                run={id}
+                selected={stepOf(step, spans, selectedRow)}
+                onSelect={chooseStep}
+              />
+            </div>
           )}
           {view === "steps" && (
             <Steps run={id} selected={stepOf(step, spans, selectedRow)} onSelect={chooseStep} />
@@ -203,6 +231,7 @@ export function RunPage({ id }: { id: string }) {
             ) : (
               <Waterfall
                 spans={spans}
+                below={below}
                 selected={selectedRow}
                 find={find}
                 inMessages={inMessages}
@@ -280,6 +309,13 @@ function Head({
         </h1>
         <span className="grow" />
         <CopyButton text={hrefHere()} of="what is shown" name="copy link" />
+        <Link
+          href={comparePath(it.trajectory_id)}
+          className="button"
+          title="With the nearest success of this task"
+        >
+          Compare
+        </Link>
         {features.includes("export") && (
           <Menu label="Export">
             <ul>
@@ -296,6 +332,7 @@ function Head({
             </ul>
           </Menu>
         )}
+        <Annotate run={it.trajectory_id} />
         <Menu
           isWide
           label={
@@ -374,6 +411,48 @@ function Raw({ it, isRedacted }: { it: RunHeader; isRedacted: boolean }) {
       <JsonTree value={it as unknown as Json} label="The run" />
     </div>
   );
+}
+
+interface Below {
+  readonly parts: readonly Part[];
+  /** numbers of rows of which more is being loaded; -1 is the run itself */
+  readonly loading: ReadonlySet<number>;
+  readonly error: Error | null;
+  readonly load: (wanted: { under: number; from: number }) => void;
+}
+
+/** Of a run with too many spans for one answer: what is below some rows, as it is asked for. */
+function useBelow(id: string): Below {
+  const [wanted, setWanted] = useState<readonly { under: number; from: number }[]>([]);
+  const combine = useCallback(
+    (found: UseQueryResult<SpanColumns>[]) => ({
+      parts: wanted.flatMap(({ under }, i) => {
+        const columns = found[i]?.data;
+        return columns ? [{ under, columns }] : [];
+      }),
+      loading: new Set(wanted.flatMap(({ under }, i) => (found[i]?.isLoading ? [under] : []))),
+      error: found.find((one) => one.isError)?.error ?? null,
+    }),
+    [wanted],
+  );
+  const found = useQueries({
+    queries: wanted.map((asked) => ({
+      queryKey: ["spans", id, asked.under, asked.from],
+      queryFn: ({ signal }: { signal: AbortSignal }) =>
+        get<SpanColumns>(`${runPath(id)}/spans`, asked, signal),
+      staleTime: Number.POSITIVE_INFINITY,
+      structuralSharing: false,
+    })),
+    combine,
+  });
+  const load = useCallback((asked: { under: number; from: number }) => {
+    setWanted((now) =>
+      now.some(({ under, from }) => under === asked.under && from === asked.from)
+        ? now
+        : [...now, asked],
+    );
+  }, []);
+  return { ...found, load };
 }
 
 /** Rows, by arrival, with a text in their messages; null until the server has said. */

@@ -7,6 +7,8 @@ import type { Address } from "../frame/address";
 export const FACETS = ["outcome", "agent", "tool", "model", "error", "task", "service"] as const;
 /** Fields of numbers with a distribution. */
 export const RANGES = ["dur", "cost"] as const;
+/** Runs chosen one by one, elsewhere. */
+const CHOSEN = "id";
 const SINGLE = ["q", ...RANGES, "since", "until"] as const;
 
 export const NEWEST_FIRST = "-start";
@@ -14,7 +16,7 @@ export const NEWEST_FIRST = "-start";
 export function filtersOf(address: Address): Parameters {
   return {
     ...Object.fromEntries(SINGLE.map((name) => [name, address.get(name)])),
-    ...Object.fromEntries(FACETS.map((name) => [name, address.all(name)])),
+    ...Object.fromEntries([...FACETS, CHOSEN].map((name) => [name, address.all(name)])),
   };
 }
 
@@ -30,6 +32,9 @@ export function active(
       found.push({ label: `${name}: ${value === "" ? "none" : value}`, clear: { [name]: rest } });
     }
   }
+  const n = address.all(CHOSEN).length;
+  if (n > 0)
+    found.push({ label: n === 1 ? "1 chosen run" : `${n} chosen runs`, clear: { [CHOSEN]: null } });
   for (const name of RANGES) {
     const value = address.get(name);
     if (value) found.push({ label: `${name}: ${value}`, clear: { [name]: null } });
@@ -43,7 +48,7 @@ export function active(
 }
 
 export const NOTHING: Record<string, null> = Object.fromEntries(
-  [...FACETS, ...SINGLE].map((name) => [name, null]),
+  [...FACETS, CHOSEN, ...SINGLE].map((name) => [name, null]),
 );
 
 function short(iso: string): string {

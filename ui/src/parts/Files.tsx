@@ -153,7 +153,7 @@ function DiffOf({ run, path, step }: { run: string; path: string; step: number }
 
 const SIGNS = { same: " ", added: "+", removed: "−", hunk: "", note: "" } as const;
 
-function Line({ line }: { line: DiffLine }) {
+export function Line({ line }: { line: DiffLine }) {
   return (
     <tr className={line.kind}>
       <td className="no">{line.before}</td>

@@ -1,4 +1,4 @@
-import { memo, useMemo } from "react";
+import { lazy, memo, Suspense, useMemo } from "react";
 import { type Block, blocks, type Inline } from "../core/markdown";
 import { Text } from "./Text";
 
@@ -36,7 +36,7 @@ function BlockOf({ block }: { block: Block }) {
     case "code":
       return (
         <pre className="code" data-language={block.language || undefined}>
-          <Text text={block.text} />
+          <CodeOf text={block.text} language={block.language} />
         </pre>
       );
     case "quote":
@@ -78,6 +78,21 @@ function BlockOf({ block }: { block: Block }) {
     case "rule":
       return <hr />;
   }
+}
+
+const Code = lazy(() => import("./Code"));
+
+/** Characters that are coloured: each colour is an element. */
+const COLOURED = 20_000;
+
+function CodeOf({ text, language }: { text: string; language: string }) {
+  const plain = <Text text={text} />;
+  if (language === "" || text.length > COLOURED) return plain;
+  return (
+    <Suspense fallback={plain}>
+      <Code text={text} language={language} />
+    </Suspense>
+  );
 }
 
 function Words({ of }: { of: readonly Inline[] }) {

@@ -1,4 +1,4 @@
-import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { infiniteQueryOptions, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { memo, useEffect, useMemo, useRef, useState } from "react";
 import {
@@ -18,7 +18,8 @@ import { Loading, Problem } from "./Problem";
 import { Text } from "./Text";
 import { Media, Value } from "./Value";
 
-const PAGE = 200;
+const FIRST_PAGE = 100;
+const LARGEST_PAGE = 1000;
 const GUESS = 120;
 
 interface Props {
@@ -31,7 +32,7 @@ interface Props {
 
 /** The agent's loop in order: what it was asked, thought, did and got. */
 export function Transcript({ run, selected, onSelect }: Props) {
-  const pages = useTranscript(run, null);
+  const pages = useInfiniteQuery(transcriptOf(run, null));
   const items = useMemo(() => pages.data?.pages.flatMap((page) => page.items) ?? [], [pages.data]);
   const box = useRef<HTMLDivElement>(null);
   const virtual = useVirtualizer({
@@ -88,8 +89,15 @@ export function Transcript({ run, selected, onSelect }: Props) {
       </div>
     );
   }
+  const isBare = items.every(({ step }) => step !== null && isWithoutContent(step));
   return (
     <div className="scroll transcript" ref={box} tabIndex={0} role="feed" aria-label="Transcript">
+      {isBare && (
+        <p className="note muted">
+          What was asked and answered is not recorded: the instrumentation left it out. The doctor
+          says how to switch it on.
+        </p>
+      )}
       <div className="sizer" style={{ height: virtual.getTotalSize() }}>
         {drawn.map(({ index, start, key }) => {
           const item = items[index]!;
@@ -129,17 +137,18 @@ export function Transcript({ run, selected, onSelect }: Props) {
   );
 }
 
-function useTranscript(run: string, agent: string | null) {
-  return useInfiniteQuery({
+/** The loop of one agent, or of the one at the top, page by page. */
+export function transcriptOf(run: string, agent: string | null) {
+  return infiniteQueryOptions({
     queryKey: ["transcript", run, agent],
     queryFn: ({ pageParam, signal }) =>
-      get<Page>(
-        `${runPath(run)}/transcript`,
-        { agent, cursor: pageParam === 0 ? null : pageParam, limit: PAGE },
-        signal,
-      ),
-    initialPageParam: 0,
-    getNextPageParam: (page) => page.next,
+      get<Page>(`${runPath(run)}/transcript`, { agent, ...pageParam }, signal),
+    initialPageParam: { cursor: null as number | null, limit: FIRST_PAGE },
+    // Few at first, which are soon there; then more, as a link may lead far down.
+    getNextPageParam: (page, pages) =>
+      page.next === null
+        ? null
+        : { cursor: page.next, limit: Math.min(FIRST_PAGE * 2 ** pages.length, LARGEST_PAGE) },
   });
 }
 
@@ -158,6 +167,11 @@ function placeOfStep(items: readonly Item[], step: number): number {
   return found;
 }
 
+/** Whether nothing is known of a step but that it was. */
+function isWithoutContent(step: TranscriptStep): boolean {
+  return step.pieces.length === 0 && step.calls.length === 0;
+}
+
 const StepCard = memo(function StepCard(props: {
   run: string;
   step: TranscriptStep;
@@ -169,7 +183,7 @@ const StepCard = memo(function StepCard(props: {
   const name = step.kind === "llm" ? (step.model ?? "model") : (step.action ?? step.kind);
   return (
     <article
-      className={`step ${familyOf(step.kind)} ${step.kind}${isHere ? " here" : ""}${isFailed ? " bad" : ""}`}
+      className={`step ${familyOf(step.kind)} ${step.kind}${isHere ? " here" : ""}${isFailed ? " bad" : ""}${isWithoutContent(step) ? " bare" : ""}`}
       aria-current={isHere ? "step" : undefined}
     >
       <header>
@@ -396,7 +410,7 @@ function AgentSteps(props: {
   onSelect: (step: number) => void;
 }) {
   const { run, agent, selected, depth, onSelect } = props;
-  const pages = useTranscript(run, agent.agent_path);
+  const pages = useInfiniteQuery(transcriptOf(run, agent.agent_path));
   if (pages.isError) return <Problem error={pages.error} onRetry={() => void pages.refetch()} />;
   if (pages.isPending) return <Loading what="its steps" />;
   return (

@@ -1,5 +1,4 @@
-import { useVirtualizer } from "@tanstack/react-virtual";
-import { memo, useEffect, useMemo, useRef, useState } from "react";
+import { memo, useCallback, useDeferredValue, useEffect, useMemo, useRef, useState } from "react";
 import {
   type AxisMode,
   fitWindow,
@@ -10,10 +9,11 @@ import {
   type Window,
   zoomed,
 } from "../core/axis";
-import { criticalPath, type Segment } from "../core/criticalPath";
-import { cost, count, duration } from "../core/format";
+import { criticalPath, drawnSegments, type Segment } from "../core/criticalPath";
+import { cost, count, counted, duration } from "../core/format";
 import { oneLine } from "../core/hostile";
 import { familyOf, signOf } from "../core/kinds";
+import { leftOutOnTop, nextBelow } from "../core/parts";
 import {
   ancestors,
   branches,
@@ -27,6 +27,7 @@ import {
 } from "../core/rows";
 import { count as countMarks, matches } from "../core/search";
 import { labelOf, type Spans } from "../core/spans";
+import { useFixedRows } from "../frame/fixedRows";
 import { useKeys } from "../frame/keys";
 import { useIsNarrow } from "../frame/media";
 import { useSettings } from "../frame/settings";
@@ -34,9 +35,17 @@ import { useSettings } from "../frame/settings";
 const INDENT = 14;
 /** A bar is never narrower, or what is short could not be seen; in percent. */
 const NARROWEST = 0.25;
+/** So far apart are parts of the critical path that are told apart, on any screen. */
+const PIXELS = 200;
 
 interface Props {
   readonly spans: Spans;
+  /** of a run that is not loaded whole: numbers of rows that more is loaded of, and the way to it */
+  readonly below: {
+    readonly loading: ReadonlySet<number>;
+    readonly error: Error | null;
+    readonly load: (wanted: { under: number; from: number }) => void;
+  };
   readonly selected: number;
   readonly find: string;
   /** by arrival: spans with the text in their messages, as far as the server has said */
@@ -58,7 +67,9 @@ export function Waterfall(props: Props) {
   const [isSum, setSum] = useState(true);
   const visible = useMemo(() => visibleRows(spans, collapsed), [spans, collapsed]);
   const found = useMemo(() => matches(spans, find, inMessages), [spans, find, inMessages]);
-  const path = useMemo(() => byRow(criticalPath(spans)), [spans]);
+  // After the first rows: of 100,000 spans it takes longer than they do.
+  const settled = useDeferredValue(spans, null);
+  const path = useMemo(() => (settled === spans ? byRow(criticalPath(spans)) : NO_PATH), [settled]);
   const sums = useMemo(() => subtreeSums(spans, spans.costUsd), [spans]);
   const errors = useMemo(() => subtreeCounts(spans, spans.hasError), [spans]);
   const hasCost = useMemo(() => spans.costUsd.some((value) => !Number.isNaN(value)), [spans]);
@@ -67,19 +78,7 @@ export function Waterfall(props: Props) {
   const isNarrow = useIsNarrow();
   const { density } = useSettings();
   const height = isNarrow ? 40 : density === "compact" ? 24 : 30;
-  const virtual = useVirtualizer({
-    count: visible.length,
-    getScrollElement: () => box.current,
-    estimateSize: () => height,
-    overscan: 6,
-  });
-  useEffect(() => virtual.measure(), [height, virtual]);
-  const drawn = virtual.getVirtualItems();
-  const firstOn = Math.floor((virtual.scrollOffset ?? 0) / height);
-  const lastOn = Math.min(
-    Math.ceil(((virtual.scrollOffset ?? 0) + (virtual.scrollRect?.height ?? 600)) / height) - 1,
-    visible.length - 1,
-  );
+  const rows = useFixedRows(box, visible.length, height);
   const whole = fullWindow(spans);
   const shown =
     range ??
@@ -87,7 +86,7 @@ export function Waterfall(props: Props) {
       ? whole
       : mode === "fit"
         ? fitWindow(spans)
-        : followWindow(spans, visible, firstOn, lastOn));
+        : followWindow(spans, visible, rows.first, rows.last));
 
   // What is selected from elsewhere is shown: opened, and scrolled to.
   useEffect(() => {
@@ -97,25 +96,31 @@ export function Waterfall(props: Props) {
       setCollapsed(new Set([...collapsed].filter((row) => !hidden.includes(row))));
       return;
     }
-    virtual.scrollToIndex(placeOf(visible, selected), { align: "auto" });
-  }, [selected, spans, visible]);
+    rows.show(placeOf(visible, selected));
+  }, [selected, spans, visible, height]);
 
   const place = selected < 0 ? -1 : placeOf(visible, selected);
   const go = (to: number) => {
     const row = visible[Math.min(Math.max(to, 0), visible.length - 1)];
     if (row !== undefined) onSelect(row);
   };
-  const fold = (row: number, isFolded: boolean) => {
-    const next = new Set(collapsed);
-    if (isFolded) next.add(row);
-    else next.delete(row);
-    setCollapsed(next);
-  };
+  const fold = useCallback((row: number, isFolded: boolean) => {
+    setCollapsed((now) => {
+      const next = new Set(now);
+      if (isFolded) next.add(row);
+      else next.delete(row);
+      return next;
+    });
+  }, []);
+  const choose = useLatest(onSelect);
+  const { below } = props;
+  const load = useLatest((row: number) => below.load(nextBelow(spans, row)));
+  const nOnTop = useMemo(() => leftOutOnTop(spans), [spans]);
   const jump = (marks: Uint8Array, direction: 1 | -1) => {
     const row = nextMarked(marks, Math.max(selected, 0), direction);
     if (row >= 0) onSelect(row);
   };
-  const onPage = Math.max(lastOn - firstOn - 1, 1);
+  const onPage = Math.max(rows.last - rows.first - 1, 1);
   const left = () => {
     if (selected < 0) return;
     if (!isLeaf(spans, selected) && !collapsed.has(selected)) fold(selected, true);
@@ -124,6 +129,7 @@ export function Waterfall(props: Props) {
   const right = () => {
     if (selected < 0) return;
     if (collapsed.has(selected)) fold(selected, false);
+    else if (isLeaf(spans, selected) && spans.leftOut[selected]! > 0) load(selected);
     else if (!isLeaf(spans, selected)) go(place + 1);
   };
   useKeys([
@@ -215,6 +221,18 @@ export function Waterfall(props: Props) {
             subtrees
           </label>
         )}
+        {spans.n < spans.nOfRun && (
+          <span className="muted" role="status">
+            {count(spans.n)} of {counted(spans.nOfRun, "span")} loaded
+            {below.loading.size > 0 && " · loading …"}
+            {below.error && <span className="failed"> · {below.error.message}</span>}
+          </span>
+        )}
+        {nOnTop > 0 && (
+          <button type="button" className="link" onClick={() => load(-1)}>
+            load {count(nOnTop)} more at the top
+          </button>
+        )}
         <span className="grow" />
         <FindBox
           text={find}
@@ -249,16 +267,15 @@ export function Waterfall(props: Props) {
           </span>
         </div>
         <div className="scroll" ref={box} role="rowgroup">
-          <div className="sizer" style={{ height: virtual.getTotalSize() }}>
-            {drawn.map(({ index, start }) => {
-              const row = visible[index]!;
+          <div className="sizer" style={{ height: rows.total }}>
+            {rows.drawn.map(({ place, slot }) => {
+              const row = visible[place]!;
               return (
                 <SpanRow
-                  key={row}
+                  key={slot}
                   spans={spans}
                   row={row}
-                  place={index}
-                  top={start}
+                  place={place}
                   height={height}
                   from={shown.from}
                   to={shown.to}
@@ -268,8 +285,9 @@ export function Waterfall(props: Props) {
                   nErrors={errors[row]!}
                   cost={hasCost ? (isSum ? sums[row]! : spans.costUsd[row]!) : null}
                   path={hasPath ? path.get(row) : undefined}
-                  onSelect={onSelect}
+                  onSelect={choose}
                   onFold={fold}
+                  onLoad={load}
                 />
               );
             })}
@@ -280,52 +298,51 @@ export function Waterfall(props: Props) {
   );
 }
 
+const NO_PATH: ReadonlyMap<number, readonly Segment[]> = new Map();
+
+/** The same function all along that calls the newest one: what is drawn stays as it is. */
+function useLatest<T>(run: (value: T) => void): (value: T) => void {
+  const newest = useRef(run);
+  newest.current = run;
+  return useCallback((value: T) => newest.current(value), []);
+}
+
 const AXES: Readonly<Record<AxisMode, string>> = {
   follow: "The time that the rows on screen cover",
   fit: "From the first step to the last",
   full: "The whole run",
 };
 
-const SpanRow = memo(function SpanRow(props: {
-  spans: Spans;
-  row: number;
-  place: number;
-  top: number;
-  height: number;
-  from: number;
-  to: number;
-  isSelected: boolean;
-  isFound: boolean;
-  isCollapsed: boolean;
-  nErrors: number;
-  cost: number | null;
-  path: readonly Segment[] | undefined;
-  onSelect: (row: number) => void;
-  onFold: (row: number, isFolded: boolean) => void;
-}) {
+interface RowProps {
+  readonly spans: Spans;
+  readonly row: number;
+  readonly place: number;
+  readonly height: number;
+  readonly from: number;
+  readonly to: number;
+  readonly isSelected: boolean;
+  readonly isFound: boolean;
+  readonly isCollapsed: boolean;
+  readonly nErrors: number;
+  readonly cost: number | null;
+  readonly path: readonly Segment[] | undefined;
+  readonly onSelect: (row: number) => void;
+  readonly onFold: (row: number, isFolded: boolean) => void;
+  readonly onLoad: (row: number) => void;
+}
+
+const SpanRow = memo(function SpanRow(props: RowProps) {
   const { spans, row, isSelected, isCollapsed } = props;
-  const shown = { from: props.from, to: props.to };
-  const kind = labelOf(spans.kind, row);
-  const name = oneLine(labelOf(spans.name, row) ?? "");
-  const about = oneLine(labelOf(spans.tool, row) ?? labelOf(spans.model, row) ?? "");
-  const error = spans.errors.get(row);
-  const depth = spans.depth[row]!;
-  const hasChildren = !isLeaf(spans, row);
-  const [start, stop] = [spans.start[row]!, spans.stop[row]!];
-  const length = duration(stop - start);
-  const left = percent(start, shown);
-  const right = percent(stop, shown);
-  const isRightward = left < 70;
   return (
     <div
       id={`span-${row}`}
       className={`span-row${isSelected ? " here" : ""}${props.isFound ? " found" : ""}`}
       role="row"
-      aria-level={depth + 1}
+      aria-level={spans.depth[row]! + 1}
       aria-rowindex={props.place + 2}
-      aria-expanded={hasChildren ? !isCollapsed : undefined}
+      aria-expanded={isLeaf(spans, row) ? undefined : !isCollapsed}
       aria-selected={isSelected}
-      style={{ transform: `translateY(${props.top}px)`, height: props.height }}
+      style={{ top: props.place * props.height, height: props.height }}
       onClick={() => props.onSelect(row)}
     >
       {props.cost !== null && (
@@ -333,82 +350,125 @@ const SpanRow = memo(function SpanRow(props: {
           {Number.isNaN(props.cost) ? "" : cost(props.cost)}
         </span>
       )}
-      <span
-        role="gridcell"
-        className="span-name"
-        style={{ paddingLeft: Math.min(depth, DEEPEST_INDENT) * INDENT }}
+      <Name
+        spans={spans}
+        row={row}
+        isCollapsed={isCollapsed}
+        nErrors={props.nErrors}
+        onFold={props.onFold}
+        onLoad={props.onLoad}
+      />
+      <Bar spans={spans} row={row} from={props.from} to={props.to} path={props.path} />
+    </div>
+  );
+});
+
+/** What a row is; stays as it is while only the time axis moves. */
+const Name = memo(function Name(
+  props: Pick<RowProps, "spans" | "row" | "isCollapsed" | "nErrors" | "onFold" | "onLoad">,
+) {
+  const { spans, row, isCollapsed } = props;
+  const kind = labelOf(spans.kind, row);
+  const name = oneLine(labelOf(spans.name, row) ?? "");
+  const about = oneLine(labelOf(spans.tool, row) ?? labelOf(spans.model, row) ?? "");
+  const error = spans.errors.get(row);
+  const depth = spans.depth[row]!;
+  const hasChildren = !isLeaf(spans, row);
+  return (
+    <span
+      role="gridcell"
+      className="span-name"
+      style={{ paddingLeft: Math.min(depth, DEEPEST_INDENT) * INDENT }}
+    >
+      <button
+        type="button"
+        tabIndex={-1}
+        className="fold"
+        aria-hidden={!hasChildren}
+        aria-label={hasChildren ? (isCollapsed ? "Unfold" : "Fold") : undefined}
+        disabled={!hasChildren}
+        onClick={(event) => {
+          event.stopPropagation();
+          props.onFold(row, !isCollapsed);
+        }}
       >
+        {hasChildren ? (isCollapsed ? "▸" : "▾") : ""}
+      </button>
+      {depth > DEEPEST_INDENT && <span className="muted deep">{depth}</span>}
+      <span
+        className={`kind ${familyOf(kind)}`}
+        title={kind ?? ""}
+        aria-label={kind ?? ""}
+        role="img"
+      >
+        {signOf(kind)}
+      </span>
+      <span className="span-title" title={about ? `${name} · ${about}` : name}>
+        <bdi>{name || "(no name)"}</bdi>
+        {about && !name.includes(about) && <span className="muted"> {about}</span>}
+      </span>
+      {error !== undefined ? (
+        <span className="failed badge" title={oneLine(error)}>
+          ✗<span className="sr"> failed: {oneLine(error)}</span>
+        </span>
+      ) : (
+        isCollapsed && props.nErrors > 0 && <span className="failed badge">✗ {props.nErrors}</span>
+      )}
+      {spans.hasFlag[row] === 1 && (
+        <span className="badge warn" title="A security flag">
+          ⚑<span className="sr"> security flag</span>
+        </span>
+      )}
+      {isCollapsed && <span className="muted badge">+{count(spans.end[row]! - row - 1)}</span>}
+      {!Number.isNaN(spans.leftOut[row]!) && (
         <button
           type="button"
           tabIndex={-1}
-          className="fold"
-          aria-hidden={!hasChildren}
-          aria-label={hasChildren ? (isCollapsed ? "Unfold" : "Fold") : undefined}
-          disabled={!hasChildren}
+          className="link badge"
           onClick={(event) => {
             event.stopPropagation();
-            props.onFold(row, !isCollapsed);
+            props.onLoad(row);
           }}
         >
-          {hasChildren ? (isCollapsed ? "▸" : "▾") : ""}
+          load {count(spans.leftOut[row]!)} more
         </button>
-        {depth > DEEPEST_INDENT && <span className="muted deep">{depth}</span>}
-        <span
-          className={`kind ${familyOf(kind)}`}
-          title={kind ?? ""}
-          aria-label={kind ?? ""}
-          role="img"
-        >
-          {signOf(kind)}
-        </span>
-        <span className="span-title" title={about ? `${name} · ${about}` : name}>
-          <bdi>{name || "(no name)"}</bdi>
-          {about && !name.includes(about) && <span className="muted"> {about}</span>}
-        </span>
-        {error !== undefined ? (
-          <span className="failed badge" title={oneLine(error)}>
-            ✗<span className="sr"> failed: {oneLine(error)}</span>
-          </span>
-        ) : (
-          isCollapsed &&
-          props.nErrors > 0 && <span className="failed badge">✗ {props.nErrors}</span>
-        )}
-        {spans.hasFlag[row] === 1 && (
-          <span className="badge warn" title="A security flag">
-            ⚑<span className="sr"> security flag</span>
-          </span>
-        )}
-        {isCollapsed && <span className="muted badge">+{count(spans.end[row]! - row - 1)}</span>}
-        {!Number.isNaN(spans.leftOut[row]!) && (
-          <span className="muted badge">{count(spans.leftOut[row]!)} not loaded</span>
-        )}
-      </span>
-      <span role="gridcell" className="span-bars" title={`${length}, from ${duration(start)}`}>
-        <span
-          className={`span-bar ${familyOf(kind)}${error !== undefined ? " bad" : ""}${spans.isOpen[row] ? " open" : ""}`}
-          style={{
-            left: `${clamp(left)}%`,
-            width: `${Math.max(clamp(right) - clamp(left), NARROWEST)}%`,
-          }}
-        />
-        {props.path?.map(({ from, to }) => (
+      )}
+    </span>
+  );
+});
+
+/** When a row was, on the time axis. */
+const Bar = memo(function Bar(props: Pick<RowProps, "spans" | "row" | "from" | "to" | "path">) {
+  const { spans, row, from, to, path } = props;
+  const shown = { from, to };
+  const [start, stop] = [spans.start[row]!, spans.stop[row]!];
+  const length = duration(stop - start);
+  const [left, right] = [clamp(percent(start, shown)), clamp(percent(stop, shown))];
+  const isFailed = spans.hasError[row] === 1;
+  return (
+    <span role="gridcell" className="span-bars" title={`${length}, from ${duration(start)}`}>
+      <span
+        className={`span-bar ${familyOf(labelOf(spans.kind, row))}${isFailed ? " bad" : ""}${spans.isOpen[row] ? " open" : ""}`}
+        style={{ left: `${left}%`, width: `${Math.max(right - left, NARROWEST)}%` }}
+      />
+      {path &&
+        drawnSegments(path, shown, PIXELS).map((part) => (
           <span
-            key={from}
+            key={part.from}
             className="critical"
             style={{
-              left: `${clamp(percent(from, shown))}%`,
-              width: `${Math.max(clamp(percent(to, shown)) - clamp(percent(from, shown)), 0)}%`,
+              left: `${clamp(percent(part.from, shown))}%`,
+              width: `${Math.max(clamp(percent(part.to, shown)) - clamp(percent(part.from, shown)), 0)}%`,
             }}
           />
         ))}
-        <span
-          className="span-length"
-          style={isRightward ? { left: `${clamp(right)}%` } : { right: `${100 - clamp(left)}%` }}
-        >
-          {length}
-        </span>
+      <span
+        className="span-length"
+        style={left < 70 ? { left: `${right}%` } : { right: `${100 - left}%` }}
+      >
+        {length}
       </span>
-    </div>
+    </span>
   );
 });
 

@@ -13,7 +13,7 @@ Rows stream: no format holds more than `BATCH` of them. What every format keeps:
 - parquet keeps DuckDB's types.
 - table is for eyes: see `otel_traj.cli.table`.
 
-On a terminal all but parquet are harmless (`otel_traj.cli.safety`): what JSON can say by an escape
+On a terminal all but parquet are harmless (`otel_traj.safety`): what JSON can say by an escape
 keeps its meaning, csv and table show a sign instead, and so does markdown everywhere.
 """
 
@@ -30,8 +30,8 @@ from decimal import Decimal
 from json.encoder import encode_basestring
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, TextIO
 
-from otel_traj.cli.safety import escaped, visible
 from otel_traj.errors import QueryError
+from otel_traj.safety import escaped, visible
 
 if TYPE_CHECKING:
     import duckdb

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_traj.cli.safety import escaped, visible, visible_lines
+from otel_traj.safety import escaped, visible, visible_lines
 
 HOSTILE = {
     "clear the screen": "\x1b[2J\x1b[H",

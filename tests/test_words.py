@@ -1,6 +1,6 @@
 import pytest
 
-from otel_traj.cli.words import count, duration
+from otel_traj.words import count, duration
 
 
 @pytest.mark.parametrize(
