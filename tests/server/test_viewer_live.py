@@ -25,7 +25,7 @@ from otel_traj.redaction import choose
 from otel_traj.server.jaeger.threads import Threads
 from otel_traj.server.viewer import live
 from otel_traj.server.viewer.live import Position, Streams, Topics
-from otel_traj.server.viewer.reading import Reader
+from otel_traj.server.viewer.reading import Reader, TooSlowError
 from otel_traj.store import TrajectoryStore
 from tests.cli.test_top import now
 from tests.server.episodes import KEY
@@ -243,6 +243,26 @@ positions = st.builds(
 @given(positions)
 def test_a_position_is_read_as_it_was_written(position: Position) -> None:
     assert Position.read(str(position)) == position
+
+
+@slow
+def test_what_could_not_be_read_is_read_again_though_nothing_more_comes(
+    store: TrajectoryStore, viewer: Viewing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = iter([TooSlowError("a machine with too much to do")] * 3)
+    read = live.batch
+
+    def failing(*asked: Any) -> live.Batch:
+        for failure in failures:
+            raise failure
+        return read(*asked)
+
+    monkeypatch.setattr(live, "AGAIN_S", 0.02)
+    monkeypatch.setattr(live, "batch", failing)
+    with stream(viewer.address, "runs") as events:
+        _, ended = until(events, "end")
+
+    assert [row["task"] for row in ended.data["rows"]] == ["order-1"]
 
 
 # --- many, slow and gone -------------------------------------------------------------------------

@@ -10,7 +10,12 @@ from urllib.parse import urlsplit
 
 
 class Wire:
-    """Passes bytes on, both ways, until it is cut; who connects afterwards is passed on again."""
+    """Passes bytes on, both ways, until it is cut; who connects afterwards is passed on again.
+
+    Attributes:
+        n_cuts: How often it was.
+        is_down: Whether who connects is turned away.
+    """
 
     def __init__(self, address: str) -> None:
         """Lead to `http://HOST:PORT`."""
@@ -21,6 +26,7 @@ class Wire:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: set[socket.socket] = set()
         self.n_cuts = 0
+        self.is_down = False
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
@@ -35,6 +41,14 @@ class Wire:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
+    @contextlib.contextmanager
+    def down(self) -> Iterator[None]:
+        """Cut it, and let nobody through while the block lasts."""
+        self.is_down = True
+        self.cut()
+        yield
+        self.is_down = False
+
     def close(self) -> None:
         """Cut it, for good."""
         self._listener.close()
@@ -44,7 +58,14 @@ class Wire:
         with contextlib.suppress(OSError):
             while True:
                 here, _ = self._listener.accept()
-                there = socket.create_connection(self._there)
+                if self.is_down:
+                    here.close()
+                    continue
+                try:
+                    there = socket.create_connection(self._there)
+                except OSError:
+                    here.close()
+                    continue
                 for source, target in ((here, there), (there, here)):
                     self._open.add(source)
                     threading.Thread(target=self._pass, args=(source, target), daemon=True).start()

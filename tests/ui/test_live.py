@@ -16,7 +16,7 @@ from tests.ui.browsers import behaved, has_no_barrier, looking_at, options
 from tests.ui.proxy import Wire, wire
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import APIResponse, Browser, Page, Route
 
 pytestmark = pytest.mark.slow
 
@@ -46,6 +46,13 @@ def cable(store: TrajectoryStore) -> Iterator[Wire]:
 def page(browser: Browser, cable: Wire) -> Iterator[Page]:
     with behaved(browser, cable.address) as shown:
         yield shown
+
+
+def id_of(store: TrajectoryStore, task: str) -> str:
+    [[found]] = store.sql(
+        "select trajectory_id from trajectories where task = $task", {"task": task}
+    ).fetchall()
+    return str(found)
 
 
 def test_runs_that_go_on_or_hang_and_the_steps_that_ended_are_shown(
@@ -86,9 +93,7 @@ def test_nothing_is_missing_and_nothing_twice_after_the_wire_was_cut(
 ) -> None:
     n = 602
     store.append([started(root(9)), tool(9, 1)])
-    [[run_id]] = store.sql(
-        "select trajectory_id from trajectories where task = 'order-9'"
-    ).fetchall()
+    run_id = id_of(store, "order-9")
     page.goto(f"/t/{run_id}?view=waterfall")
     tree = page.get_by_role("treegrid")
     page.get_by_role("status").filter(has_text="live").wait_for()
@@ -102,6 +107,43 @@ def test_nothing_is_missing_and_nothing_twice_after_the_wire_was_cut(
 
     assert tree.get_attribute("aria-rowcount") == str(n + 1)
     assert cable.n_cuts >= 4
+
+
+def test_what_is_told_while_all_spans_are_asked_for_is_not_lost(
+    page: Page, store: TrajectoryStore
+) -> None:
+    run_id = id_of(store, "order-1")
+    held: list[tuple[Route, APIResponse]] = []
+    page.route("**/spans", lambda route: held.append((route, route.fetch())), times=1)
+    page.goto(f"/t/{run_id}?view=waterfall")
+    page.get_by_role("status").filter(has_text="live").wait_for()
+    for position in (2, 3):
+        with page.expect_response(f"**/trajectories/{run_id}"):  # as the page hears of it
+            store.append([now(tool(1, position), seconds_ago=1)])
+
+    [(route, answer)] = held
+    route.fulfill(response=answer)
+
+    page.locator('[role=treegrid][aria-rowcount="5"]').wait_for()  # titles and four spans
+
+
+def test_a_page_stays_while_the_server_is_away_and_is_current_afterwards(
+    page: Page, store: TrajectoryStore, cable: Wire
+) -> None:
+    page.goto(f"/t/{id_of(store, 'order-3')}")
+    page.get_by_role("feed").wait_for()
+    away = page.get_by_text("The server does not answer: this is how it was")
+
+    with cable.down():
+        page.get_by_role("link", name="Runs", exact=True).click()
+        page.get_by_role("alert").filter(has_text="The server does not answer").first.wait_for()
+        page.go_back()
+        page.get_by_role("feed").wait_for()
+        page.get_by_role("link", name="Runs", exact=True).click()
+        away.wait_for()
+    page.get_by_role("link", name="order-3").wait_for()
+
+    away.wait_for(state="detached")
 
 
 @pytest.mark.parametrize("width", [1280, 360])
@@ -118,10 +160,7 @@ def test_it_can_be_used_by_everybody(page: Page, width: int) -> None:
 def test_a_run_is_judged_on_its_page_and_the_judgement_undone(
     page: Page, store: TrajectoryStore
 ) -> None:
-    [[run_id]] = store.sql(
-        "select trajectory_id from trajectories where task = 'order-3'"
-    ).fetchall()
-    page.goto(f"/t/{run_id}")
+    page.goto(f"/t/{id_of(store, 'order-3')}")
     judge = page.locator("summary", has_text="Judge")
     judge.click()
 

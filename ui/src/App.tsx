@@ -2,6 +2,7 @@ import { lazy, Suspense, useState } from "react";
 import { Link, Redirect, Route, Router, Switch, useLocation } from "wouter";
 import { SingleKeys, useKeys } from "./frame/keys";
 import { useHere, useSearchHere } from "./frame/location";
+import { useIsAway } from "./frame/reach";
 import { change, useSettings } from "./frame/settings";
 import { LivePage } from "./pages/LivePage";
 import { analysisHref } from "./pages/dashboards";
@@ -26,6 +27,7 @@ export function App() {
           Skip to the content
         </a>
         <Top />
+        <Away />
         <Switch>
           <Route path="/">
             <Redirect to="/t" replace />
@@ -125,6 +127,19 @@ function Top() {
       </button>
       {isHelp && <Help onClose={() => setHelp(false)} />}
     </header>
+  );
+}
+
+/** Who looks at what was must know it. */
+function Away() {
+  return (
+    <div role="status">
+      {useIsAway() && (
+        <p className="banner away">
+          The server does not answer: this is how it was. It is asked again until it does.
+        </p>
+      )}
+    </div>
   );
 }
 

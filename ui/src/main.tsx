@@ -1,8 +1,8 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
-import { ApiError } from "./api/client";
 import { App } from "./App";
+import { wasNotReached } from "./frame/reach";
 import { enterByLink } from "./frame/session";
 import { show } from "./frame/settings";
 import "./styles/tokens.css";
@@ -16,8 +16,9 @@ const client = new QueryClient({
     queries: {
       staleTime: 30_000,
       refetchOnWindowFocus: false,
+      networkMode: "always", // a server on this machine is there without any network
       // What was refused stays refused; a server that was not reached may be back.
-      retry: (n, error) => n < 1 && error instanceof ApiError && error.status === 0,
+      retry: (n, error) => n < 1 && wasNotReached(error),
     },
   },
 });

@@ -46,6 +46,9 @@ SEAL_S: Final = 1.0
 HEARTBEAT_S: Final = 15.0
 """How long a stream is silent at most, so that neither side takes the other for dead."""
 
+AGAIN_S: Final = 1.0
+"""How soon something is read again that could not be read."""
+
 RETRY_MS: Final = 1000
 """How soon a browser that was cut off comes again."""
 
@@ -176,12 +179,14 @@ class Streams:
                 if not await self._is_new(looks):
                     yield b":\n\n"
                     continue
-                looks = self._looks
-                batch = await self._batch(_Asked(topics, position, looks))
-                if batch is not None:
-                    position = batch.position
-                    if batch.events:
-                        yield batch.encoded()
+                asked = _Asked(topics, position, self._looks)
+                batch = await self._batch(asked)
+                if batch is None:
+                    await self._pause(AGAIN_S)
+                    continue
+                looks, position = asked.looks, batch.position
+                if batch.events:
+                    yield batch.encoded()
 
     @contextlib.asynccontextmanager
     async def _listening(self) -> AsyncIterator[None]:
@@ -217,8 +222,13 @@ class Streams:
             # Who goes away takes nothing from the others that wait for the same.
             return await asyncio.shield(self._made[asked])
         except (OtelTrajError, duckdb.Error) as error:
-            _log.warning("live: %s", error)
+            if self._made.pop(asked, None) is not None:
+                _log.warning("live: %s", error)
             return None
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._threads.ending.wait(), seconds)
 
     async def _look_out(self) -> None:
         """See what is committed, and wake who waits for it."""
@@ -234,8 +244,7 @@ class Streams:
                 _log.warning("live: %s", error)
             if self._state != before:
                 await self._wake()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._threads.ending.wait(), BATCH_S)
+            await self._pause(BATCH_S)
         await self._wake()
 
     async def _wake(self) -> None:

@@ -50,12 +50,12 @@ export async function get<T>(
   parameters: Parameters = {},
   signal?: AbortSignal,
 ): Promise<T> {
-  const answer = await reached(url(path, parameters), { signal: signal ?? null });
-  return (await answer.json()) as T;
+  return JSON.parse(await getText(url(path, parameters), signal)) as T;
 }
 
 export async function getText(address: string, signal?: AbortSignal): Promise<string> {
-  return (await reached(address, { signal: signal ?? null })).text();
+  const answer = await reached(address, { signal: signal ?? null });
+  return answer.text().catch((error: unknown) => notReached(error, signal));
 }
 
 /** Sends something, and says by what no page of another origin may say that a page of ours does. */
@@ -79,19 +79,21 @@ export async function beginSession(token: string): Promise<void> {
 }
 
 async function reached(address: string, asked: RequestInit = {}): Promise<Response> {
-  let answer: Response;
-  try {
-    answer = await fetch(address, { ...asked, credentials: "same-origin" });
-  } catch (error) {
-    if (asked.signal?.aborted) throw error;
-    throw new ApiError(
-      0,
-      "The server does not answer",
-      "Is it still running? Start it again with: otel-traj view",
-    );
-  }
+  const answer = await fetch(address, { ...asked, credentials: "same-origin" }).catch(
+    (error: unknown) => notReached(error, asked.signal),
+  );
   if (answer.ok) return answer;
   throw await problemOf(answer);
+}
+
+/** Before an answer, or within one. */
+function notReached(error: unknown, signal?: AbortSignal | null): never {
+  if (signal?.aborted) throw error;
+  throw new ApiError(
+    0,
+    "The server does not answer",
+    "Is it still running? Start it again with: otel-traj view",
+  );
 }
 
 async function problemOf(answer: Response): Promise<ApiError> {

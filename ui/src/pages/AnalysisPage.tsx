@@ -3,6 +3,7 @@ import { Link } from "wouter";
 import { type AnalysisSummary, type Facets, get, type Meta } from "../api/client";
 import { type Address, useAddress } from "../frame/address";
 import { useKeys } from "../frame/keys";
+import { failure } from "../frame/reach";
 import { ActiveFilters } from "../parts/ActiveFilters";
 import { Panel, pageHref } from "../parts/analysis/Panel";
 import { Problem } from "../parts/Problem";
@@ -45,6 +46,7 @@ function Shown({ dashboard, address }: { dashboard: Dashboard; address: Address 
     queryKey: ["analysis", null, filters],
     queryFn: ({ signal }) => get<AnalysisSummary>("/analysis", filters, signal),
   });
+  const failed = failure(summary);
   const isBad = summary.error && "status" in summary.error && summary.error.status === 400;
   return (
     <main id="main" className="analysis page">
@@ -74,9 +76,7 @@ function Shown({ dashboard, address }: { dashboard: Dashboard; address: Address 
         <h1>{dashboard.title}</h1>
         <p className="asks">{dashboard.asks}.</p>
         {summary.data && <Figures summary={summary.data} address={address} />}
-        {summary.isError && !isBad && (
-          <Problem error={summary.error} onRetry={() => void summary.refetch()} />
-        )}
+        {failed && !isBad && <Problem error={failed} onRetry={() => void summary.refetch()} />}
         {summary.data?.n_runs === 0 ? (
           <NoRuns address={address} isEmpty={meta.data?.n_trajectories === 0} />
         ) : (

@@ -8,6 +8,7 @@ import { oneLine } from "../core/hostile";
 import { useAddress } from "../frame/address";
 import { useKeys } from "../frame/keys";
 import { hrefHere } from "../frame/location";
+import { failure } from "../frame/reach";
 import { comparePath } from "../parts/CompareLink";
 import { Menu } from "../parts/Menu";
 import { Outcome } from "../parts/Outcome";
@@ -32,8 +33,9 @@ function WithNearest({ a }: { a: string }) {
   useEffect(() => {
     if (nearest !== null) go(comparePath(a, nearest), { replace: true });
   }, [nearest]);
-  if (found.isError) {
-    return <Failed error={found.error} onRetry={() => void found.refetch()} />;
+  const failed = failure(found);
+  if (failed) {
+    return <Failed error={failed} onRetry={() => void found.refetch()} />;
   }
   if (!found.data || nearest !== null) {
     return (
@@ -77,8 +79,9 @@ function Compared({ a, b }: { a: string; b: string }) {
       run: () => void navigator.clipboard.writeText(hrefHere()),
     },
   ]);
-  if (found.isError) {
-    return <Failed error={found.error} onRetry={() => void found.refetch()} />;
+  const failed = failure(found);
+  if (failed) {
+    return <Failed error={failed} onRetry={() => void found.refetch()} />;
   }
   const it = found.data;
   if (!it) {

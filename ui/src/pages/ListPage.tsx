@@ -5,6 +5,7 @@ import { type Facets, get, type Meta, type RunPage, type Seen } from "../api/cli
 import { exact } from "../core/format";
 import { type Address, useAddress } from "../frame/address";
 import { useKeys } from "../frame/keys";
+import { failure } from "../frame/reach";
 import { ActiveFilters } from "../parts/ActiveFilters";
 import { CompareSelected } from "../parts/CompareLink";
 import { FacetPanel } from "../parts/FacetPanel";
@@ -53,6 +54,7 @@ export function ListPage() {
   });
   const rows = useMemo(() => runs.data?.pages.flatMap((page) => page.rows) ?? [], [runs.data]);
   const total = runs.data?.pages[0]?.total;
+  const failed = failure(runs);
   const seen = runs.data?.pages[0]?.seen ?? null;
 
   const toggle = (id: string) => {
@@ -102,7 +104,7 @@ export function ListPage() {
       <div className="columns">
         <aside className={hasFacets ? "facets shown" : "facets"} aria-label="Filters">
           {facets.data && <FacetPanel facets={facets.data} address={address} />}
-          {facets.isError && !runs.isError && (
+          {failure(facets) && !failed && (
             <Problem error={facets.error} onRetry={() => void facets.refetch()} />
           )}
         </aside>
@@ -133,8 +135,8 @@ export function ListPage() {
           </p>
           {problemOfQuery(runs.error) && rows.length === 0 ? (
             <Unreadable address={address} />
-          ) : runs.isError && rows.length === 0 ? (
-            <Problem error={runs.error} onRetry={() => void runs.refetch()}>
+          ) : failed && rows.length === 0 ? (
+            <Problem error={failed} onRetry={() => void runs.refetch()}>
               {isFiltered && (
                 <button type="button" onClick={() => address.set(NOTHING)}>
                   Clear all filters
@@ -155,13 +157,16 @@ export function ListPage() {
               total={total ?? rows.length}
               sort={sort}
               selected={selected}
-              hasMore={runs.hasNextPage}
+              hasMore={runs.hasNextPage && !runs.isError}
               isLoading={runs.isFetchingNextPage}
               onMore={() => void runs.fetchNextPage()}
               onSort={(by) => address.set({ sort: by === NEWEST_FIRST ? null : by })}
               onToggle={toggle}
               onOpen={(id) => go(`/t/${encodeURIComponent(id)}`)}
             />
+          )}
+          {failed && rows.length > 0 && (
+            <Problem error={failed} onRetry={() => void runs.refetch()} />
           )}
         </section>
       </div>

@@ -6,7 +6,8 @@ import { duration } from "../core/format";
 import { followed, NOTHING } from "../core/tail";
 import { useAddress } from "../frame/address";
 import { useKeys } from "../frame/keys";
-import { type Connection, type Told, useStream } from "../frame/stream";
+import { failure } from "../frame/reach";
+import { type Told, useStream } from "../frame/stream";
 import { ConnectionSign } from "../parts/ConnectionSign";
 import { AgentFigures } from "../parts/live/AgentFigures";
 import { OpenRuns } from "../parts/live/OpenRuns";
@@ -62,6 +63,7 @@ export function LivePage() {
     },
   ]);
   const it = now.data;
+  const failed = failure(now);
   const shown = agent === null ? tail.rows : tail.rows.filter((step) => step.agent_name === agent);
   return (
     <main id="main" className="live-page page">
@@ -91,9 +93,13 @@ export function LivePage() {
           </button>
         )}
       </header>
-      <Away connection={connection} />
-      {now.isError && <Problem error={now.error} onRetry={() => void now.refetch()} />}
-      {!it && !now.isError && <Loading what="what happens" />}
+      {isPaused && (
+        <p className="banner">
+          Paused: this is how it was. What happens meanwhile is shown when you go on.
+        </p>
+      )}
+      {failed && <Problem error={failed} onRetry={() => void now.refetch()} />}
+      {!it && !failed && <Loading what="what happens" />}
       {it && it.all === null && shown.length === 0 && <Quiet window={window} agent={agent} />}
       {it && it.all !== null && (
         <>
@@ -151,18 +157,6 @@ function Choice(props: {
         ))}
       </select>
     </label>
-  );
-}
-
-/** Who looks at what was must know it. */
-function Away({ connection }: { connection: Connection }) {
-  if (connection === "live" || connection === "connecting") return null;
-  return (
-    <p className="banner">
-      {connection === "paused"
-        ? "Paused: this is how it was. What happens meanwhile is shown when you go on."
-        : "The connection is gone: this is how it was. It is tried again, and nothing will be missing."}
-    </p>
   );
 }
 

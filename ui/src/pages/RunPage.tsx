@@ -20,6 +20,7 @@ import { toSpans } from "../core/spans";
 import { useAddress } from "../frame/address";
 import { hrefHere } from "../frame/location";
 import { useKeys } from "../frame/keys";
+import { failure } from "../frame/reach";
 import { comparePath } from "../parts/CompareLink";
 import { Annotate } from "../parts/Annotate";
 import { type Chosen, Detail, Facts } from "../parts/Detail";
@@ -60,16 +61,17 @@ export function RunPage({ id }: { id: string }) {
     queryKey: ["run", id],
     queryFn: ({ signal }) => get<RunHeader>(runPath(id), {}, signal),
   });
+  const failed = failure(header);
   const columns = useQuery({
     queryKey: ["spans", id],
     queryFn: ({ signal }) => get<SpanColumns>(`${runPath(id)}/spans`, {}, signal),
-    enabled: !header.isError,
+    enabled: !failed,
     structuralSharing: false, // hundreds of thousands of numbers
   });
   // Its view shows it; it is asked for here so that it does not wait for the header.
   useInfiniteQuery({
     ...transcriptOf(id, null),
-    enabled: view === "transcript" && !header.isError,
+    enabled: view === "transcript" && !failed,
     notifyOnChangeProps: [],
   });
   const meta = useQuery({
@@ -123,13 +125,13 @@ export function RunPage({ id }: { id: string }) {
     { keys: ["u"], label: "Back to the runs", run: () => go("/t") },
   ]);
 
-  if (header.isError) {
-    const isGone = header.error instanceof ApiError && header.error.status === 404;
+  if (failed) {
+    const isGone = failed instanceof ApiError && failed.status === 404;
     return (
       <main id="main" className="page">
         <title>Not found · otel-traj</title>
         <h1 className="sr">Run</h1>
-        <Problem error={header.error} onRetry={() => void header.refetch()}>
+        <Problem error={failed} onRetry={() => void header.refetch()}>
           {isGone && (
             <p>
               <Link href="/t">All runs</Link>
@@ -219,7 +221,7 @@ export function RunPage({ id }: { id: string }) {
           )}
           {view === "raw" && <Raw it={it} isRedacted={meta.data?.is_redacted ?? false} />}
           {view === "waterfall" &&
-            (columns.isError ? (
+            (failure(columns) ? (
               <Problem error={columns.error} onRetry={() => void columns.refetch()} />
             ) : !spans ? (
               <Loading what="spans" />

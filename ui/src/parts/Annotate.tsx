@@ -9,6 +9,7 @@ import {
   type Said,
 } from "../api/client";
 import { moment } from "../core/format";
+import { failure } from "../frame/reach";
 import { change, useSettings } from "../frame/settings";
 import { Menu } from "./Menu";
 import { Loading, Problem } from "./Problem";
@@ -47,8 +48,8 @@ function Statements({ run }: { run: string }) {
       setTimeout(look, SEEN_AFTER_MS);
     },
   });
-  if (history.isError)
-    return <Problem error={history.error} onRetry={() => void history.refetch()} />;
+  const failed = failure(history);
+  if (failed) return <Problem error={failed} onRetry={() => void history.refetch()} />;
   if (!history.data) return <Loading what="what was said" />;
   return (
     <div className="annotate">

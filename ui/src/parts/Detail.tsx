@@ -10,6 +10,7 @@ import {
 } from "../api/client";
 import { cost, count, duration, moment } from "../core/format";
 import type { Json } from "../core/json";
+import { failure } from "../frame/reach";
 import { JsonTree } from "./Json";
 import { Messages } from "./Messages";
 import { Loading, Problem } from "./Problem";
@@ -55,7 +56,8 @@ function StepOf({ run, step, onSpan, onStep }: Props & { step: number }) {
     queryKey: ["step", run, step],
     queryFn: ({ signal }) => get<StepDetail>(base, {}, signal),
   });
-  if (found.isError) return <Problem error={found.error} onRetry={() => void found.refetch()} />;
+  const failed = failure(found);
+  if (failed) return <Problem error={failed} onRetry={() => void found.refetch()} />;
   if (!found.data) return <Loading what={`step ${step}`} />;
   const it = found.data;
   const texts = Object.entries(it.texts).filter(([name]) => !HIDDEN.has(name));
@@ -176,7 +178,8 @@ function SpanOf({ run, span, onSpan, onStep, onNamed }: Props & { span: string }
   useEffect(() => {
     if (it) onNamed?.(it.span_id, it.row);
   }, [it]);
-  if (found.isError) return <Problem error={found.error} onRetry={() => void found.refetch()} />;
+  const failed = failure(found);
+  if (failed) return <Problem error={failed} onRetry={() => void found.refetch()} />;
   if (!it) return <Loading what="the span" />;
   const told = [...it.system, ...it.input, ...it.output];
   return (

@@ -1,5 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { type Doctor, get, type RunHeader, runPath } from "../api/client";
+import { failure } from "../frame/reach";
 import { Facts } from "./Detail";
 import { Loading, Problem } from "./Problem";
 import { Text } from "./Text";
@@ -10,6 +11,7 @@ export function DoctorPanel({ run, header }: { run: string; header: RunHeader })
     queryKey: ["doctor", run],
     queryFn: ({ signal }) => get<Doctor>(`${runPath(run)}/doctor`, {}, signal),
   });
+  const failed = failure(found);
   const it = header.coverage;
   return (
     <section className="doctor" aria-label="Doctor">
@@ -41,7 +43,7 @@ export function DoctorPanel({ run, header }: { run: string; header: RunHeader })
           </ul>
         </>
       )}
-      {found.isError && <Problem error={found.error} onRetry={() => void found.refetch()} />}
+      {failed && <Problem error={failed} onRetry={() => void found.refetch()} />}
       {found.isPending && <Loading what="what the doctor says" />}
       {found.data && (
         <>

@@ -3,6 +3,7 @@ import { useMemo, useState } from "react";
 import { type Diff, type FileOfStep, type Files as Changes, get, runPath } from "../api/client";
 import { type DiffLine, diffLines } from "../core/diff";
 import { oneLine } from "../core/hostile";
+import { failure } from "../frame/reach";
 import { Loading, Problem } from "./Problem";
 import { Text } from "./Text";
 
@@ -30,7 +31,8 @@ export function Files({ run, path, step, onChoose, onStep }: Props) {
     }
     return [...grouped].sort(([a], [b]) => (a < b ? -1 : 1));
   }, [found.data]);
-  if (found.isError) return <Problem error={found.error} onRetry={() => void found.refetch()} />;
+  const failed = failure(found);
+  if (failed) return <Problem error={failed} onRetry={() => void found.refetch()} />;
   if (found.isPending) return <Loading what="files" />;
   if (byPath.length === 0) {
     return (
@@ -128,8 +130,9 @@ function DiffOf({ run, path, step }: { run: string; path: string; step: number }
   });
   const [most, setMost] = useState(STEP);
   const lines = useMemo(() => diffLines(found.data?.hunks ?? []), [found.data]);
-  if (found.isError) return <Problem error={found.error} onRetry={() => void found.refetch()} />;
-  if (found.isPending) return <Loading what="the change" />;
+  const failed = failure(found);
+  if (failed) return <Problem error={failed} onRetry={() => void found.refetch()} />;
+  if (!found.data) return <Loading what="the change" />;
   if (lines.length === 0)
     return <p className="muted">{found.data.why ?? "Nothing changed in the end."}</p>;
   return (

@@ -1,8 +1,8 @@
-import { type QueryClient, useQueryClient } from "@tanstack/react-query";
+import { type QueryClient, useIsFetching, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef } from "react";
 import type { RunHeader, SpanColumns } from "../api/client";
-import { grown } from "../core/grown";
-import { type Told, useStream } from "../frame/stream";
+import { grown, type Later } from "../core/grown";
+import { useStream } from "../frame/stream";
 import { ConnectionSign } from "./ConnectionSign";
 
 /** What a run is read from beside its spans; asked for again at most so often. */
@@ -16,11 +16,12 @@ export function FollowedRun({ id, run }: { id: string; run: RunHeader | undefine
 
 function Following({ id, topic }: { id: string; topic: string }) {
   const client = useQueryClient();
-  const askAgain = useAtMostEvery(ASKED_EVERY_MS, () => {
-    for (const part of PARTS) void client.invalidateQueries({ queryKey: [part, id] });
-  });
+  const takeSpans = useTakenSpans(client, id);
+  const askAgain = useAtMostEvery(ASKED_EVERY_MS, () =>
+    Promise.all(PARTS.map((part) => client.invalidateQueries({ queryKey: [part, id] }))),
+  );
   const state = useStream(`traj:${topic}`, (events) => {
-    for (const event of events) if (event.name === "spans") takeSpans(client, id, event);
+    takeSpans(events.flatMap((event) => (event.name === "spans" ? [event.data] : [])));
     // Whatever went wrong on the way: in the end it is what is stored.
     if (events.some((event) => event.name === "end"))
       void client.invalidateQueries({ queryKey: ["spans", id] });
@@ -33,33 +34,48 @@ function Following({ id, topic }: { id: string; topic: string }) {
   );
 }
 
-function takeSpans(client: QueryClient, id: string, { data }: Extract<Told, { name: "spans" }>) {
-  const queryKey = ["spans", id];
-  const known = client.getQueryData<SpanColumns>(queryKey);
-  if (!known) return; // they are being asked for, and are newer than this
-  const all = grown(known, data);
-  if (all) client.setQueryData(queryKey, all);
-  else void client.invalidateQueries({ queryKey });
+/**
+ * What is told joins what is known. While all is asked for it waits: the answer may be older, and
+ * would take its place.
+ */
+function useTakenSpans(client: QueryClient, id: string): (told: readonly Later[]) => void {
+  const all = { queryKey: ["spans", id], exact: true };
+  const waiting = useRef<Later[]>([]);
+  const take = () => {
+    while (waiting.current.length > 0 && client.isFetching(all) === 0) {
+      const told = waiting.current.shift()!;
+      const known = client.getQueryData<SpanColumns>(all.queryKey);
+      const joined = known && grown(known, told);
+      if (joined) client.setQueryData(all.queryKey, joined);
+      else void client.invalidateQueries(all).then(take);
+    }
+  };
+  const isAsked = useIsFetching(all) > 0;
+  useEffect(take, [isAsked]);
+  return (told) => {
+    waiting.current.push(...told);
+    take();
+  };
 }
 
-/** At once, then again when it was wanted within the time. */
-function useAtMostEvery(ms: number, run: () => void): () => void {
-  const now = useRef(run);
-  now.current = run;
-  const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+/**
+ * At once; wanted again meanwhile, again after it is done and a pause. What takes long is neither
+ * begun anew before its end nor left out as the last, be the component gone by then.
+ */
+function useAtMostEvery(ms: number, run: () => Promise<unknown>): () => void {
+  const isBusy = useRef(false);
   const isWanted = useRef(false);
-  useEffect(() => () => clearTimeout(timer.current), []);
   return function want() {
-    if (timer.current !== undefined) {
-      isWanted.current = true;
-      return;
-    }
-    now.current();
-    timer.current = setTimeout(() => {
-      timer.current = undefined;
-      if (!isWanted.current) return;
-      isWanted.current = false;
-      want();
-    }, ms);
+    isWanted.current = true;
+    if (isBusy.current) return;
+    isBusy.current = true;
+    void (async () => {
+      while (isWanted.current) {
+        isWanted.current = false;
+        await run();
+        await new Promise((done) => setTimeout(done, ms));
+      }
+      isBusy.current = false;
+    })();
   };
 }

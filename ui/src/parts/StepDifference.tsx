@@ -5,6 +5,7 @@ import { type ComparedText, get, type StepComparison } from "../api/client";
 import type { PairRow } from "../core/compare";
 import { diffLines } from "../core/diff";
 import { counted } from "../core/format";
+import { failure } from "../frame/reach";
 import { Line } from "./Files";
 import { Loading, Problem } from "./Problem";
 import { Text } from "./Text";
@@ -32,7 +33,8 @@ export function StepDifference({ a, b, row }: Props) {
     const frame = requestAnimationFrame(() => box.current?.scrollIntoView({ block: "nearest" }));
     return () => cancelAnimationFrame(frame);
   }, [found.data]);
-  if (found.isError) return <Problem error={found.error} onRetry={() => void found.refetch()} />;
+  const failed = failure(found);
+  if (failed) return <Problem error={failed} onRetry={() => void found.refetch()} />;
   if (!found.data) return <Loading what="the difference" />;
   const { texts, n_same } = found.data;
   const differing = texts.filter(({ change }) => change !== "SAME");

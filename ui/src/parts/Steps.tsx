@@ -7,6 +7,7 @@ import { oneLine } from "../core/hostile";
 import { familyOf, signOf } from "../core/kinds";
 import { useKeys } from "../frame/keys";
 import { useIsNarrow } from "../frame/media";
+import { failure } from "../frame/reach";
 import { Loading, Problem } from "./Problem";
 import { RewardPlot } from "./RewardPlot";
 
@@ -32,11 +33,11 @@ export function Steps({ run, selected, onSelect }: Props) {
     getNextPageParam: (page) => page.next,
   });
   const rows = useMemo(() => pages.data?.pages.flatMap((page) => page.rows) ?? [], [pages.data]);
-  const { hasNextPage, isFetchingNextPage, fetchNextPage } = pages;
+  const { hasNextPage, isFetchingNextPage, isError, fetchNextPage } = pages;
   // The plot and the way to any step want them all; a line is small.
   useEffect(() => {
-    if (hasNextPage && !isFetchingNextPage) void fetchNextPage();
-  }, [hasNextPage, isFetchingNextPage, fetchNextPage, rows.length]);
+    if (hasNextPage && !isFetchingNextPage && !isError) void fetchNextPage();
+  }, [hasNextPage, isFetchingNextPage, isError, fetchNextPage, rows.length]);
 
   const box = useRef<HTMLDivElement>(null);
   const isNarrow = useIsNarrow();
@@ -67,7 +68,8 @@ export function Steps({ run, selected, onSelect }: Props) {
     { keys: ["e"], label: "Next error", run: () => error(1) },
     { keys: ["E"], label: "Error before", run: () => error(-1) },
   ]);
-  if (pages.isError) return <Problem error={pages.error} onRetry={() => void pages.refetch()} />;
+  const failed = failure(pages);
+  if (failed) return <Problem error={failed} onRetry={() => void pages.refetch()} />;
   if (pages.isPending) return <Loading what="steps" />;
   const has = {
     reward: rows.some((row) => row.reward !== null || row.cumulative_reward !== null),

@@ -14,6 +14,7 @@ import {
 import { cost, count, counted, duration } from "../core/format";
 import { familyOf, signOf } from "../core/kinds";
 import { useKeys } from "../frame/keys";
+import { failure } from "../frame/reach";
 import { Loading, Problem } from "./Problem";
 import { Text } from "./Text";
 import { Media, Value } from "./Value";
@@ -44,7 +45,8 @@ export function Transcript({ run, selected, onSelect }: Props) {
   });
   const drawn = virtual.getVirtualItems();
   const last = drawn.at(-1)?.index ?? 0;
-  const { hasNextPage, isFetchingNextPage, fetchNextPage } = pages;
+  const { isFetchingNextPage, fetchNextPage } = pages;
+  const hasNextPage = pages.hasNextPage && !pages.isError; // what failed is not asked for in a loop
   const wanted = selected >= 0 ? placeOfStep(items, selected) : -1;
   const isBelow = selected >= 0 && hasNextPage && wanted === items.length - 1;
   useEffect(() => {
@@ -76,7 +78,8 @@ export function Transcript({ run, selected, onSelect }: Props) {
     { keys: ["E"], label: "Error before", run: () => error(-1) },
   ]);
 
-  if (pages.isError) return <Problem error={pages.error} onRetry={() => void pages.refetch()} />;
+  const failed = failure(pages);
+  if (failed) return <Problem error={failed} onRetry={() => void pages.refetch()} />;
   if (pages.isPending) return <Loading what="the transcript" />;
   if (items.length === 0) {
     return (
@@ -411,8 +414,9 @@ function AgentSteps(props: {
 }) {
   const { run, agent, selected, depth, onSelect } = props;
   const pages = useInfiniteQuery(transcriptOf(run, agent.agent_path));
-  if (pages.isError) return <Problem error={pages.error} onRetry={() => void pages.refetch()} />;
-  if (pages.isPending) return <Loading what="its steps" />;
+  const failed = failure(pages);
+  if (failed) return <Problem error={failed} onRetry={() => void pages.refetch()} />;
+  if (!pages.data) return <Loading what="its steps" />;
   return (
     <div className="inner">
       {pages.data.pages

@@ -4,6 +4,7 @@ import { Link } from "wouter";
 import { type AnalysisAnswer, get, type Parameters } from "../../api/client";
 import { listHref, Reader } from "../../core/analysis";
 import type { Address } from "../../frame/address";
+import { failure } from "../../frame/reach";
 import { NEEDS } from "../../pages/dashboards";
 import { Problem } from "../Problem";
 import { Text } from "../Text";
@@ -42,6 +43,7 @@ export function Panel({ name, filters, address }: Props) {
       get<AnalysisAnswer>(`/analysis/${name}`, { ...filters, limit: ROWS }, signal),
   });
   const answer = asked.data;
+  const failed = failure(asked);
   const isStopped = asked.isPending && asked.fetchStatus === "idle";
   return (
     <section className="panel" aria-labelledby={`title-${name}`} aria-busy={asked.isFetching}>
@@ -51,8 +53,8 @@ export function Panel({ name, filters, address }: Props) {
           <Coded text={answer.sentence} />
         </p>
       )}
-      {asked.isError ? (
-        <Problem error={asked.error} onRetry={() => void asked.refetch()} />
+      {failed ? (
+        <Problem error={failed} onRetry={() => void asked.refetch()} />
       ) : isStopped ? (
         <p>
           Stopped.{" "}
