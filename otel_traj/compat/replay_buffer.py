@@ -28,13 +28,19 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from otel_traj import wal
 from otel_traj.capture import tool
 from otel_traj.capture.values import as_text
-from otel_traj.compat import runs
-from otel_traj.compat.stored_trajectories import read_trajectory, records_of, trace_of
+from otel_traj.compat import queries, runs
+from otel_traj.compat.queries import ATTEMPTS, Priority
+from otel_traj.compat.stored_trajectories import (
+    read_trajectories,
+    read_trajectory,
+    records_of,
+    trace_of,
+)
 from otel_traj.compat.trajectories import (
     ActionStep,
     OutcomeTag,
@@ -45,6 +51,9 @@ from otel_traj.compat.trajectories import (
 )
 from otel_traj.errors import StoreError, StoreNotWritableError
 from otel_traj.redaction import Redaction, choose
+
+if TYPE_CHECKING:
+    from otel_traj.store import TrajectoryStore
 
 __all__ = [
     "ActionStep",
@@ -186,6 +195,91 @@ class ReplayBuffer:
             "storage_backend": "otel-traj",
         }
 
+    def sample_trajectories(
+        self,
+        n: int,
+        outcome: OutcomeTag | str | None = None,
+        *,
+        seed: int | None = None,
+        stratify: bool = False,
+        priority: Priority = "uniform",
+    ) -> list[Trajectory]:
+        """Some trajectories at random, over all history, each at most once.
+
+        Runs that go on, forks, replays and runs of sub-agents are not drawn.
+
+        Args:
+            n: How many, from 1; as many as there are where that is fewer.
+            outcome: Only these.
+            seed: The same seed draws the same from the same store; None draws anew each time.
+            stratify: As many of each task and outcome as of any other, while there are.
+            priority: `uniform`; or `advantage`, in proportion to `(|reward - mean reward of its
+                task| + 0.01) ** 0.6`, where a run without reward counts as average.
+
+        Raises:
+            ValueError: `n` is less than 1, or a word is none of those.
+        """
+        return self._read(
+            lambda store: queries.sampled(
+                store, n, outcome, seed=seed, is_stratified=stratify, priority=priority
+            )
+        )
+
+    def get_successful_trajectories(self, task_type: str, top_n: int = 10) -> list[Trajectory]:
+        """Successes with a text in their task, whatever its case: the highest reward first.
+
+        Those of equal reward come newest first.
+
+        Raises:
+            ValueError: `task_type` is blank or `top_n` less than 1.
+        """
+        return self._read(
+            lambda store: queries.of_task(store, task_type, top_n, OutcomeTag.SUCCESS)
+        )
+
+    def get_failed_trajectories(self, task_type: str, top_n: int = 10) -> list[Trajectory]:
+        """Failures with a text in their task, whatever its case: the newest first.
+
+        Raises:
+            ValueError: `task_type` is blank or `top_n` less than 1.
+        """
+        return self._read(
+            lambda store: queries.of_task(store, task_type, top_n, OutcomeTag.FAILURE)
+        )
+
+    def query_by_agent(self, agent_id: str, limit: int = 100) -> list[dict[str, Any]]:
+        """Trajectories of exactly this agent, newest first, as dicts of their fields.
+
+        Raises:
+            ValueError: `limit` is less than 1.
+        """
+        return self._read_dicts(lambda store: queries.of_agent(store, agent_id, None, limit))
+
+    def query_by_outcome(
+        self, outcome: OutcomeTag | str, agent_filter: str | None = None, limit: int = 100
+    ) -> list[dict[str, Any]]:
+        """Trajectories of an outcome, and of an agent, newest first, as dicts of their fields.
+
+        Raises:
+            ValueError: There is no such outcome, or `limit` is less than 1.
+        """
+        return self._read_dicts(lambda store: queries.of_agent(store, agent_filter, outcome, limit))
+
+    def sample(self, limit: int = 100) -> list[dict[str, Any]]:
+        """As `sample_trajectories`, as dicts of their fields.
+
+        Raises:
+            ValueError: `limit` is less than 1.
+        """
+        return [_as_dict(drawn) for drawn in self.sample_trajectories(limit)]
+
+    def _read_dicts(self, ids: Callable[[TrajectoryStore], list[str]]) -> list[dict[str, Any]]:
+        return [_as_dict(found) for found in self._read(ids)]
+
+    def _read(self, ids: Callable[[TrajectoryStore], list[str]]) -> list[Trajectory]:
+        store = runs.opened(self.path)
+        return [found.trajectory for found in read_trajectories(store, ids(store))]
+
     def prune_old_trajectories(self, days_old: float = 30) -> int:
         """Let trajectories go that ended so long ago; pinned and running ones stay.
 
@@ -257,34 +351,33 @@ class ReplayBuffer:
         self._n_spooled = 0
 
 
-_RUNS: Final = """
-with runs as (
-    select *, case
-            when outcome_source <> 'builtin' and outcome <> 'error' then outcome else 'unknown'
-        end as verdict
-    from trajectories where coalesce(relation, '') not in ('fork', 'replay', 'subagent')
-)"""
-
-_STATISTICS: Final = f"""{_RUNS}
+_STATISTICS: Final = f"""{ATTEMPTS}
 select count(*) as total,
     count(*) filter (verdict = 'success') as success,
     count(*) filter (verdict = 'failure') as failure,
     count(*) filter (verdict = 'partial') as partial,
     count(*) filter (verdict = 'unknown') as unknown,
     avg(reward) as avg_reward, avg(duration_s) as avg_duration_seconds
-from runs"""  # noqa: S608 - SQL of ours
+from attempts"""  # noqa: S608 - SQL of ours
 
-_BY_AGENT: Final = f"""{_RUNS}
+_BY_AGENT: Final = f"""{ATTEMPTS}
 select coalesce(agent_name, '') as agent, count(*) as total,
     count(*) filter (verdict = 'success') as successes,
     count(*) filter (verdict = 'success') / nullif(count(*) filter (verdict <> 'unknown'), 0)
         as success_rate,
     avg(reward) as avg_reward
-from runs group by agent_name order by total desc, agent"""  # noqa: S608 - SQL of ours
+from attempts group by agent_name order by total desc, agent"""  # noqa: S608 - SQL of ours
 
-_BY_TASK: Final = f"""{_RUNS}
-select task, count(*) as n from runs where task is not null
+_BY_TASK: Final = f"""{ATTEMPTS}
+select task, count(*) as n from attempts where task is not null
 group by task order by n desc, task"""  # noqa: S608 - SQL of ours
+
+
+def _as_dict(trajectory: Trajectory) -> dict[str, Any]:
+    """Its fields, and those of its steps, by name; values are those of the object."""
+    told = dict(vars(trajectory))
+    told["steps"] = [dict(vars(step)) for step in trajectory.steps]
+    return told
 
 
 def _spool_folder(store: Path) -> Path:

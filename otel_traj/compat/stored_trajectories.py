@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -190,25 +190,40 @@ class Found:
     trace_id: str
 
 
-_HEADER: Final = """
+_HEADERS: Final = """
 select trajectory_id, trace_ids, root_span_id, agent_name, task, outcome, outcome_source, reward,
     failure_rationale, error_category, fix_applied, initial_state, metadata, start_time, duration_s
-from trajectories
-where trajectory_id = $id
-    or trajectory_id in (select trajectory_id from trajectory_aliases where alias = $id)
+from trajectories where trajectory_id in (select unnest($ids))"""
+
+_NAMED: Final = """
+select trajectory_id from trajectories where trajectory_id = $id
+union all
+select trajectory_id from trajectory_aliases where alias = $id
 order by trajectory_id = $id desc limit 1"""
 
 
 def read_trajectory(store: TrajectoryStore, trajectory_id: str) -> Found | None:
     """The trajectory of exactly this id, stored or recorded; None if there is none."""
-    headers = _rows(store, _HEADER, trajectory_id)
-    if not headers:
+    named = store.sql(_NAMED, {"id": trajectory_id}).fetchall()
+    if not named:
         return None
-    header = headers[0]
-    spans = _spans(store, header["trajectory_id"])
+    [found] = read_trajectories(store, [named[0][0]])
+    known_as = replace(found.trajectory, trajectory_id=trajectory_id)
+    return replace(found, trajectory=known_as)
+
+
+def read_trajectories(store: TrajectoryStore, trajectory_ids: Sequence[str]) -> list[Found]:
+    """The trajectories of these ids, in their order, without those that there are not."""
+    ids = list(trajectory_ids)
+    headers = {row["trajectory_id"]: row for row in _rows(store, _HEADERS, ids)}
+    spans = _spans(store, ids)
+    return [_found(store, headers[id_], spans.get(id_, [])) for id_ in ids if id_ in headers]
+
+
+def _found(store: TrajectoryStore, header: Mapping[str, Any], spans: Sequence[SpanRecord]) -> Found:
     root = next((span for span in spans if span.span_id == header["root_span_id"]), None)
     judged = {
-        "trajectory_id": trajectory_id,
+        "trajectory_id": header["trajectory_id"],
         "final_outcome": _outcome(header),
         "reward": _reward(header["reward"]),
         **{name: header[name] for name in _REASONS if header[name] is not None},
@@ -221,18 +236,20 @@ def read_trajectory(store: TrajectoryStore, trajectory_id: str) -> Found | None:
     return Found(trajectory, root.trace_id if root is not None else header["trace_ids"][0])
 
 
-def _rows(store: TrajectoryStore, query: str, trajectory_id: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = (
-        store.sql(query, {"id": trajectory_id}).to_arrow_table().to_pylist()
-    )
+def _rows(store: TrajectoryStore, query: str, ids: list[str]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = store.sql(query, {"ids": ids}).to_arrow_table().to_pylist()
     return found
 
 
-def _spans(store: TrajectoryStore, trajectory_id: str) -> list[SpanRecord]:
+def _spans(store: TrajectoryStore, ids: list[str]) -> dict[str, list[SpanRecord]]:
     from otel_traj.store.rows import span_records
 
-    query = "from spans where trajectory_id = $id"
-    return span_records(store.sql(query, {"id": trajectory_id}).to_arrow_table())
+    query = "from spans where trajectory_id in (select unnest($ids))"
+    told = store.sql(query, {"ids": ids}).to_arrow_table()
+    grouped: dict[str, list[SpanRecord]] = {}
+    for id_, span in zip(told["trajectory_id"].to_pylist(), span_records(told), strict=True):
+        grouped.setdefault(id_, []).append(span)
+    return grouped
 
 
 def _outcome(header: Mapping[str, Any]) -> OutcomeTag:
