@@ -314,6 +314,43 @@ def test_a_transcript_is_paged(viewer: Viewing) -> None:
     assert first["total"] == len(whole["items"]) == 4
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3])
+@pytest.mark.parametrize("agent", ["coder", "planner"])
+def test_a_transcript_begins_at_any_step_and_goes_on_both_ways(
+    viewer: Viewing, agent: str, limit: int
+) -> None:
+    path = of(viewer, agent)
+    whole = viewer.get(f"{path}/transcript")["items"]
+    n_steps = viewer.get(path)["n_steps"]
+
+    for step in range(n_steps):
+        middle = viewer.get(f"{path}/transcript", around=step, limit=limit)
+        items, previous, following = middle["items"], middle["previous"], middle["next"]
+        assert any(shows(item, step) for item in items)
+        while previous is not None:
+            page = viewer.get(f"{path}/transcript", before=previous, limit=limit)
+            assert page["next"] == previous
+            items, previous = page["items"] + items, page["previous"]
+        while following is not None:
+            page = viewer.get(f"{path}/transcript", cursor=following, limit=limit)
+            assert page["previous"] == following
+            items, following = items + page["items"], page["next"]
+        assert items == whole
+
+
+def shows(item: dict[str, Any], step: int) -> bool:
+    if item["step"] is not None:
+        return bool(item["step"]["step"] == step)
+    return bool(item["agent"]["first_step"] <= step <= item["agent"]["last_step"])
+
+
+def test_a_transcript_begins_at_one_place(viewer: Viewing) -> None:
+    told = viewer.refused(f"{of(viewer, 'coder')}/transcript", cursor=1, around=2)
+
+    assert told["status"] == 400
+    assert "`cursor`, `before` and `around`" in told["detail"]
+
+
 def test_a_step_of_a_transcript_has_beginnings_whose_wholes_can_be_read(viewer: Viewing) -> None:
     path = of(viewer, "wide")
     item = viewer.get(f"{path}/transcript")["items"][0]["step"]

@@ -50,6 +50,42 @@ def test_a_link_opens_the_exact_step_however_far_down(page: Page) -> None:
     expect(details(page).get_by_role("heading", level=2)).to_contain_text("Step 390")
 
 
+def test_a_link_far_down_loads_what_is_about_it_and_what_one_goes_on_to(page: Page) -> None:
+    asked: list[str] = []
+    page.on("request", lambda told: asked.append(told.url) if "/transcript" in told.url else None)
+    opened(page, "counter", "?step=300")
+    here = page.locator('article[aria-current="step"]')
+    expect(here).to_be_in_viewport()
+    assert [url.partition("transcript?")[2] for url in asked] == ["around=300&limit=100"]
+
+    page.keyboard.press("e")
+    expect(here).to_contain_text("off by one")
+    expect(here).to_be_in_viewport()
+    page.keyboard.press("Escape")
+    box = page.get_by_role("feed")
+    for step in (200, 100, 0):
+        wheel_up_to(page, f"#{step}")
+    assert box.evaluate("box => box.scrollTop") < 200
+    told = [url.partition("transcript?")[2] for url in asked]
+    assert len(told) == len(set(told)) <= 8
+
+
+def wheel_up_to(page: Page, step: str) -> None:
+    """Read upwards until a step is on screen; none before it is jumped over."""
+    seen: list[int] = []
+    page.get_by_role("feed").hover()
+    for _ in range(400):
+        shown = page.get_by_role("feed").locator("article").all_inner_texts()
+        numbers = [int(n) for text in shown for n in re.findall(r"^#(\d+)", text, re.M)]
+        assert not seen or max(numbers) >= min(seen) - 1, "steps were jumped over"
+        seen = numbers
+        if int(step[1:]) in numbers:
+            return
+        page.mouse.wheel(0, -400)
+        page.wait_for_timeout(20)
+    raise AssertionError(f"{step} never came: {seen}")
+
+
 def test_a_link_opens_the_exact_span(page: Page) -> None:
     opened(page, "counter", f"?view=waterfall&span={span_id(4, 300)}")
 

@@ -476,10 +476,14 @@ class TranscriptItem(TypedDict):
 
 
 class Transcript(TypedDict):
-    """The agent's loop in order. Items of the same `turn` and `agent_run` belong together."""
+    """The agent's loop in order. Items of the same `turn` and `agent_run` belong together.
+
+    `next`: `cursor` of what follows. `previous`: `before` of what comes before.
+    """
 
     items: list[TranscriptItem]
     next: int | None
+    previous: int | None
     total: int
 
 

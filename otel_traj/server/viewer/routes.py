@@ -156,14 +156,19 @@ def _steps(api: APIRouter) -> None:
             str | None, Query(description="Path of a folded agent; the loop of the top without")
         ] = None,
         cursor: Annotated[
-            int, Query(ge=0, le=steps.LAST, description="`next` of the page before")
-        ] = 0,
+            int | None, Query(ge=0, le=steps.LAST, description="`next` of the page before")
+        ] = None,
+        before: Annotated[
+            int | None, Query(ge=0, le=steps.LAST, description="`previous` of the page after")
+        ] = None,
+        around: Annotated[
+            int | None, Query(ge=0, le=steps.LAST, description="A step that the page shows")
+        ] = None,
         limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
     ) -> Response:
         """The agent's loop in order, with previews; sub-agents folded."""
-        return await run.answer(
-            _of_course(lambda it: transcript_.transcript(it, agent, cursor, limit))
-        )
+        window = transcript_.Window(cursor, before, around, limit)
+        return await run.answer(_of_course(lambda it: transcript_.transcript(it, agent, window)))
 
     @api.get("/trajectories/{trajectory_id}/steps", response_model=StepPage)
     async def lines(

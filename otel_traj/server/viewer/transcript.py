@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from otel_traj.dialects.messages import from_json
+from otel_traj.errors import InputError
 from otel_traj.model import Step
 from otel_traj.server.viewer.answers import (
     Media,
@@ -25,28 +26,39 @@ from otel_traj.server.viewer.texts import PREVIEW, Texts, beginning
 from otel_traj_exporters import agents
 
 
-def transcript(course: Course, agent: str | None, begin: int, limit: int) -> Transcript:
+class Window(NamedTuple):
+    """Which items of a loop are wanted: one of the first three, or none for its begin.
+
+    Attributes:
+        begin: From this step on.
+        before: The last ones before this step.
+        around: Those about the one that shows this step, itself or folded.
+        limit: At most so many.
+    """
+
+    begin: int | None
+    before: int | None
+    around: int | None
+    limit: int
+
+
+def transcript(course: Course, agent: str | None, window: Window) -> Transcript:
     """The agent's loop in order; who works for it is folded.
 
     Args:
         course: The run.
         agent: Path of the agent whose loop it is; None for the one at the top.
-        begin: The first step.
-        limit: At most so many steps and folded agents.
+        window: What of it.
 
     Raises:
+        InputError: More than one place is wanted.
         NotThereError: There is no such agent.
     """
     level = _level(course, agent)
     if agent is not None and not level.own and not level.below:
         raise NotThereError(f"No agent of this run has the path {agent!r}")
-    own = bisect.bisect_left(level.own, begin)
-    places: list[tuple[int, str | None]] = [
-        *((steps[0].step, path) for path, steps in level.below.items() if steps[0].step >= begin),
-        *((step, None) for step in level.own[own : own + limit + 1]),
-    ]
-    places.sort(key=lambda place: place[0])
-    here = places[:limit]
+    here, after = _window(level, window)
+    begin = here[0].step if here else 0
     read = _Loop(course, [step for step, path in here if path is None])
     folded = _Folded(course, {path: level.below[path] for _, path in here if path is not None})
     return {
@@ -56,7 +68,8 @@ def transcript(course: Course, agent: str | None, begin: int, limit: int) -> Tra
             else {"step": None, "agent": folded.agent(path)}
             for step, path in here
         ],
-        "next": places[limit][0] if len(places) > limit else None,
+        "next": after,
+        "previous": begin if level.before(begin, 1) else None,
         "total": len(level.own) + len(level.below),
     }
 
@@ -66,6 +79,58 @@ class _Level(NamedTuple):
 
     own: list[int]
     below: dict[str, list[Outline]]
+
+    def since(self, step: int, n: int) -> list[_Place]:
+        """The first `n` places from a step on."""
+        at = bisect.bisect_left(self.own, step)
+        folded = (place for place in self._folded() if place.step >= step)
+        return sorted([*folded, *(_Place(one, None) for one in self.own[at : at + n])])[:n]
+
+    def before(self, step: int, n: int) -> list[_Place]:
+        """The last `n` places before a step."""
+        at = bisect.bisect_left(self.own, step)
+        folded = (place for place in self._folded() if place.step < step)
+        own = (_Place(one, None) for one in self.own[max(at - n, 0) : at])
+        return sorted([*folded, *own])[-n:]
+
+    def place_of(self, step: int) -> int:
+        """The first step of the place that shows a step; of the next one where none does."""
+        for steps in self.below.values():
+            at = bisect.bisect_left(steps, step, key=lambda one: one.step)
+            if at < len(steps) and steps[at].step == step:
+                return steps[0].step
+        return step
+
+    def _folded(self) -> Iterator[_Place]:
+        return (_Place(steps[0].step, path) for path, steps in self.below.items())
+
+
+class _Place(NamedTuple):
+    """A step of the loop, or the first one of an agent that is folded there."""
+
+    step: int
+    path: str | None
+
+
+def _window(level: _Level, wanted: Window) -> tuple[list[_Place], int | None]:
+    """The places, and the first step of those that follow; None where none does."""
+    if [wanted.begin, wanted.before, wanted.around].count(None) < 2:
+        raise InputError("`cursor`, `before` and `around` exclude each other: give one")
+    if wanted.before is not None:
+        following = level.since(wanted.before, 1)
+        return level.before(wanted.before, wanted.limit), following[0].step if following else None
+    begin = wanted.begin or 0
+    if wanted.around is not None:
+        place = level.place_of(wanted.around)
+        above = level.before(place, wanted.limit)
+        if len(above) == wanted.limit:  # else the top is a part of the answer
+            begin = [*above, _Place(place, None)][-1 - wanted.limit // _ABOVE].step
+    here = level.since(begin, wanted.limit + 1)
+    return here[: wanted.limit], here[-1].step if len(here) > wanted.limit else None
+
+
+_ABOVE: Final = 4
+"""One item in so many stands above the one that is looked for."""
 
 
 def _level(course: Course, agent: str | None) -> _Level:

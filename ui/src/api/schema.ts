@@ -2771,12 +2771,16 @@ export interface components {
         /**
          * Transcript
          * @description The agent's loop in order. Items of the same `turn` and `agent_run` belong together.
+         *
+         *     `next`: `cursor` of what follows. `previous`: `before` of what comes before.
          */
         readonly Transcript: {
             /** Items */
             readonly items: readonly components["schemas"]["TranscriptItem"][];
             /** Next */
             readonly next: number | null;
+            /** Previous */
+            readonly previous: number | null;
             /** Total */
             readonly total: number;
         };
@@ -4398,8 +4402,12 @@ export interface operations {
             readonly query?: {
                 /** @description Path of a folded agent; the loop of the top without */
                 readonly agent?: string | null;
+                /** @description A step that the page shows */
+                readonly around?: number | null;
+                /** @description `previous` of the page after */
+                readonly before?: number | null;
                 /** @description `next` of the page before */
-                readonly cursor?: number;
+                readonly cursor?: number | null;
                 readonly limit?: number;
             };
             readonly header?: never;

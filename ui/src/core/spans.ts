@@ -185,6 +185,14 @@ export function toSpans(columns: Columns): Spans {
   };
 }
 
+/** Steps with a span that failed, in order. */
+export function errorSteps(spans: Spans): number[] {
+  const found = new Set<number>();
+  for (let row = 0; row < spans.n; row++)
+    if (spans.hasError[row] === 1 && spans.step[row]! >= 0) found.add(spans.step[row]!);
+  return [...found].sort((a, b) => a - b);
+}
+
 export function labelOf(labels: Labels, row: number): string | null {
   return labels.values[labels.codes[row] ?? -1] ?? null;
 }

@@ -16,7 +16,7 @@ import type { AxisMode, Window } from "../core/axis";
 import { cost, count, counted, duration, moment } from "../core/format";
 import { oneLine } from "../core/hostile";
 import { joined, type Part } from "../core/parts";
-import { toSpans } from "../core/spans";
+import { errorSteps, toSpans } from "../core/spans";
 import { useAddress } from "../frame/address";
 import { hrefHere } from "../frame/location";
 import { useKeys } from "../frame/keys";
@@ -68,9 +68,10 @@ export function RunPage({ id }: { id: string }) {
     enabled: !failed,
     structuralSharing: false, // hundreds of thousands of numbers
   });
+  const [anchor, setAnchor] = useState(step);
   // Its view shows it; it is asked for here so that it does not wait for the header.
   useInfiniteQuery({
-    ...transcriptOf(id, null),
+    ...transcriptOf(id, null, anchor),
     enabled: view === "transcript" && !failed,
     notifyOnChangeProps: [],
   });
@@ -83,6 +84,7 @@ export function RunPage({ id }: { id: string }) {
     () => (columns.data ? toSpans(joined(columns.data, below.parts)) : null),
     [columns.data, below.parts],
   );
+  const errors = useMemo(() => (spans ? errorSteps(spans) : []), [spans]);
   const inMessages = useFound(id, find, view === "waterfall");
 
   // A span is named by its id in the address; its row is known once it was clicked or loaded.
@@ -201,7 +203,10 @@ export function RunPage({ id }: { id: string }) {
               <Transcript
                 run={id}
                 selected={stepOf(step, spans, selectedRow)}
+                anchor={anchor}
+                errors={errors}
                 onSelect={chooseStep}
+                onAnchor={setAnchor}
               />
             </div>
           )}

@@ -1,6 +1,6 @@
 import { infiniteQueryOptions, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { memo, useEffect, useMemo, useRef, useState } from "react";
+import { memo, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import {
   get,
   type Piece,
@@ -21,19 +21,26 @@ import { Media, Value } from "./Value";
 
 const FIRST_PAGE = 100;
 const LARGEST_PAGE = 1000;
+/** How near to an end of what is loaded more is asked for, in items. */
+const NEAR_BEGIN = 8;
+const NEAR_END = 20;
 const GUESS = 120;
 
 interface Props {
   readonly run: string;
   /** -1: none */
   readonly selected: number;
+  /** the step about which it is loaded; -1: from the top */
+  readonly anchor: number;
+  /** steps that failed, in order; those that are loaded are known here */
+  readonly errors: readonly number[];
   readonly onSelect: (step: number) => void;
-  readonly onTotal?: (total: number) => void;
+  readonly onAnchor: (step: number) => void;
 }
 
 /** The agent's loop in order: what it was asked, thought, did and got. */
-export function Transcript({ run, selected, onSelect }: Props) {
-  const pages = useInfiniteQuery(transcriptOf(run, null));
+export function Transcript({ run, selected, anchor, errors, onSelect, onAnchor }: Props) {
+  const pages = useInfiniteQuery(transcriptOf(run, null, anchor));
   const items = useMemo(() => pages.data?.pages.flatMap((page) => page.items) ?? [], [pages.data]);
   const box = useRef<HTMLDivElement>(null);
   const virtual = useVirtualizer({
@@ -44,32 +51,56 @@ export function Transcript({ run, selected, onSelect }: Props) {
     overscan: 4,
   });
   const drawn = virtual.getVirtualItems();
+  const first = drawn[0]?.index ?? 0;
   const last = drawn.at(-1)?.index ?? 0;
-  const { isFetchingNextPage, fetchNextPage } = pages;
-  const hasNextPage = pages.hasNextPage && !pages.isError; // what failed is not asked for in a loop
   const wanted = selected >= 0 ? placeOfStep(items, selected) : -1;
-  const isBelow = selected >= 0 && hasNextPage && wanted === items.length - 1;
+  const isLoaded = wanted >= 0 && !isAfter(pages.data?.pages.at(-1), selected);
+  const isFar = selected >= 0 && selected !== anchor && items.length > 0 && !isLoaded;
   useEffect(() => {
-    if (hasNextPage && !isFetchingNextPage && (isBelow || last >= items.length - 20)) {
-      void fetchNextPage();
-    }
-  }, [hasNextPage, isFetchingNextPage, isBelow, last, items.length, fetchNextPage]);
+    if (isFar) onAnchor(selected);
+  }, [isFar, selected]);
+
+  // Until the step that is wanted is in sight, what is on screen says nothing of where one reads.
+  const [shown, setShown] = useState(-1);
   useEffect(() => {
-    if (wanted >= 0 && !isBelow) virtual.scrollToIndex(wanted, { align: "auto" });
-  }, [wanted, isBelow]);
+    if (!isLoaded) return;
+    virtual.scrollToIndex(wanted, { align: "auto" });
+    const frame = requestAnimationFrame(() => setShown(selected));
+    return () => cancelAnimationFrame(frame);
+  }, [selected, isLoaded]);
+  const { isFetchingNextPage, isFetchingPreviousPage, fetchNextPage, fetchPreviousPage } = pages;
+  // What failed is not asked for in a loop.
+  const isReading = !pages.isError && (!isLoaded || shown === selected);
+  const wantsMore = isReading && pages.hasNextPage && last >= items.length - NEAR_END;
+  useEffect(() => {
+    if (wantsMore && !isFetchingNextPage && !isFetchingPreviousPage) void fetchNextPage();
+  }, [wantsMore, isFetchingNextPage, isFetchingPreviousPage, fetchNextPage]);
+  const wantsEarlier = isReading && pages.hasPreviousPage && first < NEAR_BEGIN;
+  useEffect(() => {
+    if (wantsEarlier && !isFetchingNextPage && !isFetchingPreviousPage) void fetchPreviousPage();
+  }, [wantsEarlier, isFetchingNextPage, isFetchingPreviousPage, fetchPreviousPage]);
+
+  // What is loaded above pushes down what one reads: the box goes with it.
+  const top = items[0] && firstStep(items[0]);
+  const topBefore = useRef(top);
+  useLayoutEffect(() => {
+    const before = topBefore.current;
+    topBefore.current = top;
+    if (top === undefined || before === undefined || top >= before) return;
+    const pushed = virtual.measurementsCache.find(({ key }) => key === before);
+    if (pushed && box.current) box.current.scrollTop += pushed.start;
+  }, [top]);
 
   const go = (by: number) => {
     const next = items[Math.min(Math.max(wanted + by, 0), items.length - 1)];
     if (next) onSelect(firstStep(next));
   };
   const error = (by: 1 | -1) => {
-    for (let i = wanted + by; i >= 0 && i < items.length; i += by) {
-      const item = items[i]!;
-      if (item.step?.status === "error" || (item.agent?.n_errors ?? 0) > 0) {
-        onSelect(firstStep(item));
-        return;
-      }
-    }
+    const loaded = items.filter((it) => it.step?.status === "error" || it.agent?.n_errors);
+    const steps = [...new Set([...errors, ...loaded.map(firstStep)])].sort((a, b) => a - b);
+    const next =
+      by > 0 ? steps.find((one) => one > selected) : steps.findLast((one) => one < selected);
+    if (next !== undefined) onSelect(next);
   };
   useKeys([
     { keys: ["j", "ArrowDown", "]"], label: "Next step", run: () => go(1) },
@@ -140,20 +171,27 @@ export function Transcript({ run, selected, onSelect }: Props) {
   );
 }
 
-/** The loop of one agent, or of the one at the top, page by page. */
-export function transcriptOf(run: string, agent: string | null) {
+/** The loop of one agent, or of the one at the top, page by page, from a step on both ways. */
+export function transcriptOf(run: string, agent: string | null, anchor: number) {
+  // Few at first, which are soon there; then more.
+  const limitOf = (pages: readonly Page[]) =>
+    Math.min(FIRST_PAGE * 2 ** pages.length, LARGEST_PAGE);
+  const begin: PageAsked = { around: anchor < 0 ? null : anchor, limit: FIRST_PAGE };
   return infiniteQueryOptions({
-    queryKey: ["transcript", run, agent],
+    queryKey: ["transcript", run, agent, anchor],
     queryFn: ({ pageParam, signal }) =>
       get<Page>(`${runPath(run)}/transcript`, { agent, ...pageParam }, signal),
-    initialPageParam: { cursor: null as number | null, limit: FIRST_PAGE },
-    // Few at first, which are soon there; then more, as a link may lead far down.
-    getNextPageParam: (page, pages) =>
-      page.next === null
-        ? null
-        : { cursor: page.next, limit: Math.min(FIRST_PAGE * 2 ** pages.length, LARGEST_PAGE) },
+    initialPageParam: begin,
+    getNextPageParam: ({ next }, pages): PageAsked | null =>
+      next === null ? null : { cursor: next, limit: limitOf(pages) },
+    getPreviousPageParam: ({ previous }, pages): PageAsked | null =>
+      previous === null ? null : { before: previous, limit: limitOf(pages) },
   });
 }
+
+type PageAsked = {
+  readonly [place in "around" | "cursor" | "before"]?: number | null;
+} & { readonly limit: number };
 
 type Item = Page["items"][number];
 
@@ -168,6 +206,11 @@ function placeOfStep(items: readonly Item[], step: number): number {
     if (firstStep(item) <= step) found = i;
   });
   return found;
+}
+
+/** Whether a step comes after a page and is not loaded yet. */
+function isAfter(page: Page | undefined, step: number): boolean {
+  return page !== undefined && page.next !== null && step >= page.next;
 }
 
 /** Whether nothing is known of a step but that it was. */
@@ -413,12 +456,19 @@ function AgentSteps(props: {
   onSelect: (step: number) => void;
 }) {
   const { run, agent, selected, depth, onSelect } = props;
-  const pages = useInfiniteQuery(transcriptOf(run, agent.agent_path));
+  const isInside = selected >= agent.first_step && selected <= agent.last_step;
+  const [anchor] = useState(isInside ? selected : -1);
+  const pages = useInfiniteQuery(transcriptOf(run, agent.agent_path, anchor));
   const failed = failure(pages);
   if (failed) return <Problem error={failed} onRetry={() => void pages.refetch()} />;
   if (!pages.data) return <Loading what="its steps" />;
   return (
     <div className="inner">
+      {pages.hasPreviousPage && (
+        <button type="button" onClick={() => void pages.fetchPreviousPage()}>
+          Its steps before
+        </button>
+      )}
       {pages.data.pages
         .flatMap((page) => page.items)
         .map((item) =>
