@@ -6,10 +6,13 @@ import signal
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# Examples are drawn alike in every run; --hypothesis-profile=default draws others each time.
-settings.register_profile("repeatable", derandomize=True)
+# Examples are drawn alike in every run; --hypothesis-profile=default draws others each time. How
+# long one takes says more of the machine than of what is tested.
+settings.register_profile(
+    "repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("repeatable")
 
 # A checkout that is not installed has no entry point for our plug-in; named alike, twice is once.

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from google.protobuf import json_format
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
@@ -110,7 +110,6 @@ def ended(span: SpanRecord) -> SpanRecord:
 
 
 @pytest.mark.parametrize("through", [traces_as_protobuf, traces_as_json])
-@settings(deadline=None)
 @given(given=st.lists(spans().map(ended), max_size=3))
 def test_spans_come_back_as_they_were(through: Encode, given: list[SpanRecord]) -> None:
     told = [span_as_told(span) for span in given]
@@ -119,7 +118,6 @@ def test_spans_come_back_as_they_were(through: Encode, given: list[SpanRecord]) 
 
 
 @pytest.mark.parametrize("through", [logs_as_protobuf, logs_as_json])
-@settings(deadline=None)
 @given(given=st.lists(logs(), max_size=3))
 def test_logs_come_back_as_they_were(through: Encode, given: list[LogRecord]) -> None:
     told = [log_as_told(log) for log in given]
@@ -127,7 +125,6 @@ def test_logs_come_back_as_they_were(through: Encode, given: list[LogRecord]) ->
     assert lines(through(told)) == lines(told)
 
 
-@settings(deadline=None)
 @given(given=st.lists(spans().map(ended), max_size=3))
 def test_a_span_of_which_only_the_head_is_read_is_the_same_span(given: list[SpanRecord]) -> None:
     request = otlp.traces_to_protobuf(given)

@@ -14,6 +14,10 @@ export default defineConfig({
     // The page's security policy allows no data: scripts and no inline ones; small files stay files.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    // What pages share is one file, not a dozen: a browser asks for six at a time.
+    rolldownOptions: {
+      output: { codeSplitting: { groups: [{ name: "shared", minShareCount: 2 }] } },
+    },
   },
   test: {
     include: ["tests/**/*.test.ts"],

@@ -30,9 +30,7 @@ def all_rows(assemblies: Any) -> list[Any]:
     ]
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 @pytest.mark.parametrize("run", SHIPPED, ids=lambda run: run.name)
 def test_order_batches_and_duplicates_change_nothing(run: Path, data: st.DataObject) -> None:
@@ -46,7 +44,7 @@ def test_order_batches_and_duplicates_change_nothing(run: Path, data: st.DataObj
     assert all_rows(assemble([*shuffled, *again], [*mixed_logs, *logs[:2]])) == expected
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 @pytest.mark.parametrize("run", SHIPPED, ids=lambda run: run.name)
 def test_any_part_of_a_run_still_gives_rows(run: Path, data: st.DataObject) -> None:
@@ -186,7 +184,7 @@ def strange_spans(draw: st.DrawFn) -> SpanRecord:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(strange_spans(), max_size=6), st.randoms())
 def test_strange_spans_never_raise_and_never_depend_on_order(
     spans: list[SpanRecord], random: Any
@@ -241,7 +239,7 @@ EVENTS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(data=st.data())
 def test_no_value_under_any_key_of_any_dialect_raises(data: st.DataObject) -> None:
     values = KIND_VALUES | WORDS | JSON

@@ -61,7 +61,7 @@ def test_a_request_built_from_steps_is_the_one_the_span_told(run: Path) -> None:
             assert bodies(request) == bodies(facts.input)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data())
 @pytest.mark.parametrize("run", SHIPPED, ids=lambda run: run.name)
 def test_a_request_is_built_whichever_spans_are_lost(run: Path, data: st.DataObject) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_traj.server.viewer import forest
@@ -37,7 +37,6 @@ def ancestors(parent: list[int | None], row: int) -> list[int]:
     return found
 
 
-@settings(deadline=None)
 @given(parents())
 def test_a_circle_is_cut_at_one_row_and_all_else_stays(told: list[int | None]) -> None:
     parent = forest.cut(pa.array(told, _ROW)).to_pylist()
@@ -52,7 +51,6 @@ def test_a_circle_is_cut_at_one_row_and_all_else_stays(told: list[int | None]) -
         assert above == row or row in ancestors(parent, above), "it was in a circle"
 
 
-@settings(deadline=None)
 @given(trees())
 def test_depth_counts_the_rows_above(made: tuple[list[int | None], list[bool]]) -> None:
     parent, _ = made
@@ -62,7 +60,6 @@ def test_depth_counts_the_rows_above(made: tuple[list[int | None], list[bool]]) 
     assert depths == [len(ancestors(parent, row)) for row in range(len(parent))]
 
 
-@settings(deadline=None)
 @given(trees())
 def test_below_are_the_marked_and_all_under_them(made: tuple[list[int | None], list[bool]]) -> None:
     parent, marked = made
@@ -75,7 +72,6 @@ def test_below_are_the_marked_and_all_under_them(made: tuple[list[int | None], l
     ]
 
 
-@settings(deadline=None)
 @given(trees())
 def test_what_is_hidden_is_counted_at_the_nearest_row_that_is_shown(
     made: tuple[list[int | None], list[bool]],
@@ -92,7 +88,6 @@ def test_what_is_hidden_is_counted_at_the_nearest_row_that_is_shown(
     assert found == expected
 
 
-@settings(deadline=None)
 @given(trees(), st.integers(1, 6))
 def test_the_top_is_what_is_least_deep_then_what_came_first(
     made: tuple[list[int | None], list[bool]], most: int

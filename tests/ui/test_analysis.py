@@ -24,7 +24,7 @@ pytest.importorskip("playwright.sync_api", reason="pip install playwright")
 
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.sources]
 
 BOARDS = ("outcomes", "patterns", "flow", "drift", "record")
 """Between them they have every kind of chart."""

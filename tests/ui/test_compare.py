@@ -24,7 +24,7 @@ pytest.importorskip("playwright.sync_api", reason="pip install playwright")
 
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.sources]
 
 LONG = 1_000
 """Steps of each of two long runs; every 50th has other arguments."""

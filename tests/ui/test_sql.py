@@ -20,7 +20,7 @@ pytest.importorskip("playwright.sync_api", reason="pip install playwright")
 
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.sources]
 
 ENDLESS = "select count(*) from range(10000000) a, range(10000000) b where a.range * b.range = 17"
 

@@ -32,6 +32,10 @@ def header(reader: Reader, trajectory_id: str) -> TrajectoryHeader:
     Raises:
         TrajectoryNotFoundError: There is none; the message lists what is near.
     """
+    return reader.kept(("told", trajectory_id), lambda: _read(reader, trajectory_id))
+
+
+def _read(reader: Reader, trajectory_id: str) -> TrajectoryHeader:
     run = reader.header(trajectory_id)
     of = {"id": run.trajectory_id}
 

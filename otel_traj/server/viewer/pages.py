@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import mimetypes
+import re
+from collections.abc import Iterator, Mapping
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from typing import Final
+from urllib.parse import quote, urlencode
 
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
+from otel_traj.server.viewer.asking import PREFIX
 from otel_traj.server.viewer.problems import problem
 
 STATIC: Final = Path(__file__).parents[1] / "static"
@@ -58,7 +62,36 @@ def add(app: FastAPI) -> None:
             return problem(HTTPStatus.NOT_FOUND, f"There is no /{path}")
         if _INDEX not in found:
             return HTMLResponse(_NOT_BUILT)
-        return _file(found[_INDEX])
+        answer = _file(found[_INDEX])
+        ahead = ", ".join(
+            f"<{PREFIX}{asked}>; rel=preload; as=fetch; crossorigin=anonymous"
+            for asked in _ahead(path, request.query_params)
+        )
+        if ahead:
+            answer.headers["Link"] = ahead
+        return answer
+
+
+def _ahead(path: str, query: Mapping[str, str]) -> Iterator[str]:
+    """What a page asks the API for at first: it comes while the browser still loads the scripts.
+
+    Written exactly as the page writes it, or the browser warns that it was not used; the tests of
+    the pages allow no warning.
+    """
+    match path.split("/"):
+        case ["t", run] if run:
+            at = f"/trajectories/{quote(run, safe=_SAFE)}"
+            yield from ("/meta", at, f"{at}/spans")
+            if query.get("view", "transcript") == "transcript":
+                step = query.get("step", "")
+                around = f"around={int(step)}&" if re.fullmatch("[0-9]{1,9}", step) else ""
+                yield f"{at}/transcript?{around}limit=100"
+        case ["compare", a, b] if a and b:
+            yield f"/compare?{urlencode({'a': a, 'b': b})}"
+
+
+_SAFE: Final = "!~*'()"
+"""What `encodeURIComponent` leaves as it is, beside what `quote` does."""
 
 
 def _file(file: Path) -> Response:

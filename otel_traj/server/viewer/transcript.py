@@ -6,6 +6,7 @@ import bisect
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 from otel_traj.dialects.messages import from_json
 from otel_traj.errors import InputError
@@ -133,7 +134,18 @@ _ABOVE: Final = 4
 """One item in so many stands above the one that is looked for."""
 
 
+_levels: WeakKeyDictionary[Course, dict[str | None, _Level]] = WeakKeyDictionary()
+"""What was made of a run's steps before: pages of one run are asked for one after the other."""
+
+
 def _level(course: Course, agent: str | None) -> _Level:
+    known = _levels.setdefault(course, {})
+    if agent not in known:
+        known[agent] = _made(course, agent)
+    return known[agent]
+
+
+def _made(course: Course, agent: str | None) -> _Level:
     above = agents.parts(agent) if agent is not None else []
     depth = len(above) if agent is not None else 1
     level = _Level([], {})
