@@ -70,19 +70,23 @@ export function RunPage({ id }: { id: string }) {
   });
   const [anchor, setAnchor] = useState(step);
   // Its view shows it; it is asked for here so that it does not wait for the header.
-  useInfiniteQuery({
+  const reading = useInfiniteQuery({
     ...transcriptOf(id, null, anchor),
     enabled: view === "transcript" && !failed,
-    notifyOnChangeProps: [],
+    notifyOnChangeProps: ["isPending"],
   });
   const meta = useQuery({
     queryKey: ["meta"],
     queryFn: ({ signal }) => get<Meta>("/meta", {}, signal),
   });
   const below = useBelow(id);
+  // What is read comes first: its outline and map take tens of thousands of spans apart.
+  const isReading = view === "transcript";
+  const isRead = useAfterPaint(!isReading || !reading.isPending);
+  const told = isReading && !isRead ? undefined : columns.data;
   const spans = useMemo(
-    () => (columns.data ? toSpans(joined(columns.data, below.parts)) : null),
-    [columns.data, below.parts],
+    () => (told ? toSpans(joined(told, below.parts)) : null),
+    [told, below.parts],
   );
   const errors = useMemo(() => (spans ? errorSteps(spans) : []), [spans]);
   const inMessages = useFound(id, find, view === "waterfall");
@@ -200,6 +204,7 @@ export function RunPage({ id }: { id: string }) {
                   onSelect={chooseStep}
                 />
               )}
+              {!spans && !columns.isError && <div className="outline" aria-hidden="true" />}
               <Transcript
                 run={id}
                 selected={stepOf(step, spans, selectedRow)}
@@ -429,6 +434,21 @@ interface Below {
 }
 
 /** Of a run with too many spans for one answer: what is below some rows, as it is asked for. */
+/** From when something is on screen for the first time. */
+function useAfterPaint(isDrawn: boolean): boolean {
+  const [isPainted, setPainted] = useState(false);
+  useEffect(() => {
+    if (!isDrawn || isPainted) return;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const frame = requestAnimationFrame(() => (timer = setTimeout(() => setPainted(true))));
+    return () => {
+      cancelAnimationFrame(frame);
+      clearTimeout(timer);
+    };
+  }, [isDrawn, isPainted]);
+  return isPainted;
+}
+
 function useBelow(id: string): Below {
   const [wanted, setWanted] = useState<readonly { under: number; from: number }[]>([]);
   const combine = useCallback(

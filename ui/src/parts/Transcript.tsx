@@ -21,8 +21,7 @@ import { Media, Value } from "./Value";
 
 const FIRST_PAGE = 100;
 const LARGEST_PAGE = 1000;
-/** How near to an end of what is loaded more is asked for, in items. */
-const NEAR_BEGIN = 8;
+/** How near to the end of what is loaded more is asked for, in items. */
 const NEAR_END = 20;
 const GUESS = 120;
 
@@ -51,7 +50,6 @@ export function Transcript({ run, selected, anchor, errors, onSelect, onAnchor }
     overscan: 4,
   });
   const drawn = virtual.getVirtualItems();
-  const first = drawn[0]?.index ?? 0;
   const last = drawn.at(-1)?.index ?? 0;
   const wanted = selected >= 0 ? placeOfStep(items, selected) : -1;
   const isLoaded = wanted >= 0 && !isAfter(pages.data?.pages.at(-1), selected);
@@ -68,31 +66,30 @@ export function Transcript({ run, selected, anchor, errors, onSelect, onAnchor }
     const frame = requestAnimationFrame(() => setShown(selected));
     return () => cancelAnimationFrame(frame);
   }, [selected, isLoaded]);
-  const { isFetchingNextPage, isFetchingPreviousPage, fetchNextPage, fetchPreviousPage } = pages;
+  const { isFetchingNextPage, isFetchingPreviousPage, fetchNextPage } = pages;
   // What failed is not asked for in a loop.
   const isReading = !pages.isError && (!isLoaded || shown === selected);
   const wantsMore = isReading && pages.hasNextPage && last >= items.length - NEAR_END;
   useEffect(() => {
     if (wantsMore && !isFetchingNextPage && !isFetchingPreviousPage) void fetchNextPage();
   }, [wantsMore, isFetchingNextPage, isFetchingPreviousPage, fetchNextPage]);
-  const wantsEarlier = isReading && pages.hasPreviousPage && first < NEAR_BEGIN;
-  useEffect(() => {
-    if (wantsEarlier && !isFetchingNextPage && !isFetchingPreviousPage) void fetchPreviousPage();
-  }, [wantsEarlier, isFetchingNextPage, isFetchingPreviousPage, fetchPreviousPage]);
 
-  // What is loaded above pushes down what one reads: the box goes with it.
+  // What is loaded above pushes down what one reads: it is looked for again.
   const top = items[0] && firstStep(items[0]);
   const topBefore = useRef(top);
   useLayoutEffect(() => {
     const before = topBefore.current;
     topBefore.current = top;
     if (top === undefined || before === undefined || top >= before) return;
-    const pushed = virtual.measurementsCache.find(({ key }) => key === before);
-    if (pushed && box.current) box.current.scrollTop += pushed.start;
+    const place = items.findIndex((item) => firstStep(item) === before);
+    if (place >= 0) virtual.scrollToIndex(place, { align: "start" });
   }, [top]);
 
+  const previous = pages.data?.pages[0]?.previous ?? null;
   const go = (by: number) => {
-    const next = items[Math.min(Math.max(wanted + by, 0), items.length - 1)];
+    const at = wanted + by;
+    if (at < 0 && previous !== null) return onSelect(previous - 1);
+    const next = items[Math.min(Math.max(at, 0), items.length - 1)];
     if (next) onSelect(firstStep(next));
   };
   const error = (by: 1 | -1) => {
@@ -131,6 +128,16 @@ export function Transcript({ run, selected, anchor, errors, onSelect, onAnchor }
           What was asked and answered is not recorded: the instrumentation left it out. The doctor
           says how to switch it on.
         </p>
+      )}
+      {previous !== null && (
+        <button
+          type="button"
+          className="earlier"
+          disabled={isFetchingPreviousPage}
+          onClick={() => void pages.fetchPreviousPage()}
+        >
+          Earlier steps, before #{previous}
+        </button>
       )}
       <div className="sizer" style={{ height: virtual.getTotalSize() }}>
         {drawn.map(({ index, start, key }) => {
