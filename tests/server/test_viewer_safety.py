@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -472,6 +473,33 @@ def test_every_page_is_the_viewer_and_its_files_are_kept(store: Path) -> None:
     assert missing.status == 404
     assert b"secret" not in hidden.body
     assert first.headers["location"] == "/t?q=tool:x"
+
+
+def ahead(name: str, *more: str) -> list[str]:
+    """What the page of a run asks for at first."""
+    at = f"/trajectories/{name}"
+    return ["/meta", at, f"{at}/spans", *(f"{at}/{one}" for one in more)]
+
+
+@pytest.mark.usefixtures("built")
+@pytest.mark.parametrize(
+    ("page", "asked"),
+    [
+        ("/t", []),
+        ("/t/abc?view=files", ahead("abc")),
+        ("/t/abc?step=07", ahead("abc", "transcript?around=7&limit=100")),
+        ("/t/abc?step=-1", ahead("abc", "transcript?limit=100")),
+        ("/t/a%3E,%22'~y", ahead("a%3E%2C%22'~y", "transcript?limit=100")),
+        ("/compare/a/b", ["/compare?a=a&b=b"]),
+    ],
+)
+def test_a_page_names_what_it_will_ask_for(store: Path, page: str, asked: list[str]) -> None:
+    with viewing(store) as viewer:
+        headers = viewer.ask(page).headers
+
+    form = "<([^>]*)>; rel=preload; as=fetch; crossorigin=anonymous"
+    told = re.findall(form, headers.get("link", ""))
+    assert told == [f"/api/ot/v1{path}" for path in asked]
 
 
 def test_a_server_without_the_viewer_says_how_to_get_it(

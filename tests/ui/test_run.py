@@ -76,6 +76,24 @@ def test_a_link_far_down_loads_what_is_about_it_and_what_one_goes_on_to(page: Pa
     assert told[1:] == ["around=390&limit=100", "before=365&limit=200", "before=165&limit=400"]
 
 
+@pytest.mark.parametrize("query", ["", "?step=300", "?view=waterfall", "?view=steps"])
+def test_what_came_ahead_of_the_scripts_is_used_and_not_asked_for_again(
+    page: Page, query: str
+) -> None:
+    address = opened(page, "counter", "?view=raw")
+    asked: list[str] = []
+    page.on("request", lambda told: asked.append(told.url) if "/api/" in told.url else None)
+
+    page.goto(f"{address}{query}")
+    page.wait_for_load_state("networkidle")
+
+    assert len(asked) == len(set(asked)) >= 3
+    told = page.request.get(f"{address}{query}").headers["link"]
+    ahead = re.findall("<([^>]*)>", told)
+    assert ahead
+    assert {url.partition("/api/")[2] for url in asked} >= {one[len("/api/") :] for one in ahead}
+
+
 def test_the_step_before_the_first_that_is_loaded_is_one_key_away(page: Page) -> None:
     opened(page, "counter", "?step=275")
     here = page.locator('article[aria-current="step"]')
