@@ -9,7 +9,7 @@ from functools import cache
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from typing import Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -78,7 +78,7 @@ def _ahead(path: str, query: Mapping[str, str]) -> Iterator[str]:
     Written exactly as the page writes it, or the browser warns that it was not used; the tests of
     the pages allow no warning.
     """
-    match path.split("/"):
+    match [unquote(segment) for segment in path.split("/")]:
         case ["t", run] if run:
             at = f"/trajectories/{quote(run, safe=_SAFE)}"
             yield from ("/meta", at, f"{at}/spans")
