@@ -502,6 +502,12 @@ def test_a_page_names_what_it_will_ask_for(store: Path, page: str, asked: list[s
     assert told == [f"/api/ot/v1{path}" for path in asked]
 
 
+@pytest.mark.usefixtures("built")
+def test_a_page_that_needs_a_token_first_asks_for_nothing_ahead(store: Path) -> None:
+    with viewing(store, token="s3cret") as viewer:
+        assert "link" not in viewer.ask("/t/abc").headers
+
+
 def test_a_server_without_the_viewer_says_how_to_get_it(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,7 +40,9 @@ def viewer(reader: Reader, threads: Threads, is_known: Callable[[str | None], bo
         threads: What it reads on.
         is_known: Whether a header `Authorization` shows what is asked for.
     """
-    return Guard(_application(reader, threads), is_known)
+    # Asked for ahead, before its token is changed for a cookie, a page would be refused.
+    application = _application(reader, threads, asks_ahead=is_known(None))
+    return Guard(application, is_known)
 
 
 def routers() -> Iterator[APIRouter]:
@@ -60,14 +62,14 @@ def document() -> str:
     return json.dumps(told, indent=1, sort_keys=True) + "\n"
 
 
-def _application(reader: Reader, threads: Threads) -> FastAPI:
+def _application(reader: Reader, threads: Threads, *, asks_ahead: bool) -> FastAPI:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.reading = Reading(reader, threads, document)
     app.state.streams = Streams(reader, threads)
     app.state.console = Console(reader, threads)
     for router in routers():
         app.include_router(router)
-    pages.add(app)
+    pages.add(app, asks_ahead=asks_ahead)
     problems.install(app)
     return app
 

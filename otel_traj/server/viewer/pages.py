@@ -45,8 +45,13 @@ _NOT_BUILT: Final = """\
 """
 
 
-def add(app: FastAPI) -> None:
-    """Serve the files; every other path outside the API is a page of the viewer."""
+def add(app: FastAPI, *, asks_ahead: bool) -> None:
+    """Serve the files; every other path outside the API is a page of the viewer.
+
+    Args:
+        app: Where.
+        asks_ahead: Whether a page names what it will ask the API for.
+    """
 
     @app.get("/{path:path}", include_in_schema=False)
     async def page(request: Request, path: str) -> Response:
@@ -63,12 +68,10 @@ def add(app: FastAPI) -> None:
         if _INDEX not in found:
             return HTMLResponse(_NOT_BUILT)
         answer = _file(found[_INDEX])
-        ahead = ", ".join(
-            f"<{PREFIX}{asked}>; rel=preload; as=fetch; crossorigin=anonymous"
-            for asked in _ahead(path, request.query_params)
-        )
+        ahead = list(_ahead(path, request.query_params)) if asks_ahead else []
         if ahead:
-            answer.headers["Link"] = ahead
+            form = "<{}{}>; rel=preload; as=fetch; crossorigin=anonymous"
+            answer.headers["Link"] = ", ".join(form.format(PREFIX, asked) for asked in ahead)
         return answer
 
 
